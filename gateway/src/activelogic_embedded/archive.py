@@ -1,0 +1,113 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The content of a ``.plb`` file of the embedded system, written and read.
+
+A gzip'd tar of ``manifest.json`` and one JSON document for each resource. Nothing in it depends on the time or on the
+backup's name: two backups of an unchanged system are equal byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+MAX_UNPACKED = 64 * 1024 * 1024
+"""Bytes that an archive unpacks to at most."""
+
+
+class ArchiveError(ValueError):
+    """The bytes are no whole archive of this format."""
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A backup's content: where it is from, and the data of its resources by name."""
+
+    machineid: str
+    distversion: str
+    resources: Mapping[str, Any]
+
+
+def dump(archive: Archive) -> bytes:
+    """Write an archive."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 31)
+    return packer.compress(_tar(archive)) + packer.flush()
+
+
+def load(packed: bytes) -> Archive:
+    """Read an archive whole, or not at all.
+
+    :raises ArchiveError: unless writing what was read gives the same bytes again: nothing is missing, nothing is
+        changed, and nothing stands before, between or behind.
+    """
+    unpacker = zlib.decompressobj(31)
+    try:
+        unpacked = unpacker.decompress(packed, MAX_UNPACKED)
+    except zlib.error as error:
+        raise ArchiveError("it is not compressed as a backup is, or it is damaged") from error
+    if not unpacker.eof:
+        raise ArchiveError("it ends too early, or is too large")
+    if unpacker.unused_data:
+        raise ArchiveError("bytes follow its end")
+    try:
+        archive = _parse(unpacked)
+    except (tarfile.TarError, ValueError, KeyError, TypeError, AttributeError, OSError, EOFError) as error:
+        raise ArchiveError("it is not made as a backup is") from error
+    if _tar(archive) != unpacked:
+        raise ArchiveError("its content is not what its digests say")
+    return archive
+
+
+def _tar(archive: Archive) -> bytes:
+    documents = {name: _json(data) for name, data in sorted(archive.resources.items())}
+    manifest = {
+        "format": FORMAT,
+        "machineid": archive.machineid,
+        "distversion": archive.distversion,
+        "resources": {name: hashlib.sha256(document).hexdigest() for name, document in documents.items()},
+    }
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        _add(tar, MANIFEST, _json(manifest))
+        for name, document in documents.items():
+            _add(tar, _member(name), document)
+    return target.getvalue()
+
+
+def _parse(unpacked: bytes) -> Archive:
+    documents: dict[str, bytes] = {}
+    with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
+        for member in tar:
+            source = tar.extractfile(member)
+            if source is None or member.name in documents:
+                raise ArchiveError(f"unexpected member {member.name}")
+            documents[member.name] = source.read()
+    manifest = json.loads(documents.pop(MANIFEST))
+    if manifest["format"] != FORMAT:
+        raise ArchiveError("unknown format")
+    resources = {name: json.loads(documents[_member(name)]) for name in manifest["resources"]}
+    return Archive(manifest["machineid"], manifest["distversion"], resources)
+
+
+def _member(resource: str) -> str:
+    return f"resources/{resource}.json"
+
+
+def _json(document: Any) -> bytes:
+    return json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1).encode("utf-8")
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    tar.addfile(info, io.BytesIO(content))

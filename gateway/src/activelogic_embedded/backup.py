@@ -1,0 +1,250 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The Backup resource, as the vendor's reference describes it.
+
+Every command commits by itself. A command on a resource object is refused with PLDBNewDataCommitted once another
+session has committed to the system's Backup resource, and so is every later one on that object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from .exception import PLDBError, PLDBIOError, PLDBNewDataCommitted
+from .store import PIECE, TITLES, Level, Resource, StaleError, Store, StoreError
+
+if TYPE_CHECKING:
+    from .connection import Connection
+
+T = TypeVar("T")
+
+
+@dataclass
+class BackupFile:
+    """Object that represents a backup file: its name, and its size in bytes."""
+
+    name: str
+    size: int
+
+
+def now() -> datetime:
+    """The time of generated names, in the system's own time zone."""
+    return datetime.now()
+
+
+class Backup:
+    """The backups of one system, in one session. Made by ``await connection.backup()``."""
+
+    def __init__(self, connection: Connection, store: Store, username: str) -> None:
+        self._connection = connection
+        self._store = store
+        self._username = username
+        self._revision = store.revision()
+        self._is_stale = False
+
+    async def list(self, cls: type) -> list[BackupFile]:
+        """List the backups; ``cls`` has to be :class:`BackupFile`.
+
+        :raises ValueError: for any other class.
+        :raises PLDBNewDataCommitted: see the module.
+        """
+        if cls is not BackupFile:
+            raise ValueError(f"invalid dataclass type {cls!r}")
+        rows = await self._read(self._store.listing)
+        return [BackupFile(name, size) for name, size in rows]
+
+    async def create_new(self, name: str = "", resource_name: str | None = None) -> str:
+        """Create a backup and return its name.
+
+        :param name: ``""`` has one generated, such as ``20210622-04.48.plb``.
+        :param resource_name: title of the one resource to be included; all are where it is not set.
+        :raises PLDBError: for a name that exists or is refused, an unknown resource, and without the privilege.
+        """
+        chosen = name or now().strftime("%Y%m%d-%H.%M.plb")
+
+        def content(target: BinaryIO) -> None:
+            self._store.require_free(chosen)
+            target.write(self._store.pack(resource_name))
+
+        await self._store_backup(chosen, content)
+        return chosen
+
+    async def restore(self, name: str, resource_name: Resource | int | str | None = None) -> None:
+        """Restore a backup, of all its resources or of one, which its title, member or number names.
+
+        :raises PLDBError: for a missing or damaged backup, or a resource that it does not hold.
+        """
+        resource = None if resource_name is None else _title(resource_name)
+        await self._write(lambda: self._store.restore(name, resource))
+
+    async def remove(self, name: str) -> None:
+        """Remove a backup.
+
+        :raises PLDBError: for a missing one.
+        """
+        await self._write(lambda: self._store.remove(name))
+
+    async def download(self, backup_name: str, *, ofile_obj: Any = None, dest_path: str | Path | None = None) -> None:
+        """Write a backup to a file object opened in binary mode, or to the file at a path.
+
+        :raises TypeError: for each of the causes in the vendor's reference; nothing is written then.
+        :raises PLDBError: for a missing backup; no file is made then.
+        """
+        _check_name(backup_name)
+        _check_one(ofile_obj=ofile_obj, dest_path=dest_path)
+        if dest_path is not None:
+            _check_path(dest_path=dest_path)
+        else:
+            _check_output(ofile_obj)
+
+        def copy() -> None:
+            with ExitStack() as stack:
+                source = stack.enter_context(self._store.path(backup_name).open("rb"))
+                target = ofile_obj if dest_path is None else stack.enter_context(Path(dest_path).open("wb"))
+                _copy(source, target)
+
+        await self._read(copy)
+
+    async def upload(self, backup_name: str, *, ifile_obj: Any = None, in_path: str | Path | None = None) -> None:
+        """Store a backup from a file object opened in binary mode, or from the file at a path.
+
+        :raises TypeError: for each of the causes in the vendor's reference; nothing is sent then.
+        :raises PLDBError: for a name that exists or is refused.
+        """
+        _check_name(backup_name)
+        _check_one(ifile_obj=ifile_obj, in_path=in_path)
+        if in_path is not None:
+            _check_path(in_path=in_path)
+        else:
+            _check_input(ifile_obj)
+        with ExitStack() as stack:
+            source = ifile_obj if in_path is None else stack.enter_context(Path(in_path).open("rb"))
+            first = await asyncio.to_thread(source.read, PIECE)
+            if not first:
+                raise TypeError("Input file must be a non-empty file")
+
+            def content(target: BinaryIO) -> None:
+                self._store.require_free(backup_name)
+                target.write(first)
+                _copy(source, target)
+
+            await self._store_backup(backup_name, content)
+
+    # How a command runs
+
+    async def _read(self, command: Callable[[], T]) -> T:
+        def run() -> T:
+            self._check(Level.READ)
+            if self._store.revision() != self._revision:
+                self._is_stale = True
+                raise self._stale()
+            return command()
+
+        return await asyncio.to_thread(_answered, run)
+
+    async def _write(self, command: Callable[[], None]) -> None:
+        def run() -> None:
+            self._check(Level.WRITE)
+            self._commit(command)
+
+        await asyncio.to_thread(_answered, run)
+
+    async def _store_backup(self, name: str, content: Callable[[BinaryIO], None]) -> None:
+        def run() -> None:
+            self._check(Level.WRITE)
+            with self._store.incoming() as target:
+                content(target)
+                self._commit(lambda: self._store.place(target, name))
+
+        await asyncio.to_thread(_answered, run)
+
+    def _check(self, level: Level) -> None:
+        if self._connection.is_closed:
+            raise PLDBIOError("the session is closed")
+        if self._is_stale:
+            raise self._stale()
+        if self._store.level(self._username, Resource.BACKUP) < level:
+            title = TITLES[Resource.BACKUP]
+            raise StoreError(f"user {self._username} lacks the privilege {level.name.lower()} on the resource {title}")
+
+    def _commit(self, command: Callable[[], None]) -> None:
+        try:
+            with self._store.commit(lambda: self._revision) as done:
+                command()
+                self._revision = done()
+        except StaleError:
+            self._is_stale = True
+            raise self._stale() from None
+
+    @staticmethod
+    def _stale() -> PLDBNewDataCommitted:
+        return PLDBNewDataCommitted("another session committed to the resource Backup")
+
+
+def _answered(command: Callable[[], T]) -> T:
+    """Run a command; what the store refuses is the system's answer with an error."""
+    try:
+        return command()
+    except StoreError as error:
+        raise PLDBError(str(error)) from error
+
+
+def _title(resource: Resource | int | str) -> str:
+    if isinstance(resource, str):
+        return resource
+    try:
+        return TITLES[Resource(resource)]
+    except ValueError:
+        raise PLDBError(f"there is no resource with the number {resource!r}") from None
+
+
+def _check_name(backup_name: object) -> None:
+    if not isinstance(backup_name, str):
+        raise TypeError("backup_name must be of str type")
+
+
+def _check_one(**given: object) -> None:
+    names = ", ".join(given)
+    count = sum(each is not None for each in given.values())
+    if count == 0:
+        raise TypeError(f"One of {names} must be provided")
+    if count > 1:
+        raise TypeError(f"Either one of {names} must be provided but not both")
+
+
+def _check_path(**given: object) -> None:
+    for name, value in given.items():
+        if not isinstance(value, (str, Path)):
+            raise TypeError(f"{name} must be an instance of str or pathlib.Path")
+
+
+def _check_output(file: object) -> None:
+    if not isinstance(file, io.IOBase):
+        raise TypeError("ofile_obj must be a file object")
+    if file.closed or not file.writable():
+        raise TypeError("ofile_obj must be writable")
+    if isinstance(file, io.TextIOBase):
+        raise TypeError("ofile_obj must be opened in binary mode to download text/binary files.")
+
+
+def _check_input(file: object) -> None:
+    if not isinstance(file, io.IOBase):
+        raise TypeError("ifile_obj must be a non-None python file object")
+    if file.closed or not file.readable():
+        raise TypeError("ifile_obj must be a readable file")
+    if isinstance(file, io.TextIOBase):
+        raise TypeError("ifile_obj must be opened in binary mode")
+
+
+def _copy(source: BinaryIO, target: BinaryIO) -> None:
+    for piece in iter(lambda: source.read(PIECE), b""):
+        target.write(piece)

@@ -1,0 +1,136 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The command ``activelogic-embedded``: make embedded systems, and look at them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import string
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import admin
+from .store import EVERY_RESOURCE, Level, StoreError
+
+PASSWORD_LENGTH = 20
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; 0 when it did what was asked, 2 with one line on standard error when not."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (StoreError, FileExistsError, OSError) as error:
+        text = f"{error} exists already" if isinstance(error, FileExistsError) else str(error)
+        print(f"activelogic-embedded: {text}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="activelogic-embedded",
+        description="Embedded ActiveLogic systems for demonstrations and tests, each in a folder below ROOT."
+        " Programs find them by the environment variable ACTIVELOGIC_EMBEDDED_ROOT.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    init = commands.add_parser("init", help="make systems", description="Make systems with factory configuration.")
+    init.add_argument("root", type=Path, metavar="ROOT", help="the folder of all systems; made where it is missing")
+    init.add_argument("names", nargs="+", metavar="NAME", help="name of a system, also its address")
+    init.add_argument("--username", default="admin", help="the user who may do everything (default: admin)")
+    _add_password_file(init, "without it one is generated and printed once")
+    init.set_defaults(run=_init)
+
+    user = commands.add_parser("user", help="add or change a user", description="Add or change a user of a system.")
+    _add_system(user)
+    user.add_argument("username", metavar="USERNAME")
+    user.add_argument("--privilege", required=True, choices=[each.name.lower() for each in Level])
+    user.add_argument("--resource", action="append", help="limit the privilege to this resource; may be repeated")
+    _add_password_file(user, "a new user needs one")
+    user.set_defaults(run=_user)
+
+    show = commands.add_parser("show", help="print configuration", description="Print configuration data as JSON.")
+    _add_system(show)
+    show.add_argument("resource", nargs="?", metavar="RESOURCE", help="such as Ruleset; all where it is missing")
+    show.set_defaults(run=_show)
+
+    change = commands.add_parser("set", help="change configuration", description="Change one value of a resource.")
+    _add_system(change)
+    change.add_argument("resource", metavar="RESOURCE", help="such as Config, Ruleset or 'System Diagnostics'")
+    change.add_argument("key", metavar="KEY", help="such as ntp.enabled")
+    change.add_argument("value", metavar="VALUE", help="JSON; what is none is taken as a string")
+    change.set_defaults(run=_set)
+
+    digest = commands.add_parser(
+        "digest", help="print a digest", description="Print the SHA-256 of everything that one system, or all, hold."
+    )
+    digest.add_argument("root", type=Path, metavar="ROOT")
+    digest.add_argument("name", nargs="?", metavar="NAME")
+    digest.set_defaults(run=_digest)
+    return parser
+
+
+def _add_system(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("root", type=Path, metavar="ROOT", help="the folder of all systems")
+    parser.add_argument("name", metavar="NAME", help="name of the system")
+
+
+def _add_password_file(parser: argparse.ArgumentParser, otherwise: str) -> None:
+    text = f"the password is the first line of this file, - for standard input; {otherwise}"
+    parser.add_argument("--password-file", metavar="FILE", help=text)
+
+
+def _read_password(file: str) -> str:
+    if file == "-":
+        line = sys.stdin.readline()
+    else:
+        with open(file, encoding="utf-8") as source:
+            line = source.readline()
+    password = line.rstrip("\r\n")
+    if not password:
+        raise StoreError(f"the first line of {file} is empty")
+    return password
+
+
+def _init(options: argparse.Namespace) -> None:
+    taken = [name for name in options.names if (options.root / name).exists()]
+    if taken or len(set(options.names)) < len(options.names):
+        raise StoreError(f"the system {taken[0]!r} exists already" if taken else "a name is given twice")
+    if options.password_file:
+        password = _read_password(options.password_file)
+    else:
+        alphabet = string.ascii_letters + string.digits
+        password = "".join(secrets.choice(alphabet) for _number in range(PASSWORD_LENGTH))
+    for name in options.names:
+        admin.create_system(options.root, name, options.username, password)
+    if not options.password_file:
+        print(f"password of {options.username}: {password}")
+
+
+def _user(options: argparse.Namespace) -> None:
+    password = _read_password(options.password_file) if options.password_file else None
+    level = Level[options.privilege.upper()]
+    levels = dict.fromkeys(options.resource or [EVERY_RESOURCE], level)
+    admin.set_user(options.root, options.name, options.username, password, levels)
+
+
+def _show(options: argparse.Namespace) -> None:
+    print(json.dumps(admin.show(options.root, options.name, options.resource), indent=2, ensure_ascii=False))
+
+
+def _set(options: argparse.Namespace) -> None:
+    try:
+        value = json.loads(options.value)
+    except ValueError:
+        value = options.value
+    admin.set_value(options.root, options.name, options.resource, options.key, value)
+
+
+def _digest(options: argparse.Namespace) -> None:
+    print(admin.digest(options.root, options.name))

@@ -1,0 +1,231 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Connecting to an embedded system: for asyncio, and behind a proxy with ordinary blocking methods."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+import weakref
+from collections.abc import Coroutine, Generator
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+from .backup import Backup
+from .exception import PLDBError, PLDBIOError
+from .store import Level, Resource, Store, root_from_environment, why_illegal
+
+
+class Connection:
+    """A session with one system. Applications get it from :func:`async_connect` or :func:`sync_connect`."""
+
+    def __init__(self, store: Store, username: str) -> None:
+        self._store = store
+        self._username = username
+        self.is_closed = False
+
+    @property
+    def machineid(self) -> str:
+        """The machine id, 12 hex digits; ``ValueError`` once the session is closed."""
+        return self._fact("machineid")
+
+    @property
+    def distversion(self) -> str:
+        """The firmware; ``ValueError`` once the session is closed."""
+        return self._fact("distversion")
+
+    def _fact(self, key: str) -> str:
+        if self.is_closed:
+            raise ValueError("not connected")
+        return self._store.fact(key)
+
+    async def backup(self) -> Backup:
+        """Open the Backup resource."""
+        if self.is_closed:
+            raise PLDBIOError("the session is closed")
+        return await asyncio.to_thread(Backup, self, self._store, self._username)
+
+    async def system_overview(self) -> SystemOverview:
+        """Open the resource that knows all systems."""
+        if self.is_closed:
+            raise PLDBIOError("the session is closed")
+        return SystemOverview(self, self._store, self._username)
+
+    def close(self) -> Closed:
+        """End the session at once; the answer may be awaited, and need not be."""
+        self.is_closed = True
+        return Closed()
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Closed:
+    """Whether ``close`` has to be awaited is not documented; this works either way."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield from ()
+
+
+@dataclass
+class GraphSystem:
+    """A system that another one knows. ``configmd5`` is the MD5 of its configuration."""
+
+    systemid: str
+    name: str
+    host: str
+    distversion: str
+    lastupdate: datetime
+    firstupdate: datetime
+    configmd5: str
+
+
+class SystemOverview:
+    """The systems that a system knows: those of the same root."""
+
+    def __init__(self, connection: Connection, store: Store, username: str) -> None:
+        self._connection = connection
+        self._store = store
+        self._username = username
+
+    async def list(self, cls: type) -> list[GraphSystem]:
+        """List the systems; ``cls`` has to be :class:`GraphSystem`, else ``ValueError``."""
+        if cls is not GraphSystem:
+            raise ValueError(f"invalid dataclass type {cls!r}")
+        if self._connection.is_closed:
+            raise PLDBIOError("the session is closed")
+        return await asyncio.to_thread(self._listing)
+
+    def _listing(self) -> list[GraphSystem]:  # type: ignore[valid-type]
+        if self._store.level(self._username, Resource.CONFIG) < Level.READ:
+            raise PLDBError(f"user {self._username} lacks the privilege read")
+        found = []
+        for folder in sorted(self._store.folder.parent.iterdir()):
+            if folder.name.startswith("."):
+                continue
+            try:
+                store = Store(folder)
+            except FileNotFoundError:
+                continue
+            found.append(
+                GraphSystem(
+                    systemid=store.fact("machineid"),
+                    name=store.fact("name"),
+                    host=folder.name,
+                    distversion=store.fact("distversion"),
+                    lastupdate=datetime.fromisoformat(store.fact("lastupdate")),
+                    firstupdate=datetime.fromisoformat(store.fact("firstupdate")),
+                    configmd5=store.config_md5(),
+                )
+            )
+        return found
+
+
+def _log_in(host: str, username: str, password: str) -> Connection:
+    root = root_from_environment()
+    store = None
+    if root is not None and not why_illegal(host) and not host.startswith("."):
+        try:
+            store = Store(root / host)
+        except FileNotFoundError:
+            store = None
+    if store is None:
+        raise ConnectionRefusedError(f"nothing answers at {host!r}")
+    if not store.may_log_in(username, password):
+        raise PLDBIOError(f"authorization of user {username!r} failed")
+    return Connection(store, username)
+
+
+async def async_connect(host: str, username: str, password: str) -> Connection:
+    """Log in to a system.
+
+    :raises ConnectionRefusedError: when there is no system ``host`` below the root.
+    :raises PLDBIOError: when the login is refused.
+    """
+    return await asyncio.to_thread(_log_in, host, username, password)
+
+
+def sync_connect(host: str, username: str, password: str) -> Any:
+    """As :func:`async_connect`, but the connection and its resources have ordinary blocking methods."""
+    loop = _LoopThread()
+    try:
+        connection = loop.run(async_connect(host, username, password))
+    except BaseException:
+        loop.stop()
+        raise
+    return _ConnectionProxy(connection, loop)
+
+
+class _LoopThread:
+    """A loop on a daemon thread, so that blocking methods work also where a loop runs already."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="activelogic-sync", daemon=True)
+        self._thread.start()
+
+    def run(self, call: Coroutine[Any, Any, Any]) -> Any:
+        if self._loop.is_closed():
+            call.close()
+            raise PLDBIOError("the session is closed")
+        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+
+    def stop(self) -> None:
+        if self._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(self._loop.shutdown_default_executor(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class _Proxy:
+    """Stands before an object of the asyncio API: its coroutines block, everything else is as it is."""
+
+    def __init__(self, target: Any, loop: _LoopThread) -> None:
+        self._target = target
+        self._loop = loop
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._target, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        @functools.wraps(found)
+        def blocking(*positional: Any, **named: Any) -> Any:
+            result = self._loop.run(found(*positional, **named))
+            return _Proxy(result, self._loop) if isinstance(result, (Backup, SystemOverview)) else result
+
+        return blocking
+
+
+class _ConnectionProxy(_Proxy):
+    """The proxy of a connection, which ends its loop with it."""
+
+    def __init__(self, target: Connection, loop: _LoopThread) -> None:
+        super().__init__(target, loop)
+        self._finalizer = weakref.finalize(self, loop.stop)
+
+    def close(self) -> None:
+        """End the session."""
+        self._target.close()
+        self._finalizer()
+
+    def __enter__(self) -> _ConnectionProxy:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
