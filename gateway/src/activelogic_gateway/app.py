@@ -1,0 +1,722 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The HTTP API: an application built from a list of routes. Nothing happens at import, and nothing is global."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, cast
+
+from fastapi import FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import __version__
+from .auth import Login, parse_basic
+from .documents import (
+    FINAL,
+    NEW_OPERATION,
+    UUID_PATTERN,
+    BackupDocument,
+    Commit,
+    ContentDocument,
+    HealthDocument,
+    OperationDocument,
+    ProblemDocument,
+    SystemDocument,
+    parse_commit,
+    parse_request,
+)
+from .operations import Gateway, Operation
+from .problems import MEDIA_TYPE, Problem
+from .spool import PIECE, Content
+
+logger = logging.getLogger(__name__)
+
+MAX_DOCUMENT = 65536
+"""Bytes of a JSON body at most."""
+
+LONGEST_POLL = 60.0
+"""Seconds."""
+
+SystemName = Annotated[
+    str,
+    Path(
+        description="A system's name or address, exactly as in the gateway's configuration",
+        min_length=1,
+        max_length=255,
+    ),
+]
+OperationId = Annotated[
+    str, Path(description="A UUID that the client chose", pattern=UUID_PATTERN, json_schema_extra={"format": "uuid"})
+]
+Wait = Annotated[
+    float,
+    Query(
+        description="Seconds to wait at most until the operation waits for nobody but its owner",
+        ge=0,
+        le=LONGEST_POLL,
+        allow_inf_nan=False,
+    ),
+]
+
+
+def document_response(
+    document: Any, status: int = 200, headers: dict[str, str] | None = None, media_type: str = "application/json"
+) -> Response:
+    """A JSON response that nobody keeps."""
+    body = json.dumps(document).encode("ascii")
+    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type)
+
+
+def problem_response(problem: Problem) -> Response:
+    """A problem as RFC 9457 has it."""
+    return document_response(problem.document(), problem.status, problem.headers, MEDIA_TYPE)
+
+
+# What a request brings
+
+
+def client_address(request: Request) -> str:
+    """The peer's address, as the transport knows it; no header can change it."""
+    return request.client.host if request.client else ""
+
+
+def header_values(scope: Scope, name: bytes) -> list[bytes]:
+    """All values of a header."""
+    return [value for key, value in scope["headers"] if key == name]
+
+
+class Body:
+    """The body of a request, read with a limit on its slowness: only the time spent waiting for the client counts."""
+
+    def __init__(self, receive: Receive, idle_seconds: float, bytes_per_second: float) -> None:
+        self._receive = receive
+        self._allowance = idle_seconds
+        self._rate = bytes_per_second
+        self.size = 0
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The parts as they arrive.
+
+        :raises Problem: ``request_timeout`` if it comes too slowly, ``bad_request`` if it ends too early.
+        """
+        waited = 0.0
+        while True:
+            began = time.monotonic()
+            left = self._allowance + self.size / self._rate - waited
+            try:
+                message = await asyncio.wait_for(self._receive(), max(0.01, left))
+            except TimeoutError:
+                raise Problem("request_timeout", "the body came too slowly", headers={"Connection": "close"}) from None
+            waited += time.monotonic() - began
+            if message["type"] == "http.disconnect":
+                raise Problem("bad_request", "the body ended too early")
+            piece = message.get("body", b"")
+            self.size += len(piece)
+            if piece:
+                yield piece
+            if not message.get("more_body", False):
+                return
+            if waited > self._allowance + self.size / self._rate:
+                raise Problem("request_timeout", "the body came too slowly", headers={"Connection": "close"})
+
+    async def large_pieces(self) -> AsyncIterator[bytes]:
+        """The same in pieces of about 1 MiB."""
+        held = bytearray()
+        async for piece in self.pieces():
+            held += piece
+            if len(held) >= PIECE:
+                yield bytes(held)
+                held.clear()
+        if held:
+            yield bytes(held)
+
+
+def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member is given twice")
+    return members
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is not JSON")
+
+
+async def read_json(request: Request, gateway: Gateway) -> Any:
+    """The decoded JSON body, at most 64 KiB.
+
+    :raises Problem: ``unsupported_media_type``, ``too_large``, ``bad_request``, ``request_timeout``.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise Problem("unsupported_media_type", "the body should be application/json")
+    body = bytearray()
+    limits = gateway.limits
+    async for piece in Body(request.receive, limits.header_seconds, limits.body_bytes_per_second).pieces():
+        body += piece
+        if len(body) > MAX_DOCUMENT:
+            raise Problem("too_large", f"the body has more than {MAX_DOCUMENT} bytes")
+    try:
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_no_twice, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Problem("bad_request", "the body is not JSON in UTF-8") from None
+
+
+class Asker:
+    """Who asks for what: the system by its name in the configuration, the login, and the client's address."""
+
+    def __init__(self, gateway: Gateway, request: Request, word: str, command: str) -> None:
+        login = parse_basic(header_values(request.scope, b"authorization"))
+        if login is None:
+            raise Problem("authentication_failed", "this needs HTTP Basic with a user of the ActiveLogic system")
+        self.audit: dict[str, Any] = request.scope["audit"]
+        self.audit["command"] = command
+        system = gateway.config.find_system(word)
+        if system is None:
+            raise Problem("unknown_system", f"the gateway has no system {word!r}")
+        self.audit["system"] = system
+        self.system = system
+        self.login: Login = login
+        self.address = client_address(request)
+        self._gateway = gateway
+
+    def accepted(self) -> None:
+        """The login was right: it goes into the audit log."""
+        self.audit["user"] = self.login.username
+
+    async def operation(self, uuid: str) -> Operation:
+        """The operation that is asked about."""
+        operation = await self._gateway.find(self.system, self.login, self.address, uuid.lower())
+        self.accepted()
+        self.audit.update(name=operation.request.name, operation=uuid.lower())
+        return operation
+
+
+# The content of a download
+
+
+def parse_range(value: str, size: int) -> tuple[int, int] | None:
+    """First and last byte of a single range (RFC 9110, section 14); ``None`` when the header is to be ignored.
+
+    :raises Problem: ``range_not_satisfiable``.
+    """
+    found = re.fullmatch(r"\s*bytes\s*=\s*([0-9]{0,19})-([0-9]{0,19})\s*", value, re.IGNORECASE | re.ASCII)
+    if found is None or not (found[1] or found[2]):
+        return None
+    if found[1]:
+        first = int(found[1])
+        last = min(int(found[2]), size - 1) if found[2] else size - 1
+        if found[2] and int(found[2]) < first:
+            return None
+    else:
+        first, last = max(0, size - int(found[2])), size - 1
+    if first >= size or (not found[1] and int(found[2]) == 0):
+        raise Problem(
+            "range_not_satisfiable", f"the content has {size} bytes", headers={"Content-Range": f"bytes */{size}"}
+        )
+    return first, last
+
+
+class ContentResponse(Response):
+    """Bytes of a file in 1 MiB pieces, read off the loop; constant memory."""
+
+    def __init__(self, content: Content, span: tuple[int, int] | None, head: bool) -> None:
+        first, last = span or (0, content.size - 1)
+        digest = base64.b64encode(bytes.fromhex(content.sha256)).decode("ascii")
+        headers = {
+            "Content-Length": str(last - first + 1),
+            "ETag": f'"{content.sha256}"',
+            "Repr-Digest": f"sha-256=:{digest}:",
+            "Accept-Ranges": "bytes",
+            "Cache-Control": "no-store, no-transform",
+        }
+        if span:
+            headers["Content-Range"] = f"bytes {first}-{last}/{content.size}"
+        super().__init__(None, 206 if span else 200, headers, "application/octet-stream")
+        self._file = content.path.open(
+            "rb", buffering=0
+        )  # opened at once: dropping the content can't break it any more
+        self._first, self._left, self._head = first, last - first + 1, head
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            if self._head:
+                await send({"type": "http.response.body", "body": b""})
+                return
+            self._file.seek(self._first)
+            while self._left > 0:
+                piece = await asyncio.to_thread(self._file.read, min(PIECE, self._left))
+                if not piece:
+                    raise OSError("the spool file ended too early")
+                self._left -= len(piece)
+                await send({"type": "http.response.body", "body": piece, "more_body": self._left > 0})
+        finally:
+            self._file.close()
+
+
+# The application
+
+
+class Front:
+    """Outermost layer: refuses what no route should see, turns failures into problems, writes the audit log."""
+
+    def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
+        self._app = app
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        audit: dict[str, Any] = {}
+        scope["audit"] = audit
+        began = time.monotonic()
+        sent: dict[str, Any] = {"status": None, "bytes": 0}
+
+        async def counting_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent["status"] = message["status"]
+            elif message["type"] == "http.response.body":
+                sent["bytes"] += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            refusal = self._refuse(scope)
+            if refusal is not None:
+                await problem_response(refusal)(scope, receive, counting_send)
+            else:
+                await self._app(scope, receive, counting_send)
+        except Exception as error:
+            logger.exception("a request failed in the gateway")
+            if sent["status"] is not None:
+                raise
+            await problem_response(Problem("internal_error", f"the gateway failed ({type(error).__name__})"))(
+                scope, receive, counting_send
+            )
+        finally:
+            self._gateway.audit.write(
+                event="request",
+                client=scope["client"][0] if scope.get("client") else None,
+                system=audit.get("system"),
+                user=audit.get("user"),
+                command=audit.get("command", "health" if scope["path"] == "/healthz" else None),
+                name=audit.get("name"),
+                operation=audit.get("operation"),
+                method=scope["method"],
+                outcome={"status": sent["status"], "kind": audit.get("kind")},
+                bytes={"in": audit.get("received", 0), "out": sent["bytes"]},
+                milliseconds=int((time.monotonic() - began) * 1000),
+            )
+
+    @staticmethod
+    def _refuse(scope: Scope) -> Problem | None:
+        hosts = header_values(scope, b"host")
+        if len(hosts) != 1 or not re.fullmatch(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]+", hosts[0].strip()):
+            return Problem("bad_request", "the request needs exactly one Host", headers={"Connection": "close"})
+        if header_values(scope, b"transfer-encoding") and header_values(scope, b"content-length"):
+            return Problem(
+                "bad_request",
+                "Content-Length and Transfer-Encoding exclude each other",
+                headers={"Connection": "close"},
+            )
+        if scope["path"].startswith("/v1/") and parse_basic(header_values(scope, b"authorization")) is None:
+            return Problem("authentication_failed", "this needs HTTP Basic with a user of the ActiveLogic system")
+        # A quoted slash or backslash must not become another route, or another part of one.
+        if re.search(rb"%2f|%5c|\\\\", scope["raw_path"], re.IGNORECASE):
+            return Problem("unknown_route", "no name in a route holds a slash or backslash")
+        return None
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    schema = {"$ref": "#/components/schemas/ProblemDocument"}
+    texts = {
+        400: "Malformed request", 401: "The login is missing or wrong", 404: "Not there, or not the asker's",
+        405: "Method not allowed", 408: "The body came too slowly", 409: "In conflict with the state",
+        410: "No longer kept", 411: "Content-Length is missing", 413: "Too large", 415: "Other media type",
+        416: "The range lies outside the content", 422: "Does not fit its description, or refused by the system",
+        429: "Too many failed logins", 500: "The gateway failed", 501: "The system can't do this",
+        502: "The system can't be reached, or failed", 503: "Too much is waiting", 504: "A time limit ran out",
+        507: "No room for the content",
+    }  # fmt: skip
+    extra: dict[int, dict[str, Any]] = {
+        401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+        429: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
+        503: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
+    }
+    return {
+        status: {
+            "description": texts[status],
+            "content": {MEDIA_TYPE: {"schema": schema}},
+            **({"headers": extra[status]} if status in extra else {}),
+        }
+        for status in statuses
+    }
+
+
+_ALWAYS = (400, 401, 404, 422, 429, 500, 501, 502, 503, 504)
+_CONTENT_HEADERS = {
+    name: {"schema": {"type": "string"}, "description": text}
+    for name, text in {
+        "ETag": "The SHA-256 in hex, quoted: the content never changes",
+        "Repr-Digest": "SHA-256 of the whole content (RFC 9530)",
+        "Accept-Ranges": "bytes",
+    }.items()
+}
+
+
+def _body(schema: dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:
+    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
+
+
+def routes(gateway: Gateway) -> list[APIRoute]:
+    """All routes of the API."""
+
+    async def health() -> Response:
+        return document_response(
+            {
+                "status": "ok",
+                "stuck_sessions": gateway.sessions.stuck,
+                "certificate_days_left": certificate_days_left(),
+            }
+        )
+
+    def certificate_days_left() -> int | None:
+        return gateway.certificate_days_left() if gateway.certificate_days_left is not None else None
+
+    async def show_system(request: Request, system: SystemName) -> Response:
+        asker = Asker(gateway, request, system, "identity")
+        identity = await gateway.identity(asker.system, asker.login, asker.address)
+        asker.accepted()
+        return document_response(
+            {"name": asker.system, "machineid": identity.machineid, "distversion": identity.distversion}
+        )
+
+    async def list_backups(request: Request, system: SystemName) -> Response:
+        asker = Asker(gateway, request, system, "list")
+        entries = await gateway.backups(asker.system, asker.login, asker.address)
+        asker.accepted()
+        return document_response([{"name": each.name, "size": each.size} for each in entries])
+
+    async def list_operations(request: Request, system: SystemName) -> Response:
+        asker = Asker(gateway, request, system, "list_operations")
+        documents = await gateway.of_owner(asker.system, asker.login, asker.address)
+        asker.accepted()
+        return document_response(documents)
+
+    async def put_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
+        asker = Asker(gateway, request, system, "put_operation")
+        asked = parse_request(await read_json(request, gateway))
+        asker.audit.update(command=asked.action, operation=operation.lower())
+        found = await gateway.put(asker.system, asker.login, asker.address, operation.lower(), asked)
+        asker.accepted()
+        asker.audit.update(name=asked.name)
+        return operation_response(found)
+
+    def operation_response(operation: Operation, accepted: bool = True) -> Response:
+        status = 202 if accepted and operation.state not in FINAL else 200
+        return document_response(operation.row.document(), status)
+
+    async def show_operation(
+        request: Request, system: SystemName, operation: OperationId, wait: Wait = 0.0
+    ) -> Response:
+        asker = Asker(gateway, request, system, "poll")
+        found = await asker.operation(operation)
+
+        async def gone() -> None:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+
+        if wait > 0:
+            await gateway.wait(found, wait, gone)
+        return operation_response(found, accepted=False)
+
+    async def delete_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
+        asker = Asker(gateway, request, system, "delete")
+        found = await asker.operation(operation)
+        await gateway.delete(found)
+        return operation_response(found, accepted=False)
+
+    async def content_response(request: Request, system: str, operation: str, head: bool) -> Response:
+        asker = Asker(gateway, request, system, "content_head" if head else "content_get")
+        content = gateway.content(await asker.operation(operation))
+        span = None
+        ranges = header_values(request.scope, b"range")
+        condition = request.headers.get("if-range")
+        if not head and len(ranges) == 1 and (condition is None or condition.strip() == f'"{content.sha256}"'):
+            span = parse_range(ranges[0].decode("latin-1"), content.size)
+        try:
+            return ContentResponse(content, span, head)
+        except FileNotFoundError:
+            raise Problem("content_gone", "the content is no longer kept") from None
+
+    async def get_content(request: Request, system: SystemName, operation: OperationId) -> Response:
+        return await content_response(request, system, operation, head=False)
+
+    async def head_content(request: Request, system: SystemName, operation: OperationId) -> Response:
+        return await content_response(request, system, operation, head=True)
+
+    async def put_content(request: Request, system: SystemName, operation: OperationId) -> Response:
+        asker = Asker(gateway, request, system, "content_put")
+        found = await asker.operation(operation)
+        if found.request.action != "upload":
+            raise Problem(
+                "conflict", "only the content of an upload can be put", system=asker.system, operation=operation
+            )
+        if header_values(request.scope, b"content-encoding"):
+            raise Problem("unsupported_media_type", "the content must not be encoded (Content-Encoding)")
+        length = header_values(request.scope, b"content-length")
+        if len(length) != 1 or not length[0].isdigit():
+            raise Problem("length_required", "the content needs a Content-Length")
+        if int(length[0]) != found.request.size:
+            raise Problem(
+                "length_mismatch", f"Content-Length is {int(length[0])}, the operation's size {found.request.size}"
+            )
+        body = Body(request.receive, gateway.limits.stalled_seconds, gateway.limits.body_bytes_per_second)
+        try:
+            content = await gateway.receive(found, body.large_pieces())
+        finally:
+            asker.audit["received"] = body.size
+        return document_response({"size": content.size, "sha256": content.sha256})
+
+    async def commit_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
+        asker = Asker(gateway, request, system, "commit")
+        found = await asker.operation(operation)
+        await gateway.commit(found, asker.login, parse_commit(await read_json(request, gateway)))
+        return operation_response(found)
+
+    def route(
+        method: str,
+        path: str,
+        endpoint: Callable[..., Awaitable[Response]],
+        summary: str,
+        responses: dict[int | str, dict[str, Any]],
+        **extra: Any,
+    ) -> APIRoute:
+        return APIRoute(
+            path,
+            endpoint,
+            methods=[method],
+            summary=summary,
+            operation_id=endpoint.__name__,
+            response_model=None,
+            response_class=Response,
+            responses=responses,
+            openapi_extra=extra or None,
+        )
+
+    one = "/v1/systems/{system}/operations/{operation}"
+    document: dict[int | str, dict[str, Any]] = {200: {"model": OperationDocument, "description": "The operation"}}
+    accepted: dict[int | str, dict[str, Any]] = {
+        200: {"model": OperationDocument, "description": "The operation, which has ended already"},
+        202: {"model": OperationDocument, "description": "The operation, which has not ended"},
+    }
+    binary = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    whole: dict[int | str, dict[str, Any]] = {
+        200: {"description": "The whole content", "content": binary, "headers": _CONTENT_HEADERS}
+    }
+    part: dict[int | str, dict[str, Any]] = {
+        206: {"description": "One range of it", "content": binary, "headers": _CONTENT_HEADERS}
+    }
+    new_operation = {
+        "oneOf": [
+            {"$ref": f"#/components/schemas/{name}"}
+            for name in ("CreateNew", "Restore", "Remove", "Download", "Upload")
+        ],
+        "discriminator": {
+            "propertyName": "action",
+            "mapping": {
+                action: f"#/components/schemas/{name}"
+                for action, name in {
+                    "create_new": "CreateNew",
+                    "restore": "Restore",
+                    "remove": "Remove",
+                    "download": "Download",
+                    "upload": "Upload",
+                }.items()
+            },
+        },
+    }
+    range_headers = [
+        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+        for name, text in {"Range": "One range of bytes", "If-Range": "Its ETag"}.items()
+    ]
+    return [
+        route("GET", "/healthz", health, "Alive, without a login", {200: {"model": HealthDocument}, **_problems(400)}),
+        route(
+            "GET",
+            "/v1/systems/{system}",
+            show_system,
+            "What a system tells of itself",
+            {200: {"model": SystemDocument}, **_problems(*_ALWAYS)},
+        ),
+        route(
+            "GET",
+            "/v1/systems/{system}/backups",
+            list_backups,
+            "A system's backups",
+            {200: {"model": list[BackupDocument]}, **_problems(*_ALWAYS)},
+        ),
+        route(
+            "GET",
+            "/v1/systems/{system}/operations",
+            list_operations,
+            "One's own operations, the newest first",
+            {200: {"model": list[OperationDocument]}, **_problems(*_ALWAYS)},
+        ),
+        route(
+            "PUT",
+            one,
+            put_operation,
+            "Ask for an operation; sent again it never runs twice",
+            {**accepted, **_problems(*_ALWAYS, 408, 409, 413, 415, 507)},
+            **_body(new_operation),
+        ),
+        route("GET", one, show_operation, "An operation; with wait a long poll", {**document, **_problems(*_ALWAYS)}),
+        route(
+            "DELETE",
+            one,
+            delete_operation,
+            "End what has not started, and drop its bytes",
+            {**document, **_problems(*_ALWAYS, 409)},
+        ),
+        route(
+            "GET",
+            one + "/content",
+            get_content,
+            "The bytes of a download that succeeded",
+            {**whole, **part, **_problems(*_ALWAYS, 409, 410, 416)},
+            parameters=range_headers,
+        ),
+        route(
+            "HEAD",
+            one + "/content",
+            head_content,
+            "Size and digest of them",
+            {
+                200: {"description": "As GET, without a body", "headers": _CONTENT_HEADERS},
+                **_problems(*_ALWAYS, 409, 410),
+            },
+        ),
+        route(
+            "PUT",
+            one + "/content",
+            put_content,
+            "The bytes of an upload",
+            {200: {"model": ContentDocument}, **_problems(*_ALWAYS, 408, 409, 411, 413, 415)},
+            **_body({"type": "string", "format": "binary"}, "application/octet-stream"),
+        ),
+        route(
+            "PUT",
+            one + "/commit",
+            commit_operation,
+            "Start the upload of the bytes with this digest",
+            {**accepted, **_problems(*_ALWAYS, 408, 409, 413, 415)},
+            **_body({"$ref": "#/components/schemas/Commit"}),
+        ),
+    ]
+
+
+def create_app(gateway: Gateway) -> ASGIApp:
+    """The application over one gateway; the gateway's background work lives as long as the application."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        gateway.start()
+        try:
+            yield
+        finally:
+            await gateway.close()
+
+    app = FastAPI(
+        title="activelogic-gateway",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+        routes=list(routes(gateway)),
+    )
+
+    async def on_problem(request: Request, problem: Exception) -> Response:
+        if not isinstance(problem, Problem):
+            raise problem
+        request.scope["audit"]["kind"] = problem.kind
+        problem.system = problem.system or request.scope["audit"].get("system")
+        return problem_response(problem)
+
+    async def on_invalid(request: Request, error: Exception) -> Response:
+        where = "; ".join(
+            f"{each['loc'][-1]}: {each['msg']}"
+            for each in (error.errors() if isinstance(error, RequestValidationError) else [])
+        )
+        return await on_problem(request, Problem("invalid_request", where[:500]))
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code == 405:
+            allowed = sorted(
+                {
+                    method
+                    for each in app.routes
+                    if isinstance(each, APIRoute) and each.matches(request.scope)[0] is not Match.NONE
+                    for method in each.methods or ()
+                }
+            )
+            return await on_problem(
+                request,
+                Problem(
+                    "method_not_allowed", f"{request.method} is not known here", headers={"Allow": ", ".join(allowed)}
+                ),
+            )
+        if isinstance(error, HTTPException) and error.status_code == 404:
+            return await on_problem(request, Problem("unknown_route", "there is no such route"))
+        status = getattr(error, "status_code", 400)
+        return await on_problem(
+            request, Problem("bad_request" if status < 500 else "internal_error", "the request can't be handled")
+        )
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+    return Front(app, gateway)
+
+
+def openapi() -> dict[str, Any]:
+    """The OpenAPI document of the API."""
+    document: dict[str, Any] = get_openapi(
+        title="activelogic-gateway",
+        version=__version__,
+        summary="The Backup resource of ActiveLogic systems over HTTPS",
+        routes=routes(cast("Gateway", None)),  # described, never called
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    inputs = NEW_OPERATION.json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(inputs["$defs"])
+    schemas["Commit"] = Commit.model_json_schema()
+    schemas["ProblemDocument"] = ProblemDocument.model_json_schema(mode="serialization")
+    document["components"]["securitySchemes"] = {
+        "login": {"type": "http", "scheme": "basic", "description": "A user of the ActiveLogic system, in UTF-8"}
+    }
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            if path != "/healthz":
+                operation["security"] = [{"login": []}]
+    return document

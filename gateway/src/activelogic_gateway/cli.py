@@ -1,0 +1,174 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command ``activelogic-gateway``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TextIO
+
+from . import __version__, logs
+from .app import create_app, openapi
+from .auth import Logins
+from .config import Config, ConfigError, load
+from .operations import Gateway
+from .server import GatewayServer, TlsError, days_left, listen, tls_context, url_of, write_ready_file
+from .spool import Spool
+from .store import Store
+from .vendor_session import Sdk, SdkMissing, Sessions, load_sdk
+
+
+class StartError(Exception):
+    """The gateway can't start; the text is one sentence."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="activelogic-gateway", description="Offer the Backup resource of ActiveLogic systems over HTTPS."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="run the gateway until SIGTERM or SIGINT")
+    check = commands.add_parser("check", help="say what is wrong with a configuration, and where; changes nothing")
+    for each in (serve, check):
+        each.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, gateway.yml")
+    serve.add_argument(
+        "--ready-file",
+        type=Path,
+        metavar="FILE",
+        help='written once connections are accepted: {"url": ..., "pid": ...}',
+    )
+    commands.add_parser("openapi", help="print the OpenAPI document of the HTTP API")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns 0 on success, 2 when something is wrong with what it was given."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "openapi":
+            return _openapi()
+        config = load(options.config)
+        if options.command == "check":
+            return _check(config)
+        return _serve(config, options.ready_file)
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"activelogic-gateway: {problem}", file=sys.stderr)
+    except (SdkMissing, StartError, TlsError) as error:
+        print(f"activelogic-gateway: {error}", file=sys.stderr)
+    return 2
+
+
+def _sdk(config: Config) -> Sdk:
+    if config.embedded_root is not None:
+        os.environ["ACTIVELOGIC_EMBEDDED_ROOT"] = str(config.embedded_root)
+    return load_sdk(config.sdk)
+
+
+def _check(config: Config) -> int:
+    problems: list[str] = []
+    try:
+        _sdk(config)
+    except SdkMissing as error:
+        problems.append(str(error))
+    if config.tls is not None:
+        try:
+            tls_context(config.tls)
+            left = days_left(config.tls)
+            if left is not None and left < 0:
+                problems.append(f"tls: the certificate {config.tls.certificate} has expired")
+        except TlsError as error:
+            problems.append(str(error))
+    if config.embedded_root is not None and not config.embedded_root.is_dir():
+        problems.append(f"embedded_root: {config.embedded_root} is not a folder")
+    above = config.state_dir
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        problems.append(f"state_dir: {config.state_dir} can't be made or written to")
+    for problem in problems:
+        print(f"activelogic-gateway: {problem}", file=sys.stderr)
+    if problems:
+        return 2
+    print(f"The configuration is good: {len(config.systems)} systems, through the Python package {config.sdk}.")
+    return 0
+
+
+def _openapi() -> int:
+    print(json.dumps(openapi(), indent=2, sort_keys=True))
+    return 0
+
+
+def _lock(state_dir: Path, stack: ExitStack) -> None:
+    """One process per state_dir."""
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state_dir.chmod(0o700)
+        stream: TextIO = stack.enter_context((state_dir / "lock").open("a"))
+    except OSError as error:
+        raise StartError(f"state_dir: {state_dir} can't be used: {error.strerror}") from error
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise StartError(f"state_dir: {state_dir} is in use by another gateway") from error
+
+
+def _serve(config: Config, ready_file: Path | None) -> int:
+    os.umask(0o077)
+    secrets = logs.Secrets()
+    logs.set_up(secrets)
+    sdk = _sdk(config)
+    context = tls_context(config.tls) if config.tls is not None else None
+    limits = config.limits
+    with ExitStack() as stack:
+        _lock(config.state_dir, stack)
+        store = Store(config.state_dir / "operations.sqlite")
+        spool = Spool(config.state_dir / "spool", limits.spool_bytes, limits.spool_free_bytes)
+        try:
+            store.open()
+            stack.callback(store.close)
+            spool.open()
+            audit = logs.AuditLog(config.audit_log)
+            stack.callback(audit.close)
+        except (OSError, sqlite3.Error) as error:
+            raise StartError(f"state_dir or audit_log can't be used: {error}") from error
+        sessions = Sessions(sdk, limits.sessions)
+        logins = Logins(limits.remember_login_seconds, limits.failed_logins_per_minute)
+        gateway = Gateway(config, sessions, store, spool, logins, audit, secrets)
+        gateway.certificate_days_left = lambda: days_left(config.tls)
+        gateway.recover()
+        try:
+            sock = listen(config)
+        except OSError as error:
+            raise StartError(f"listen: {config.listen} can't be used: {error.strerror or error}") from error
+        stack.callback(sock.close)
+        url = url_of(sock, config)
+
+        def ready() -> None:
+            if ready_file is not None:
+                write_ready_file(ready_file, url)
+            print(f"activelogic-gateway {__version__} listens on {url}", file=sys.stderr, flush=True)
+
+        # uvicorn raises the signal again after its clean end: with these handlers that does nothing.
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, lambda _signal, _frame: None)
+        server = GatewayServer(create_app(gateway), gateway, sock, context, ready)
+        asyncio.run(server.serve())
+        started = server.started
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if sessions.active:
+        os._exit(0 if started else 1)  # a call that blocks must not keep the process alive
+    return 0 if started else 1

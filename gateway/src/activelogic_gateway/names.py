@@ -1,0 +1,32 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a legal backup name is. One function, used before a name travels into a command or a path."""
+
+from __future__ import annotations
+
+MAX_NAME_BYTES = 255
+"""Bytes of UTF-8 that a backup's name may have."""
+
+
+def why_illegal(name: str) -> str:
+    """Say why ``name`` is not a legal backup name; an empty string means that it is one.
+
+    Legal: 1 to 255 bytes of UTF-8, no ``/``, ``\\``, NUL or other control character, not ``.`` or ``..``.
+    """
+    if not name:
+        return "is empty"
+    if name in (".", ".."):
+        return "is a folder's name"
+    for character in name:
+        if character in "/\\":
+            return f"holds {character!r}"
+        if ord(character) < 0x20 or 0x7F <= ord(character) <= 0x9F:
+            return "holds a control character"
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return "is not valid Unicode"
+    if size > MAX_NAME_BYTES:
+        return f"has {size} bytes of UTF-8, more than {MAX_NAME_BYTES}"
+    return ""

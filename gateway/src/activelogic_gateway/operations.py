@@ -1,0 +1,820 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The core: reads, and operations with one owner, one outcome and a lifetime.
+
+::
+
+    queued ──────────────► running ──► succeeded | failed | unknown
+    awaiting_content ─► queued     (upload: content put, then committed)
+    queued, awaiting_content ──► failed   (deleted, abandoned, gateway restarted)
+
+``failed`` means known not to have happened; ``unknown`` means that it may have. What decides between the two is
+whether the command that changes something had been sent, and whether the system answered it.
+
+Everything here runs on the gateway's loop, so the state in memory needs no locks between two awaits; the store has
+every state on disk before a client or a system can act on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from .auth import Login, Logins
+from .config import Config
+from .documents import FINAL, Request
+from .logs import AuditLog, Secrets, now_text
+from .problems import ANSWERED, Problem, from_sdk, is_named, kind_of
+from .spool import Content, Receiver, Spool, hash_file
+from .store import Key, Row, Store
+from .vendor_session import BackupEntry, CommandFailed, ConnectFailed, Identity, Session, Sessions, TimeLimit
+
+logger = logging.getLogger(__name__)
+
+JANITOR_SECONDS = 5.0
+MOST_LISTED = 1000
+"""Operations in one listing."""
+
+
+@dataclass
+class Operation:
+    """One operation that this process knows: its stored row, and what lives in memory only."""
+
+    row: Row
+    spool_key: str
+    login_digest: bytes | None = None
+    password: str | None = None
+    pollers: int = 0
+    seen: float = field(default_factory=time.monotonic)
+    sent: bool = False
+    done: bool = False
+    content: Content | None = None
+    content_wanted: bool = True
+    receiving: object | None = None
+    receptions: int = 0
+    commit_sha256: str | None = None
+    task: asyncio.Task[None] | None = None
+    ended: float | None = None
+    started: float = field(default_factory=time.monotonic)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def state(self) -> str:
+        """The state, as in the document."""
+        return self.row.state
+
+    @property
+    def request(self) -> Request:
+        """What was asked for."""
+        return self.row.request
+
+    def touch(self) -> None:
+        """The owner has just shown that they still care."""
+        self.seen = time.monotonic()
+
+    def wake(self) -> None:
+        """Let everybody who waits for a change look again."""
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Gateway:
+    """All that the routes need. One per process."""
+
+    def __init__(
+        self,
+        config: Config,
+        sessions: Sessions,
+        store: Store,
+        spool: Spool,
+        logins: Logins,
+        audit: AuditLog,
+        secrets: Secrets,
+    ) -> None:
+        self.config = config
+        self.limits = config.limits
+        self.sessions = sessions
+        self.store = store
+        self.spool = spool
+        self.logins = logins
+        self.audit = audit
+        self.secrets = secrets
+        self.closing = False
+        self.certificate_days_left: Callable[[], int | None] | None = None
+        self._operations: dict[Key, Operation] = {}
+        self._registering: dict[Key, tuple[asyncio.Lock, int]] = {}
+        self._lanes: dict[str, asyncio.Lock] = {}
+        self._downloads: dict[str, asyncio.Semaphore] = {}
+        self._janitor: asyncio.Task[None] | None = None
+
+    # Lifetime
+
+    def recover(self) -> None:
+        """Close the books of an earlier process: what ran is unknown, what waited did not happen. Blocks."""
+        for row in self.store.unfinished():
+            row.finished = now_text()
+            if row.state == "running" and row.request.writes:
+                row.state, row.cause = "unknown", "gateway_restarted"
+            else:
+                row.state = "failed"
+                row.problem = Problem(
+                    "gateway_restarted",
+                    "the gateway was restarted before the operation ended",
+                    system=row.key[0],
+                    operation=row.key[2],
+                ).document()
+            self.store.save_now(row)
+            self._audit_end(row, None)
+
+    def start(self) -> None:
+        """Begin the work that goes on in the background."""
+        self._janitor = asyncio.create_task(self._clean())
+
+    def begin_shutdown(self) -> None:
+        """Take nothing new, and end all long polls."""
+        self.closing = True
+        for operation in self._operations.values():
+            operation.wake()
+
+    async def close(self) -> None:
+        """Give running commands ``shutdown_seconds`` to end, then leave them to the next start's books."""
+        self.begin_shutdown()
+        if self._janitor is not None:
+            self._janitor.cancel()
+        tasks = {each.task for each in self._operations.values() if each.task is not None and not each.task.done()}
+        waiting = {each.task for each in self._operations.values() if each.state == "queued" and each.task in tasks}
+        for task in waiting:
+            if task is not None:
+                task.cancel()
+        running = {task for task in tasks - waiting if task is not None}
+        if running:
+            _, late = await asyncio.wait(running, timeout=self.limits.shutdown_seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=self.limits.shutdown_seconds)
+
+    async def _clean(self) -> None:
+        while True:
+            await asyncio.sleep(min(JANITOR_SECONDS, self.limits.owner_seconds / 4))
+            try:
+                await self._clean_once()
+            except Exception:
+                logger.exception("cleaning up failed")
+
+    async def _clean_once(self) -> None:
+        now = time.monotonic()
+        for key, operation in list(self._operations.items()):
+            if operation.state == "queued" and self._is_abandoned(operation):
+                await self._abandon(operation)
+            elif operation.state == "awaiting_content" and operation.receiving is None:
+                if now - operation.seen > self.limits.content_seconds:
+                    await self._abandon(operation)
+            elif operation.ended is not None and now - operation.ended > self.limits.content_seconds:
+                await self._drop(operation)
+                del self._operations[key]
+        before = datetime.now(UTC) - timedelta(days=self.limits.keep_operations_days)
+        await self.store.forget(before.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+
+    # Logins and sessions
+
+    @asynccontextmanager
+    async def session(self, system: str, login: Login, address: str) -> AsyncIterator[tuple[Session, Identity, float]]:
+        """A session for a read, whose login is the proof of who asks.
+
+        Yields the session, what it tells of the system, and the monotonic deadline of the read. Exceptions of the SDK
+        leave as problems.
+        """
+        deadline = time.monotonic() + self.limits.read_seconds
+        host = self.config.systems[system].host
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                async with self.logins.attempt(system, login, address):
+                    try:
+                        session, identity = await stack.enter_async_context(
+                            self.sessions.open(host, login.username, login.password, deadline - time.monotonic())
+                        )
+                    except ConnectFailed as failure:
+                        if kind_of(failure.error, connecting=True) == "authentication_failed":
+                            self.logins.failed(system, login, address)
+                        raise
+                    self.logins.succeeded(system, login)
+                yield session, identity, deadline
+        except (ConnectFailed, CommandFailed, TimeLimit) as failure:
+            raise self._problem(failure, system, (login.password,)) from failure
+
+    def _problem(
+        self, failure: ConnectFailed | CommandFailed | TimeLimit, system: str, secrets: tuple[str, ...]
+    ) -> Problem:
+        if isinstance(failure, TimeLimit):
+            return Problem("time_limit", f"system {system}: {failure}", system=system)
+        connecting = isinstance(failure, ConnectFailed)
+        doing = "log in" if isinstance(failure, ConnectFailed) else failure.doing
+        return from_sdk(failure.error, connecting=connecting, doing=doing, system=system, secrets=secrets)
+
+    async def verify(self, system: str, login: Login, address: str, operation: Operation | None = None) -> None:
+        """Make sure that ``login`` is right: by the operation's own, a recent one, or the system."""
+        digest = self.logins.digest(system, login)
+        known = operation.login_digest if operation is not None else None
+        if known is not None and hmac.compare_digest(known, digest):
+            return
+        if not self.logins.worked_lately(system, login):
+            async with self.session(system, login, address):
+                pass
+        if operation is not None:
+            operation.login_digest = digest
+
+    # Reads
+
+    async def identity(self, system: str, login: Login, address: str) -> Identity:
+        """What the system tells of itself."""
+        async with self.session(system, login, address) as (_, identity, _):
+            return identity
+
+    async def backups(self, system: str, login: Login, address: str) -> list[BackupEntry]:
+        """The system's listing."""
+        async with self.session(system, login, address) as (session, _, deadline):
+            return await session.list(deadline - time.monotonic())
+
+    # Operations: asking for one and about it
+
+    @asynccontextmanager
+    async def _registration(self, key: Key) -> AsyncIterator[None]:
+        """One at a time for each key, so that a request that is sent twice at once runs once."""
+        lock, users = self._registering.get(key, (asyncio.Lock(), 0))
+        self._registering[key] = (lock, users + 1)
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._registering.pop(key)
+            if users > 1:
+                self._registering[key] = (lock, users - 1)
+
+    async def _load(self, key: Key) -> Operation | None:
+        operation = self._operations.get(key)
+        if operation is not None:
+            return operation
+        row = await self.store.find(key)
+        if row is None:
+            return None
+        # It is kept in memory, so that its owner's next polls need no login.
+        operation = Operation(row, self.spool.new_key(), ended=time.monotonic())
+        return self._operations.setdefault(key, operation)
+
+    async def find(self, system: str, login: Login, address: str, uuid: str) -> Operation:
+        """The operation of this owner, after their login was verified.
+
+        :raises Problem: ``unknown_operation``, also when it is somebody else's.
+        """
+        key = (system, login.username, uuid)
+        operation = self._operations.get(key)
+        await self.verify(system, login, address, operation)
+        operation = await self._load(key)
+        if operation is None:
+            raise Problem(
+                "unknown_operation",
+                f"user {login.username} has no operation {uuid} on system {system}",
+                system=system,
+                operation=uuid,
+            )
+        if operation.login_digest is None:
+            operation.login_digest = self.logins.digest(system, login)
+        operation.touch()
+        return operation
+
+    async def put(self, system: str, login: Login, address: str, uuid: str, request: Request) -> Operation:
+        """Register an operation, or find it registered already.
+
+        :raises Problem: ``conflict`` if another body is registered under this UUID; what keeps an upload from being
+            taken (``too_large``, ``spool_full``, ``backup_exists``, ...); ``too_busy``; ``shutting_down``.
+        """
+        key = (system, login.username, uuid)
+        async with self._registration(key):
+            operation = self._operations.get(key)
+            entries: list[BackupEntry] = []
+            if operation is None and request.action == "upload" and await self.store.find(key) is None:
+                entries = await self.backups(system, login, address)  # its session is the proof of who asks
+            else:
+                await self.verify(system, login, address, operation)
+            operation = operation or await self._load(key)
+            if operation is not None:
+                if operation.request != request:
+                    raise Problem(
+                        "conflict", f"operation {uuid} was asked for with another body", system=system, operation=uuid
+                    )
+                if operation.login_digest is None:
+                    operation.login_digest = self.logins.digest(system, login)
+                operation.touch()
+                return operation
+            if request.action == "upload":
+                self._check_upload(system, request, entries)
+            return await self._register(key, login, request)
+
+    def _check_upload(self, system: str, request: Request, entries: list[BackupEntry]) -> None:
+        size = request.size or 0
+        if size > self.limits.upload_bytes:
+            raise Problem(
+                "too_large",
+                f"{size} bytes are more than the {self.limits.upload_bytes} that may be uploaded",
+                system=system,
+            )
+        if not request.replace and any(each.name == request.name for each in entries):
+            raise Problem("backup_exists", f"system {system} has a backup {request.name!r} already", system=system)
+
+    async def _register(self, key: Key, login: Login, request: Request) -> Operation:
+        system = key[0]
+        if self.closing:
+            raise Problem("shutting_down", "the gateway is being shut down", system=system, retry_after=5)
+        self._check_room(system, request.action)
+        state = "awaiting_content" if request.action == "upload" else "queued"
+        operation = Operation(Row(key, request, state, now_text()), self.spool.new_key())
+        operation.login_digest = self.logins.digest(system, login)
+        if request.action == "upload":
+            self.spool.reserve(operation.spool_key, request.size or 0)
+        # In memory first: between here and the end of the write it counts for the lane.
+        self._operations[key] = operation
+        try:
+            await self.store.save(operation.row)
+        except BaseException:
+            self._operations.pop(key, None)
+            self.spool.drop(operation.spool_key)
+            raise
+        if state == "queued":
+            self._begin(operation, login.password)
+        return operation
+
+    def _check_room(self, system: str, action: str) -> None:
+        """At most so many may wait for a system."""
+        if action == "upload":
+            return  # it joins the lane with its commit
+        download = action == "download"
+        waiting = sum(
+            1
+            for each in self._operations.values()
+            if each.row.key[0] == system and each.state == "queued" and (each.request.action == "download") == download
+        )
+        most = self.limits.waiting_downloads_per_system if download else self.limits.waiting_writes_per_system
+        # The first in the queue of an idle lane is about to run and takes nobody's place.
+        idle = not download and not self._lane(system).locked()
+        if waiting >= most + idle:
+            raise Problem(
+                "too_busy", f"{waiting} operations wait for system {system} already", system=system, retry_after=5
+            )
+
+    async def of_owner(self, system: str, login: Login, address: str) -> list[dict[str, Any]]:
+        """The owner's operations, the newest first."""
+        await self.verify(system, login, address)
+        return [row.document() for row in await self.store.of_owner(system, login.username, MOST_LISTED)]
+
+    async def wait(self, operation: Operation, seconds: float, gone: Callable[[], Awaitable[None]]) -> None:
+        """Long poll: return when the operation waits for nobody but its owner, or after ``seconds``.
+
+        :param gone: ends when the client has gone; such a poll no longer counts.
+        """
+        deadline = time.monotonic() + seconds
+        leaving = asyncio.ensure_future(gone())
+        operation.pollers += 1
+        try:
+            while operation.state in ("queued", "running") and not self.closing and not leaving.done():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                change = asyncio.ensure_future(operation.changed.wait())
+                try:
+                    await asyncio.wait({change, leaving}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    change.cancel()
+        finally:
+            operation.pollers -= 1
+            operation.touch()
+            leaving.cancel()
+
+    async def delete(self, operation: Operation) -> None:
+        """End what has not started, and drop the bytes of what has ended.
+
+        :raises Problem: ``conflict`` if it runs. The bytes of a running download are dropped when it ends.
+        """
+        if operation.state == "running":
+            operation.content_wanted = False
+            system, _, uuid = operation.row.key
+            raise Problem("conflict", f"operation {uuid} runs already", system=system, operation=uuid)
+        if operation.state not in FINAL:
+            await self._fail_unstarted(operation, "cancelled", "deleted before it began")
+        await self._drop(operation)
+
+    # The content of uploads and downloads
+
+    def content(self, operation: Operation) -> Content:
+        """The bytes of a finished download.
+
+        :raises Problem: ``no_content``, ``conflict`` (not finished or not succeeded) or ``content_gone``.
+        """
+        system, _, uuid = operation.row.key
+        if operation.request.action != "download":
+            raise Problem("no_content", f"operation {uuid} is no download", system=system, operation=uuid)
+        if operation.state != "succeeded":
+            raise Problem("conflict", f"operation {uuid} is {operation.state}", system=system, operation=uuid)
+        if operation.content is None:
+            raise Problem(
+                "content_gone", f"the content of operation {uuid} is no longer kept", system=system, operation=uuid
+            )
+        return operation.content
+
+    async def receive(self, operation: Operation, pieces: AsyncIterator[bytes]) -> Content:
+        """Take the bytes of an upload into the spool; a later try takes over from one that still goes on."""
+        system, _, uuid = operation.row.key
+        if operation.state != "awaiting_content":
+            raise Problem("conflict", f"operation {uuid} is {operation.state}", system=system, operation=uuid)
+        token = operation.receiving = object()
+        operation.receptions += 1
+        path = self.spool.path(operation.spool_key, f"{operation.receptions}.in")
+        receiver = await asyncio.to_thread(Receiver, path)
+        content: Content | None = None
+        try:
+            async for piece in pieces:
+                self._still_receiving(operation, token)
+                await asyncio.to_thread(receiver.write, piece)
+                operation.touch()
+            self._still_receiving(operation, token)
+            content = await asyncio.to_thread(receiver.finish)
+            self._still_receiving(operation, token)
+            former, operation.content = operation.content, content
+            if former is not None:
+                former.path.unlink(missing_ok=True)
+            return content
+        finally:
+            if operation.receiving is token:
+                operation.receiving = None
+            operation.touch()
+            if operation.content is not content or content is None:
+                receiver.abort()
+
+    @staticmethod
+    def _still_receiving(operation: Operation, token: object) -> None:
+        if operation.state != "awaiting_content" or operation.receiving is not token:
+            system, _, uuid = operation.row.key
+            raise Problem(
+                "conflict", f"operation {uuid} took other content, or was ended", system=system, operation=uuid
+            )
+
+    async def commit(self, operation: Operation, login: Login, sha256: str) -> None:
+        """Start the upload if the bytes are the right ones.
+
+        :raises Problem: ``digest_mismatch`` (the bytes are dropped), ``conflict``, ``too_busy``.
+        """
+        system, _, uuid = operation.row.key
+        if operation.commit_sha256 is not None and operation.commit_sha256 == sha256:
+            return  # sent again
+        content = operation.content
+        if operation.state != "awaiting_content" or content is None or operation.receiving is not None:
+            state = "has no content yet" if operation.state == "awaiting_content" else f"is {operation.state}"
+            raise Problem("conflict", f"operation {uuid} {state}", system=system, operation=uuid)
+        if content.sha256 != sha256:
+            operation.content = None
+            content.path.unlink(missing_ok=True)
+            raise Problem(
+                "digest_mismatch",
+                f"the content has the SHA-256 {content.sha256}, not {sha256}; it was dropped",
+                system=system,
+                operation=uuid,
+            )
+        if self.closing:
+            raise Problem("shutting_down", "the gateway is being shut down", system=system, retry_after=5)
+        self._check_room(system, "commit")
+        operation.commit_sha256 = sha256
+        operation.row.state = "queued"
+        await self.store.save(operation.row)
+        operation.wake()
+        self._begin(operation, login.password)
+
+    async def _drop(self, operation: Operation) -> None:
+        operation.content = None
+        operation.receiving = None
+        await asyncio.to_thread(self.spool.drop, operation.spool_key)
+
+    # Operations: their course
+
+    def _lane(self, system: str) -> asyncio.Lock:
+        return self._lanes.setdefault(system, asyncio.Lock())
+
+    def _begin(self, operation: Operation, password: str) -> None:
+        operation.password = password
+        self.secrets.add(password)
+        operation.task = asyncio.create_task(self._run(operation))
+        operation.task.add_done_callback(lambda _: self._forget_password(operation))
+
+    def _forget_password(self, operation: Operation) -> None:
+        if operation.password is not None:
+            self.secrets.discard(operation.password)
+            operation.password = None
+
+    def _is_abandoned(self, operation: Operation) -> bool:
+        return operation.pollers == 0 and time.monotonic() - operation.seen > self.limits.owner_seconds
+
+    async def _abandon(self, operation: Operation) -> None:
+        await self._fail_unstarted(operation, "abandoned", "not asked for any more before it began")
+        await self._drop(operation)
+
+    async def _fail_unstarted(self, operation: Operation, kind: str, what: str) -> None:
+        system, _, uuid = operation.row.key
+        problem = Problem(kind, f"operation {uuid} was {what}", system=system, operation=uuid)
+        # In memory first: who waits for the lane looks at it before it starts; a restart would say failed too.
+        operation.row = self._finished(operation, "failed", problem=problem)
+        if operation.task is not None:
+            operation.task.cancel()
+        await self._close_books(operation, operation.row)
+
+    def _finished(
+        self,
+        operation: Operation,
+        state: str,
+        *,
+        result: dict[str, Any] | None = None,
+        problem: Problem | None = None,
+        cause: str | None = None,
+    ) -> Row:
+        row = operation.row
+        if problem is not None:
+            problem.system, problem.operation = row.key[0], row.key[2]
+        document = problem.document() if problem is not None else None
+        return Row(row.key, row.request, state, row.created, result, document, cause, now_text())
+
+    async def _close_books(self, operation: Operation, finished: Row) -> None:
+        try:
+            await self.store.save(finished)
+        except sqlite3.Error as error:  # such as a full disk: what is known is still told to whoever asks now
+            logger.error("operation %s: its end can't be stored: %s", finished.key[2], error)
+        operation.row = finished
+        operation.ended = time.monotonic()
+        operation.wake()
+        self._audit_end(finished, int((operation.ended - operation.started) * 1000))
+
+    async def _end(
+        self,
+        operation: Operation,
+        state: str,
+        *,
+        result: dict[str, Any] | None = None,
+        problem: Problem | None = None,
+        cause: str | None = None,
+    ) -> None:
+        finished = self._finished(operation, state, result=result, problem=problem, cause=cause)
+        await self._close_books(operation, finished)
+
+    def _audit_end(self, row: Row, milliseconds: int | None) -> None:
+        outcome: dict[str, Any] = {"state": row.state}
+        if row.cause:
+            outcome["cause"] = row.cause
+        if row.problem:
+            outcome["kind"], outcome["exception"] = row.problem["kind"], row.problem["exception"]
+        self.audit.write(
+            event="operation",
+            system=row.key[0],
+            user=row.key[1],
+            command=row.request.action,
+            name=(row.result or {}).get("name") or row.request.name,
+            operation=row.key[2],
+            outcome=outcome,
+            bytes=(row.result or {}).get("size"),
+            milliseconds=milliseconds,
+        )
+
+    async def _run(self, operation: Operation) -> None:
+        """From the queue to the outcome."""
+        system = operation.row.key[0]
+        if operation.request.writes:
+            place: contextlib.AbstractAsyncContextManager[Any] = self._lane(system)
+        else:
+            place = self._downloads.setdefault(system, asyncio.Semaphore(self.limits.parallel_downloads_per_system))
+        async with place:
+            if operation.state != "queued" or self.closing:
+                return
+            if self._is_abandoned(operation):
+                await self._abandon(operation)
+                return
+            # From here on DELETE is refused; the store knows it before the system can.
+            operation.row.state = "running"
+            try:
+                await self.store.save(operation.row)
+            except sqlite3.Error as error:
+                logger.error("operation %s can't be stored: %s", operation.row.key[2], error)
+                await self._end(
+                    operation, "failed", problem=Problem("internal_error", "the gateway can't store the operation")
+                )
+                return
+            operation.wake()
+            await self._perform(operation)
+        if not operation.content_wanted or (operation.request.action == "upload" and operation.state in FINAL):
+            await self._drop(operation)
+
+    async def _perform(self, operation: Operation) -> None:
+        request, system = operation.request, operation.row.key[0]
+        password = operation.password or ""
+        commands = {
+            "create_new": self._create_new,
+            "restore": self._restore,
+            "remove": self._remove,
+            "download": self._download,
+            "upload": self._upload,
+        }
+        login = Login(operation.row.key[1], password)
+        try:
+            host = self.config.systems[system].host
+            async with self.sessions.open(host, login.username, password, self.limits.read_seconds) as (
+                session,
+                identity,
+            ):
+                self._check_machine(request, identity, system)
+                result = await commands[request.action](operation, session)
+        except Problem as problem:
+            await self._end(operation, "failed", problem=problem)
+        except (ConnectFailed, CommandFailed, TimeLimit) as failure:
+            await self._end_by(operation, failure, (password,))
+        except Exception as error:
+            logger.exception("operation %s failed in the gateway", operation.row.key[2])
+            bug = Problem("internal_error", f"the gateway failed ({type(error).__name__})")
+            if operation.sent and request.writes:
+                await self._end(operation, "unknown", problem=bug, cause="unexpected_error")
+            else:
+                await self._end(operation, "failed", problem=bug)
+        else:
+            await self._end(operation, "succeeded", result=result)
+
+    async def _end_by(
+        self, operation: Operation, failure: ConnectFailed | CommandFailed | TimeLimit, secrets: tuple[str, ...]
+    ) -> None:
+        """Decide between failed and unknown."""
+        problem = self._problem(failure, operation.row.key[0], secrets)
+        state, cause = "failed", None
+        if operation.request.writes and operation.sent and not isinstance(failure, ConnectFailed):
+            if isinstance(failure, TimeLimit):
+                state, cause = "unknown", "time_limit"
+            elif problem.kind == "unreachable" or (operation.done and problem.kind in ANSWERED):
+                state, cause = "unknown", "connection_lost"
+            elif problem.kind not in ANSWERED and not _refused_argument(operation, failure):
+                state, cause = "unknown", "unexpected_error"
+        await self._end(operation, state, problem=problem, cause=cause)
+
+    @staticmethod
+    def _check_machine(request: Request, identity: Identity, system: str) -> None:
+        wanted = request.expected_machine_id
+        if wanted is not None and wanted != identity.machineid:
+            raise Problem("wrong_machine", f"system {system} has the machine id {identity.machineid}, not {wanted}")
+
+    async def _listed(self, operation: Operation, session: Session) -> dict[str, int]:
+        entries = await session.list(self.limits.read_seconds)
+        return {each.name: each.size for each in entries}
+
+    async def _require_listed(self, operation: Operation, session: Session) -> int:
+        """Size of the backup that the operation names; raises ``unknown_backup``."""
+        listed = await self._listed(operation, session)
+        name = operation.request.name
+        if name not in listed:
+            raise Problem("unknown_backup", f"system {operation.row.key[0]} has no backup {name!r}")
+        return listed[name]
+
+    async def _create_new(self, operation: Operation, session: Session) -> dict[str, Any]:
+        request = operation.request
+        if request.name and request.name in await self._listed(operation, session):
+            raise Problem("backup_exists", f"system {operation.row.key[0]} has a backup {request.name!r} already")
+        operation.sent = True
+        return {"name": await session.create_new(request.name, request.resource_name, self.limits.write_seconds)}
+
+    async def _restore(self, operation: Operation, session: Session) -> dict[str, Any]:
+        await self._require_listed(operation, session)
+        operation.sent = True
+        await session.restore(operation.request.name, operation.request.resource_name, self.limits.write_seconds)
+        return {}
+
+    async def _remove(self, operation: Operation, session: Session) -> dict[str, Any]:
+        await self._require_listed(operation, session)
+        operation.sent = True
+        await session.remove(operation.request.name, self.limits.write_seconds)
+        return {}
+
+    async def _download(self, operation: Operation, session: Session) -> dict[str, Any]:
+        """Into the spool; whole only if the file and the listings before and after have one size."""
+        name = operation.request.name
+        before = await self._require_listed(operation, session)
+        self.spool.reserve(operation.spool_key, before)
+        part = self.spool.path(operation.spool_key, "part")
+        try:
+            # An abandoned call may go on writing: its files go when its thread ends.
+            session.at_end(lambda: self.spool.drop_parts(operation.spool_key))
+            await session.download(name, part, self.limits.transfer_seconds)
+            after = (await self._listed(operation, session)).get(name)
+            if not part.is_file():
+                raise Problem("transfer_incomplete", f"{name}: the download left no file")
+            size, sha256 = await asyncio.to_thread(hash_file, part)
+            if not size == before == after:
+                listed = f"{before} before and {'none' if after is None else after} after"
+                raise Problem("transfer_incomplete", f"{name}: {size} bytes arrived, the system listed {listed}")
+            path = self.spool.path(operation.spool_key, "bin")
+            part.rename(path)
+        except BaseException:
+            await asyncio.shield(self._drop(operation))
+            raise
+        operation.content = Content(path, size, sha256)
+        return {"name": name, "size": size, "sha256": sha256}
+
+    async def _upload(self, operation: Operation, session: Session) -> dict[str, Any]:
+        request, content, system = operation.request, operation.content, operation.row.key[0]
+        if content is None:
+            raise Problem("content_gone", "the content is no longer kept")
+        before = (await self._listed(operation, session)).get(request.name)
+        if before is not None and not request.replace:
+            raise Problem("backup_exists", f"system {system} has a backup {request.name!r} already")
+        operation.sent = True
+        if before is None:
+            await session.upload(request.name, content.path, self.limits.transfer_seconds)
+        else:
+            await self._replace(operation, session, content)
+        operation.done = True  # whatever fails now, the bytes have been sent
+        await self._check_uploaded(operation, session, content, before)
+        return {"name": request.name, "size": content.size, "sha256": content.sha256}
+
+    async def _replace(self, operation: Operation, session: Session, content: Content) -> None:
+        """Upload over a backup that exists.
+
+        Whether the vendor's upload overwrites is not documented, so it is tried first. Where the system answers with
+        an error, the old backup is fetched into the spool, removed, and the upload is sent again; if that is refused
+        too, for another reason than the name, the old backup is put back. The problem (``replace_failed``) says what
+        became of it. The risk that remains: where the connection is lost or a limit runs out after the removal, the
+        outcome is unknown, and neither the old nor the new backup may be there. The client still has its file.
+        """
+        name = operation.request.name
+        try:
+            await session.upload(name, content.path, self.limits.transfer_seconds)
+        except CommandFailed as failure:
+            if kind_of(failure.error, connecting=False) != "refused":
+                raise
+            refused = type(failure.error).__name__
+        else:
+            return
+        size = await self._require_listed(operation, session)
+        self.spool.reserve(operation.spool_key, content.size + size)
+        saved = self.spool.path(operation.spool_key, "part-old")
+        session.at_end(lambda: self.spool.drop_parts(operation.spool_key))
+        await session.download(name, saved, self.limits.transfer_seconds)
+        if saved.stat().st_size != size:
+            raise Problem(
+                "replace_failed", f"{name}: the upload was refused ({refused}); the old backup could not be saved first"
+            )
+        await session.remove(name, self.limits.write_seconds)
+        try:
+            await session.upload(name, content.path, self.limits.transfer_seconds)
+        except CommandFailed as failure:
+            if kind_of(failure.error, connecting=False) not in ANSWERED and not is_named(failure.error, "TypeError"):
+                raise
+            refused = type(failure.error).__name__
+            said = f"{name}: the upload was refused ({refused}) also after the old backup was removed"
+        else:
+            return
+        try:
+            await session.upload(name, saved, self.limits.transfer_seconds)
+            back = (await self._listed(operation, session)).get(name) == size
+        except (CommandFailed, TimeLimit):
+            back = False
+        said += "; the old backup was put back" if back else "; the old backup could not be put back"
+        raise Problem("replace_failed", said, exception=refused)
+
+    async def _check_uploaded(
+        self, operation: Operation, session: Session, content: Content, before: int | None
+    ) -> None:
+        """The listing must show the whole size; a part of ours is removed, so that nobody takes it for a backup."""
+        name = operation.request.name
+        size = (await self._listed(operation, session)).get(name)
+        if size == content.size:
+            return
+        if size is None:
+            raise Problem(
+                "transfer_incomplete", f"{name}: {content.size} bytes were uploaded, but the system does not list it"
+            )
+        said = f"{name}: {content.size} bytes were uploaded, the system lists {size}"
+        if size == before:
+            raise Problem("transfer_incomplete", f"{said}, as before; nothing was removed")
+        try:
+            await session.remove(name, self.limits.write_seconds)
+        except (CommandFailed, TimeLimit) as failure:
+            raise Problem("transfer_incomplete", f"{said}; the part could not be removed") from failure
+        raise Problem("transfer_incomplete", f"{said}; the part was removed")
+
+
+def _refused_argument(operation: Operation, failure: CommandFailed | TimeLimit) -> bool:
+    """Upload raises TypeError for its arguments, before it sends anything (backup-resource.txt, Backup.upload)."""
+    return (
+        operation.request.action == "upload"
+        and isinstance(failure, CommandFailed)
+        and is_named(failure.error, "TypeError")
+    )

@@ -1,0 +1,179 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything the gateway refuses or reports, as problem documents (RFC 9457), and the SDK's exceptions as problems.
+
+The SDK's classes are told apart by name alone: whether they derive from one another is not documented.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from typing import Any
+
+MEDIA_TYPE = "application/problem+json"
+
+KINDS: dict[str, tuple[int, str]] = {
+    "authentication_failed": (401, "The login is missing or wrong"),
+    "too_many_failed_logins": (429, "Too many failed logins"),
+    "unknown_system": (404, "No such system"),
+    "unknown_backup": (404, "No such backup"),
+    "unknown_operation": (404, "No such operation"),
+    "unknown_route": (404, "No such route"),
+    "no_content": (404, "This operation has no content"),
+    "content_gone": (410, "The content is no longer kept"),
+    "method_not_allowed": (405, "The route does not know this method"),
+    "bad_request": (400, "The request is malformed"),
+    "invalid_request": (422, "The request does not fit its description"),
+    "name_not_legal": (422, "The name is not a legal name of a backup"),
+    "empty_content": (422, "An empty file can't be uploaded"),
+    "unsupported_media_type": (415, "The body has another media type"),
+    "length_required": (411, "Content-Length is missing"),
+    "length_mismatch": (400, "Content-Length is not the size of the operation"),
+    "too_large": (413, "The content is too large"),
+    "range_not_satisfiable": (416, "The range lies outside the content"),
+    "headers_too_large": (431, "The headers are too large"),
+    "request_timeout": (408, "The request came too slowly"),
+    "digest_mismatch": (422, "The content has another digest"),
+    "conflict": (409, "The operation is in another state or has another body"),
+    "backup_exists": (409, "A backup of that name exists"),
+    "wrong_machine": (409, "The system has another machine id"),
+    "new_data_committed": (409, "Another session committed meanwhile; the command did not run"),
+    "cancelled": (409, "The operation was deleted before it began"),
+    "abandoned": (409, "Nobody asked for the operation any more before it began"),
+    "refused": (422, "The system answered the command with an error"),
+    "replace_failed": (502, "A backup could not be replaced"),
+    "unsupported": (501, "The system can't do this"),
+    "capability_missing": (502, "The system and the Python package lack a common capability"),
+    "sdk_error": (502, "The Python package of the system failed"),
+    "unreachable": (502, "The system can't be reached"),
+    "time_limit": (504, "A time limit of the gateway ran out"),
+    "transfer_incomplete": (502, "The backup was not transferred whole"),
+    "too_busy": (503, "Too much is waiting already"),
+    "gateway_restarted": (503, "The gateway was restarted before the operation began"),
+    "shutting_down": (503, "The gateway is being shut down"),
+    "spool_full": (507, "The gateway has no room for the content"),
+    "internal_error": (500, "The gateway failed"),
+}
+"""Kind of a problem: its status and its title."""
+
+LOGIN_CHALLENGE = 'Basic realm="activelogic", charset="UTF-8"'
+
+
+class Problem(Exception):
+    """A refusal or failure with a kind of :data:`KINDS`; becomes an RFC 9457 document.
+
+    :param detail: a sentence for people; it never holds a secret.
+    :param exception: class name of the SDK's exception, where one is the cause.
+    :param retry_after: seconds for the header Retry-After.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        *,
+        exception: str | None = None,
+        system: str | None = None,
+        operation: str | None = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+        self.exception = exception
+        self.system = system
+        self.operation = operation
+        self.status, self.title = KINDS[kind]
+        self.headers = dict(headers or {})
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(retry_after)
+        if self.status == 401:
+            self.headers["WWW-Authenticate"] = LOGIN_CHALLENGE
+
+    def document(self) -> dict[str, Any]:
+        """The members of the problem document."""
+        return {
+            "type": "urn:activelogic:problem:" + self.kind.replace("_", "-"),
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "kind": self.kind,
+            "exception": self.exception,
+            "system": self.system,
+            "operation": self.operation,
+        }
+
+
+_CONNECTING = {
+    "PLDBIOError": "authentication_failed",
+    "PLDBCapabilityError": "capability_missing",
+    "PLDBUnsupportedInFirmware": "unsupported",
+    "PLDBUnsupportedInHardware": "unsupported",
+    "PLDBDetached": "unreachable",
+    "PLDBNewDataCommitted": "new_data_committed",
+    "PLDBCriticalError": "refused",
+    "PLDBError": "refused",
+    "OSError": "unreachable",  # TimeoutError, ConnectionRefusedError and failed name resolution are OSErrors
+}
+_COMMAND = {
+    "PLDBNewDataCommitted": "new_data_committed",
+    "PLDBUnsupportedInFirmware": "unsupported",
+    "PLDBUnsupportedInHardware": "unsupported",
+    "PLDBCapabilityError": "capability_missing",
+    "PLDBIOError": "unreachable",
+    "PLDBDetached": "unreachable",
+    "PLDBCriticalError": "refused",
+    "PLDBError": "refused",
+    "OSError": "unreachable",
+}
+ANSWERED = frozenset({"new_data_committed", "unsupported", "capability_missing", "refused"})
+"""Kinds after which a command is known not to have run: the system answered, and the answer was an error."""
+
+
+def class_names(error: BaseException) -> list[str]:
+    """Names of the classes of ``error``, the most special one first."""
+    return [each.__name__ for each in type(error).__mro__]
+
+
+def is_named(error: BaseException, name: str) -> bool:
+    """Whether ``error`` is of a class of this name, or of one derived from it."""
+    return name in class_names(error)
+
+
+def kind_of(error: BaseException, connecting: bool) -> str:
+    """The kind of problem that an exception of the SDK stands for.
+
+    :param connecting: whether ``async_connect`` raised it: there PLDBIOError means a failed authorization, later a
+        lost connection (vendor's page on connecting and on exceptions).
+    """
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return "spool_full"
+    table = _CONNECTING if connecting else _COMMAND
+    return next((table[name] for name in class_names(error) if name in table), "sdk_error")
+
+
+def from_sdk(error: BaseException, *, connecting: bool, doing: str, system: str, secrets: tuple[str, ...]) -> Problem:
+    """Make a problem of an exception of the SDK.
+
+    :param doing: what was being done, as in "list the backups".
+    :param secrets: strings that must not appear in the detail.
+    """
+    kind = kind_of(error, connecting)
+    name = type(error).__name__
+    if kind == "authentication_failed":
+        return Problem(kind, f"system {system} refused the login ({name})", exception=name, system=system)
+    said = redact(" ".join(str(error).split()), secrets)[:500]
+    detail = f"system {system}: could not {doing}: {name}" + (f": {said}" if said else "")
+    return Problem(kind, detail, exception=name, system=system)
+
+
+def redact(text: str, secrets: tuple[str, ...]) -> str:
+    """Return ``text`` with every one of ``secrets`` replaced, also as its ``repr``."""
+    for secret in sorted(
+        {form for each in secrets if each for form in (each, repr(each)[1:-1])}, key=len, reverse=True
+    ):
+        text = text.replace(secret, "********")
+    return text

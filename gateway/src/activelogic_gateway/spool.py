@@ -1,0 +1,136 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Files on their way between clients and systems: a folder of our own, with a quota, emptied at start."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from .problems import Problem
+
+PIECE = 1024 * 1024
+"""Bytes that are read or written at once."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """A complete file in the spool; ``size`` in bytes, ``sha256`` in hex."""
+
+    path: Path
+    size: int
+    sha256: str
+
+
+class Spool:
+    """The folder, and who holds how many bytes of it.
+
+    :param quota: bytes that all holders together may have.
+    :param keep_free: bytes of the file system that stay free.
+    """
+
+    def __init__(self, folder: Path, quota: int, keep_free: int) -> None:
+        self._folder = folder
+        self._quota = quota
+        self._keep_free = keep_free
+        self._held: dict[str, int] = {}
+
+    def open(self) -> None:
+        """Make the folder (0700) and drop what an earlier process left in it."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        for path in self._folder.iterdir():
+            path.unlink()
+
+    def new_key(self) -> str:
+        """A key for one operation's files: ours, so that no client's choice becomes a path."""
+        return secrets.token_hex(16)
+
+    def path(self, key: str, suffix: str) -> Path:
+        """Where the file of ``key`` with this suffix is."""
+        return self._folder / f"{key}.{suffix}"
+
+    def reserve(self, key: str, size: int) -> None:
+        """Take ``size`` bytes of the quota for ``key``.
+
+        :raises Problem: ``spool_full`` if the quota or the disk can't hold them.
+        """
+        others = sum(held for holder, held in self._held.items() if holder != key)
+        if others + size > self._quota:
+            raise Problem(
+                "spool_full",
+                f"the spool has {max(0, self._quota - others)} bytes left, {size} are needed",
+                retry_after=60,
+            )
+        disk = os.statvfs(self._folder)
+        # What others hold may not be written yet, so all of it is counted as still to come, less what is there.
+        pending = max(0, others - self._written())
+        if disk.f_bavail * disk.f_frsize - pending - size < self._keep_free:
+            raise Problem("spool_full", f"the disk of the spool has no room for {size} more bytes", retry_after=60)
+        self._held[key] = size
+
+    def _written(self) -> int:
+        total = 0
+        for path in self._folder.iterdir():
+            try:
+                total += path.stat().st_size
+            except OSError:  # gone meanwhile
+                continue
+        return total
+
+    def drop(self, key: str) -> None:
+        """Remove the files of ``key`` and give its bytes back."""
+        self._held.pop(key, None)
+        for path in self._folder.glob(f"{key}.*"):
+            path.unlink(missing_ok=True)
+
+    def drop_parts(self, key: str) -> None:
+        """Remove what a download of ``key`` has left half done; for any thread."""
+        for path in self._folder.glob(f"{key}.part*"):
+            path.unlink(missing_ok=True)
+
+
+def hash_file(path: Path) -> tuple[int, str]:
+    """Size and SHA-256 (hex) of a file, after making sure that it is on the disk."""
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb", buffering=0) as stream:
+        os.fsync(stream.fileno())
+        while piece := stream.read(PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.hexdigest()
+
+
+class Receiver:
+    """Writes the body of an upload to a file and hashes it on the way. Its methods block: call them on a thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._digest = hashlib.sha256()
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._stream = os.fdopen(handle, "wb", buffering=0)
+
+    def write(self, piece: bytes) -> None:
+        """Take the next piece."""
+        view = memoryview(piece)
+        while view:
+            view = view[self._stream.write(view) :]
+        self._digest.update(piece)
+        self.size += len(piece)
+
+    def finish(self) -> Content:
+        """Put the file on the disk for good."""
+        os.fsync(self._stream.fileno())
+        self._stream.close()
+        return Content(self.path, self.size, self._digest.hexdigest())
+
+    def abort(self) -> None:
+        """Drop the file."""
+        self._stream.close()
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,178 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A live gateway over TLS, in a process of its own, with embedded systems behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+import trustme
+import yaml
+
+PASSWORD = "Xq7-correct-horse-9zT4"
+HERE = Path(__file__).parent
+FINAL = ("succeeded", "failed", "unknown")
+
+
+@dataclass
+class Answer:
+    """What came back for an operation."""
+
+    path: str
+    document: dict[str, Any]
+
+    @property
+    def kind(self) -> str | None:
+        return (self.document["problem"] or {}).get("kind")
+
+
+@dataclass
+class Lab:
+    """A folder with embedded systems, certificates, a configuration, and the gateway's process."""
+
+    folder: Path
+    ca: trustme.CA
+    settings: dict[str, Any]
+    process: subprocess.Popen[bytes] | None = None
+    url: str = ""
+    session: requests.Session = field(default_factory=requests.Session)
+
+    def start(self) -> None:
+        ready = self.folder / "ready.json"
+        ready.unlink(missing_ok=True)
+        (self.folder / "gateway.yml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
+        environment = {**os.environ, "PYTHONPATH": str(HERE), "TROUBLE_FOLDER": str(self.folder)}
+        environment["ACTIVELOGIC_EMBEDDED_ROOT"] = str(self.folder / "systems")
+        command = [sys.executable, "-m", "activelogic_gateway", "serve"]
+        with (self.folder / "stderr").open("ab") as stderr:
+            self.process = subprocess.Popen(
+                [*command, "--config", str(self.folder / "gateway.yml"), "--ready-file", str(ready)],
+                stdin=subprocess.DEVNULL,
+                stdout=stderr,
+                stderr=stderr,
+                env=environment,
+            )
+        deadline = time.monotonic() + 20
+        while not ready.exists():
+            assert self.process.poll() is None, self.errors()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        self.url = json.loads(ready.read_text(encoding="utf-8"))["url"]
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def errors(self) -> str:
+        return (self.folder / "stderr").read_text(encoding="utf-8")
+
+    def audit(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "audit.log").read_text(encoding="utf-8").splitlines()]
+
+    def trouble(self, **calls: str) -> None:
+        """Tell the SDK how to misbehave from now on."""
+        part = self.folder / "trouble.part"
+        part.write_text(json.dumps(calls), encoding="utf-8")
+        part.replace(self.folder / "trouble.json")
+
+    def calls(self) -> list[str]:
+        path = self.folder / "calls"
+        return path.read_text(encoding="utf-8").split() if path.exists() else []
+
+    def backups(self, system: str = "edge1") -> Path:
+        """Where the embedded system keeps its backups: the other side, seen without the gateway."""
+        return self.folder / "systems" / system / "backups"
+
+    def request(
+        self, method: str, path: str, *, user: str = "admin", password: str = PASSWORD, **options: Any
+    ) -> requests.Response:
+        auth = (user.encode(), password.encode()) if user else None
+        return self.session.request(method, self.url + path, auth=auth, timeout=40, **options)
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return self.request("GET", path, **options)
+
+    def put(
+        self, body: dict[str, Any], *, system: str = "edge1", operation: str | None = None, **options: Any
+    ) -> requests.Response:
+        path = f"/v1/systems/{system}/operations/{operation or uuid.uuid4()}"
+        return self.request("PUT", path, json=body, **options)
+
+    def path_of(self, response: requests.Response) -> str:
+        return str(response.request.path_url)
+
+    def run(self, body: dict[str, Any], **options: Any) -> Answer:
+        """Ask for an operation and wait for its end."""
+        response = self.put(body, **options)
+        assert response.status_code in (200, 202), response.text
+        return self.finish(self.path_of(response))
+
+    def finish(self, path: str) -> Answer:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            response = self.get(path + "?wait=20")
+            assert response.status_code == 200, response.text
+            document = response.json()
+            if document["state"] in FINAL:
+                return Answer(path, document)
+        raise AssertionError("the operation did not end")
+
+    def create(self, name: str, system: str = "edge1") -> bytes:
+        """Make a backup through the gateway and return its bytes, read on the system's side."""
+        assert self.run({"action": "create_new", "name": name}, system=system).document["state"] == "succeeded"
+        return (self.backups(system) / name).read_bytes()
+
+    def upload(self, name: str, content: bytes, replace: bool = False) -> Answer:
+        response = self.put({"action": "upload", "name": name, "size": len(content), "replace": replace})
+        assert response.status_code == 202, response.text
+        path = self.path_of(response)
+        assert self.request("PUT", path + "/content", data=content).status_code == 200
+        digest = hashlib.sha256(content).hexdigest()
+        assert self.request("PUT", path + "/commit", json={"sha256": digest}).status_code == 202
+        return self.finish(path)
+
+    def raw(self, data: bytes, seconds: float = 5.0) -> bytes:
+        """Send bytes over TLS and return all that comes back until the end, or for so long."""
+        context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
+        port = int(self.url.rsplit(":", 1)[1])
+        received = b""
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=seconds) as plain,
+            context.wrap_socket(plain, server_hostname="127.0.0.1") as sock,
+            contextlib.suppress(TimeoutError, ConnectionResetError),
+        ):
+            sock.sendall(data)
+            while piece := sock.recv(65536):
+                received += piece
+        return received
+
+
+def embedded(*arguments: str, password: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "activelogic_embedded", *arguments, "--password-file", "-"],
+        input=(password + "\n").encode(),
+        check=True,
+        capture_output=True,
+    )

@@ -1,0 +1,226 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration, the command, and what happens at start, on SIGHUP and with client certificates."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import trustme
+import yaml
+from gateway_lab import Lab
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "activelogic_gateway", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.fixture
+def good(tmp_path: Path, ca: trustme.CA) -> dict[str, Any]:
+    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "gateway.pem"))
+    (tmp_path / "systems").mkdir()
+    return {
+        "sdk": "activelogic_embedded",
+        "embedded_root": "systems",
+        "listen": "127.0.0.1:0",
+        "tls": {"certificate": "gateway.pem", "key": "gateway.pem"},
+        "state_dir": "state",
+        "systems": {"edge1": {"host": "192.0.2.10"}},
+    }
+
+
+def check(folder: Path, settings: object) -> subprocess.CompletedProcess[str]:
+    path = folder / "gateway.yml"
+    path.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings), encoding="utf-8")
+    return run("check", "--config", str(path))
+
+
+def test_good_configuration_passes_and_leaves_nothing(tmp_path: Path, good: dict[str, Any]) -> None:
+    result = check(tmp_path, good)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sytems": {}}, "sytems: no such key"),
+        ({"limits": {"upload_byte": 1}}, "limits.upload_byte: no such key"),
+        ({"limits": {"upload_bytes": "many"}}, "limits.upload_bytes: "),
+        ({"limits": {"upload_bytes": 0}}, "limits.upload_bytes: "),
+        ({"limits": {"connections": True}}, "limits.connections: "),
+        ({"limits": {"read_seconds": float("inf")}}, "limits.read_seconds: "),
+        ({"systems": {}}, "systems: "),
+        ({"systems": {"edge1": {}}}, "systems.edge1.host: is missing"),
+        ({"systems": {"edge1": {"host": "a b"}}}, "systems.edge1: host should be an address"),
+        ({"systems": {"a/b": {"host": "x"}}}, "'a/b' should have only letters"),
+        ({"systems": {"a": {"host": "x"}, "b": {"host": "x"}}}, "'x' already stands for systems.a"),
+        ({"state_dir": None}, "state_dir: "),
+        ({"listen": "8443"}, "listen should have the form"),
+        ({"listen": "127.0.0.1:99999"}, "listen should have the form"),
+        ({"listen": "0.0.0.0:0", "tls": None}, "is not a loopback address"),
+        ({"tls": {"certificate": "missing.pem", "key": "gateway.pem"}}, "missing.pem"),
+        ({"tls": {"certificate": "gateway.pem", "key": "gateway.pem", "client_ca": "none.pem"}}, "client_ca"),
+        ({"sdk": "activelogic", "embedded_root": None}, "'activelogic' (sdk) is not installed"),
+        ({"sdk": "json", "embedded_root": None}, "has no async_connect and no BackupFile"),
+        ({"sdk": "not a module", "embedded_root": None}, "sdk should be the name of a Python module"),
+        ({"sdk": "activelogic"}, "embedded_root goes with sdk activelogic_embedded only"),
+        ({"embedded_root": "nowhere"}, "nowhere is not a folder"),
+    ],
+)
+def test_check_says_what_is_wrong_and_where(
+    tmp_path: Path, good: dict[str, Any], change: dict[str, Any], said: str
+) -> None:
+    result = check(tmp_path, {**good, **change})
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert all(line.startswith("activelogic-gateway: ") for line in result.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [", "line 1"),
+        ("- a", "should be a mapping"),
+        ("state_dir: a\nstate_dir: b\n", "line 2: the key 'state_dir' is given twice"),
+        ("", "should be a mapping"),
+    ],
+)
+def test_check_says_where_the_file_is_no_yaml(tmp_path: Path, text: str, said: str) -> None:
+    result = check(tmp_path, text)
+    assert result.returncode == 2
+    assert said in result.stderr
+
+
+def test_missing_configuration_is_one_sentence(tmp_path: Path) -> None:
+    result = run("serve", "--config", str(tmp_path / "none.yml"))
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+
+
+def test_plain_http_is_served_on_loopback(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab(sdk="activelogic_embedded")
+    lab.settings["tls"] = None
+    lab.start()
+    assert lab.url.startswith("http://127.0.0.1:")
+    assert lab.get("/healthz").json()["certificate_days_left"] is None
+
+
+def test_one_process_for_a_state_dir(lab: Lab) -> None:
+    result = run("serve", "--config", str(lab.folder / "gateway.yml"))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "is in use by another gateway" in result.stderr
+
+
+def test_a_port_in_use_is_one_sentence(lab: Lab, tmp_path: Path) -> None:
+    port = lab.url.rsplit(":", 1)[1]
+    settings = {**lab.settings, "listen": f"127.0.0.1:{port}", "state_dir": str(tmp_path / "state")}
+    path = lab.folder / "second.yml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    result = run("serve", "--config", str(path))
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert f"listen: 127.0.0.1:{port}" in result.stderr
+
+
+def test_state_is_for_its_owner_alone(lab: Lab) -> None:
+    lab.create("private.plb")
+    lab.run({"action": "download", "name": "private.plb"})
+    state = lab.folder / "state"
+    for path in (state, *state.rglob("*"), lab.folder / "audit.log"):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def _serial(lab: Lab) -> int:
+    context = ssl.create_default_context(cafile=str(lab.folder / "ca.pem"))
+    port = int(lab.url.rsplit(":", 1)[1])
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as sock,
+    ):
+        certificate = sock.getpeercert()
+        assert certificate is not None
+        return int(str(certificate["serialNumber"]), 16)
+
+
+def test_certificates_are_read_anew_on_sighup(lab: Lab) -> None:
+    first = _serial(lab)
+    certificate = lab.folder / "gateway.pem"
+    kept = certificate.read_bytes()
+    assert lab.process is not None
+
+    def reload() -> None:
+        assert lab.process is not None
+        lab.process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+
+    certificate.write_bytes(b"broken")
+    reload()
+    assert _serial(lab) == first
+    lab.ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    assert _serial(lab) == first
+    reload()
+    assert _serial(lab) != first
+    assert certificate.read_bytes() != kept
+    assert lab.get("/healthz").status_code == 200
+
+
+def test_client_certificates_are_required_where_an_authority_is_named(
+    make_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    lab = make_lab(sdk="activelogic_embedded")
+    lab.settings["tls"]["client_ca"] = "ca.pem"
+    lab.start()
+    with pytest.raises((requests.exceptions.SSLError, requests.exceptions.ConnectionError)):
+        lab.get("/healthz")
+    own, foreign = tmp_path / "own.pem", tmp_path / "foreign.pem"
+    lab.ca.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(str(own))
+    trustme.CA().issue_cert("client").private_key_and_cert_chain_pem.write_to_path(str(foreign))
+    assert lab.get("/healthz", cert=str(own)).status_code == 200
+    lab.session.close()
+    with pytest.raises((requests.exceptions.SSLError, requests.exceptions.ConnectionError)):
+        lab.get("/healthz", cert=str(foreign))
+
+
+def test_openapi_describes_every_route_with_schemas_problems_and_login() -> None:
+    document = json.loads(run("openapi").stdout)
+    described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+    one = "/v1/systems/{system}/operations/{operation}"
+    assert described == {
+        ("GET", "/healthz"),
+        ("GET", "/v1/systems/{system}"),
+        ("GET", "/v1/systems/{system}/backups"),
+        ("GET", "/v1/systems/{system}/operations"),
+        ("PUT", one),
+        ("GET", one),
+        ("DELETE", one),
+        ("GET", one + "/content"),
+        ("HEAD", one + "/content"),
+        ("PUT", one + "/content"),
+        ("PUT", one + "/commit"),
+    }
+    text = json.dumps(document)
+    for reference in {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}:
+        assert reference in document["components"]["schemas"]
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            assert (operation.get("security") == [{"login": []}]) == (path != "/healthz")
+            if path != "/healthz":
+                assert {"401", "404", "422", "429", "502", "503", "504"} <= set(operation["responses"])
