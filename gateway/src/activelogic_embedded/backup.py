@@ -15,7 +15,7 @@ import io
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
@@ -38,7 +38,7 @@ class BackupFile:
 
 def now() -> datetime:
     """The time of generated names, in the system's own time zone."""
-    return datetime.now()
+    return datetime.now(UTC).astimezone()
 
 
 class Backup:
@@ -126,18 +126,18 @@ class Backup:
             _check_path(in_path=in_path)
         else:
             _check_input(ifile_obj)
-        with ExitStack() as stack:
-            source = ifile_obj if in_path is None else stack.enter_context(Path(in_path).open("rb"))
-            first = await asyncio.to_thread(source.read, PIECE)
-            if not first:
-                raise TypeError("Input file must be a non-empty file")
 
-            def content(target: BinaryIO) -> None:
+        def content(target: BinaryIO) -> None:
+            with ExitStack() as stack:
+                source = ifile_obj if in_path is None else stack.enter_context(Path(in_path).open("rb"))
+                first = source.read(PIECE)
+                if not first:
+                    raise TypeError("Input file must be a non-empty file")
                 self._store.require_free(backup_name)
                 target.write(first)
                 _copy(source, target)
 
-            await self._store_backup(backup_name, content)
+        await self._store_backup(backup_name, content)
 
     # How a command runs
 

@@ -90,7 +90,7 @@ def _read_password(file: str) -> str:
     if file == "-":
         line = sys.stdin.readline()
     else:
-        with open(file, encoding="utf-8") as source:
+        with Path(file).open(encoding="utf-8") as source:
             line = source.readline()
     password = line.rstrip("\r\n")
     if not password:

@@ -131,7 +131,7 @@ class Store:
             database.executemany("INSERT INTO facts VALUES (?, ?)", {**defaults, **facts}.items())
             rows = [(int(each), TITLES[each], 0, _json(resources.get(each))) for each in Resource]
             database.executemany("INSERT INTO resources VALUES (?, ?, ?, ?)", rows)
-        os.chmod(making / "system.sqlite", 0o600)
+        (making / "system.sqlite").chmod(0o600)
         making.rename(folder)
         return cls(folder)
 
@@ -312,7 +312,7 @@ class Store:
         self.require_free(name)
         incoming.flush()
         os.fsync(incoming.fileno())
-        os.rename(incoming.name, self.backups / name)
+        Path(incoming.name).rename(self.backups / name)
         self._sync_backups()
 
     def remove(self, name: str) -> None:

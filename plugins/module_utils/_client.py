@@ -1,0 +1,311 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What both transports share: finding a backup, knowing that it is complete, waiting. Private to this collection."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ._connection import Settings
+from ._errors import (
+    ActiveLogicError,
+    AuthenticationError,
+    ConflictError,
+    DeadlineError,
+    IncompleteBackupError,
+    NotFoundError,
+    OutcomeUnknownError,
+)
+from ._model import BackupFile, Backups, Received, Sent, System
+from ._names import require_legal
+from ._transport._base import LOST
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ._transport._base import Transport
+
+SETTLING_TIME = 2.0
+"""Seconds between two listings in which a complete backup has the same size."""
+
+PROBES_IN_A_ROW = 3
+PROBE_PAUSE = 1.0
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What the system holds, and for the names that were looked at twice why they are not complete."""
+
+    backups: tuple[BackupFile, ...]
+    incomplete: Mapping[str, str]
+
+    def find(self, name: str) -> BackupFile | None:
+        """The backup of exactly that name, complete or not."""
+        return next((each for each in self.backups if each.name == name), None)
+
+    def is_complete(self, name: str) -> bool:
+        """Whether the name is listed and nothing speaks against it."""
+        return self.find(name) is not None and name not in self.incomplete
+
+
+class Client:
+    """One system, in the vocabulary of the Backup resource, plus what can be known by looking twice."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.settings = settings
+        self._transport = transport
+        self._clock = clock
+        self._sleep = sleep
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def tries(self) -> int:
+        """How often the most repeated request was sent; 1 when nothing was repeated."""
+        return self._transport.tries
+
+    def close(self) -> None:
+        """End the session."""
+        self._transport.close()
+
+    def identity(self) -> System:
+        """Log in, and say which system answered."""
+        with _during("log in"):
+            return self._transport.identity()
+
+    def list(self) -> Backups:
+        """All backups of the system, in the order it gives them."""
+        with _during("list the backups"):
+            return self._transport.list()
+
+    def create_new(self, name: str = "", resource_name: str | None = None) -> str:
+        """Create a backup, of everything or of one resource, and return its name; ``""`` lets the system choose."""
+        with _during(f"create the backup {name!r}" if name else "create a backup"):
+            if name:
+                require_legal(name)
+            return self._transport.create_new(name, resource_name)
+
+    def restore(self, name: str, resource_name: str | None = None, expected_machine_id: str | None = None) -> str:
+        """Restore a backup: ``returned``, or ``lost`` when the connection ended before the answer."""
+        with _during(f"restore the backup {name!r}"):
+            return self._transport.restore(require_legal(name), resource_name, expected_machine_id)
+
+    def remove(self, name: str) -> None:
+        """Remove a backup; a missing one is a :class:`NotFoundError`."""
+        with _during(f"remove the backup {name!r}"):
+            self._transport.remove(require_legal(name))
+
+    def download(self, name: str, path: str) -> Received:
+        """Write a backup to the local file ``path``, which is created or overwritten."""
+        with _during(f"download the backup {name!r}"):
+            return self._transport.download(require_legal(name), path)
+
+    def digest(self, name: str) -> Received:
+        """Size and SHA-256 of a backup as the system gives it now; nothing is kept."""
+        with _during(f"read the backup {name!r} back"):
+            return self._transport.digest(require_legal(name))
+
+    def upload(self, name: str, path: str, replace: bool = False) -> Sent:
+        """Send the local file ``path`` as backup ``name``."""
+        with _during(f"upload the backup {name!r}"):
+            return self._transport.upload(require_legal(name), path, replace)
+
+    # Looking twice
+
+    def settle(self, names: Iterable[str], min_size: int = 1, first: Iterable[BackupFile] | None = None) -> Listing:
+        """List twice, :data:`SETTLING_TIME` apart, and judge the backups ``names``.
+
+        Complete is a backup that is listed, has at least ``min_size`` bytes (never less than 1) and has the same size
+        in both listings.
+
+        :param first: a listing that was taken just now, to be used as the first of the two.
+        """
+        before = {each.name: each.size for each in (self.list() if first is None else first)}
+        self._sleep(SETTLING_TIME)
+        after = tuple(self.list())
+        incomplete = {}
+        for name in names:
+            size = next((each.size for each in after if each.name == name), None)
+            reason = _why_incomplete(before.get(name), size, max(1, min_size))
+            if reason:
+                incomplete[name] = reason
+        return Listing(after, incomplete)
+
+    def await_complete(self, name: str, min_size: int = 1) -> Listing:
+        """Wait until a backup that was just made is complete, at most ``wait_timeout`` seconds.
+
+        :raises IncompleteBackupError: when the time is up. The backup is still there then.
+        """
+        limit = self.settings.wait_timeout
+        deadline = self._clock() + limit
+        latest: Iterable[BackupFile] | None = None
+        while True:
+            listing = self.settle([name], min_size, latest)
+            if listing.is_complete(name):
+                return listing
+            if self._clock() >= deadline:
+                raise IncompleteBackupError(
+                    f"after {limit:g} s (wait_timeout) the backup {name!r} {listing.incomplete[name]}",
+                    operation=f"create the backup {name!r}",
+                )
+            latest = listing.backups
+
+    def create_complete(
+        self, name: str, resource_name: str | None, min_size: int, known: set[str]
+    ) -> tuple[BackupFile, Listing]:
+        """Create a backup, wait until it is complete, and return it with the listing that shows it.
+
+        A create whose answer got lost is looked up, not sent again. A backup that this call made and that is not
+        complete in time is removed again, and the error says so.
+
+        :param name: ``""`` lets the system choose.
+        :param known: the names that the system held before.
+        :raises IncompleteBackupError: see above.
+        """
+        try:
+            made = self.create_new(name, resource_name)
+        except OutcomeUnknownError:
+            if not name or all(each.name != name for each in self.list()):
+                raise
+            made = name
+        if made in known:
+            raise OutcomeUnknownError(
+                f"the system says that it made {made!r}, which was there before",
+                operation="create a backup",
+                hint="look at its size and its content",
+            )
+        if name and made != name:
+            raise ConflictError(
+                f"the system called the new backup {made!r}",
+                operation=f"create the backup {name!r}",
+                hint="ask for the name that it makes of it, or remove it",
+            )
+        try:
+            listing = self.await_complete(made, min_size)
+        except IncompleteBackupError as error:
+            try:
+                self.remove(made)
+            except ActiveLogicError as removal:
+                error.hint = f"it could not be removed either ({removal.reason}): remove it by hand"
+            else:
+                error.hint = "it was removed again; look at the system's free space, or set wait_timeout higher"
+            raise
+        return require_found(listing.backups, made, f"create the backup {made!r}"), listing
+
+    def restore_and_wait(
+        self, name: str, resource_name: str | None, expected_machine_id: str | None, settle_seconds: float
+    ) -> None:
+        """Restore once, then wait until the system is ready for work again.
+
+        Ready: three logins with a listing in a row, and at least ``settle_seconds`` since the call ended, counted anew
+        after each failure.
+
+        :raises OutcomeUnknownError: when the call got lost and no outage was seen: it may not have run.
+        :raises DeadlineError: when the system is not ready within ``wait_timeout`` seconds.
+        """
+        outcome = self.restore(name, resource_name, expected_machine_id)
+        operation = f"restore the backup {name!r}"
+        limit = self.settings.wait_timeout
+        quiet_since = self._clock()
+        deadline = quiet_since + limit
+        in_a_row = 0
+        outage = False
+        last: ActiveLogicError | None = None
+        while True:
+            try:
+                self._transport.probe()
+                in_a_row += 1
+            except ActiveLogicError as error:
+                in_a_row, last, outage = 0, error, True
+                quiet_since = self._clock()
+            now = self._clock()
+            if in_a_row >= PROBES_IN_A_ROW and now - quiet_since >= settle_seconds:
+                break
+            if now >= deadline:
+                raise _not_ready(operation, limit, last)
+            self._sleep(PROBE_PAUSE)
+        if outcome == LOST and not outage:
+            raise OutcomeUnknownError("not known whether the restore ran", operation=operation)
+
+
+def _not_ready(operation: str, limit: float, last: ActiveLogicError | None) -> ActiveLogicError:
+    hint = "look at the system, or set wait_timeout higher"
+    reason = f"the system was not ready {limit:g} s (wait_timeout) after it"
+    if last is not None:
+        reason += f", at last: {last.reason}"
+    if isinstance(last, AuthenticationError):
+        hint = "the restored configuration may hold another password or address"
+    return DeadlineError(reason, operation=operation, hint=hint)
+
+
+def _why_incomplete(before: int | None, after: int | None, min_size: int) -> str:
+    if after is None:
+        return "is not listed"
+    if after == 0:
+        return "is empty"
+    if after < min_size:
+        return f"has {after} bytes, less than {min_size} (min_size)"
+    if before != after:
+        return f"is still changing in size ({before} to {after} bytes)" if before is not None else "has just appeared"
+    return ""
+
+
+@contextmanager
+def _during(operation: str) -> Iterator[None]:
+    """Give an error that leaves the block the operation that it happened in, unless it has one already."""
+    try:
+        yield
+    except ActiveLogicError as error:
+        error.operation = error.operation or operation
+        raise
+
+
+def require_found(listing: Iterable[BackupFile], name: str, operation: str) -> BackupFile:
+    """The backup of that name; a missing one is an error that lists what there is."""
+    names = sorted(each.name for each in listing)
+    for each in listing:
+        if each.name == name:
+            return each
+    there = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "") if names else "none"
+    raise NotFoundError(f"there is no backup {name!r}", operation=operation, hint=f"backups there: {there}")
+
+
+def open_client(
+    settings: Settings,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Client:
+    """Choose the transport by ``settings.gateway_url`` and make a client; nothing is contacted yet.
+
+    :raises DependencyError: when the Python package that the transport needs is missing.
+    """
+    transport: Transport
+    if settings.gateway_url:
+        from ._transport._gateway import GatewayTransport  # noqa: PLC0415 - the other way need not load it
+
+        transport = GatewayTransport(settings, clock=clock, sleep=sleep)
+    else:
+        from ._transport._sdk import SdkTransport  # noqa: PLC0415 - the other way need not load it
+
+        transport = SdkTransport(settings, sleep=sleep)
+    return Client(transport, settings, clock=clock, sleep=sleep)

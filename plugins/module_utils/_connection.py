@@ -1,0 +1,180 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options that say how to reach a system: their specification, where they come from, and their validation.
+
+Private to this collection. The action plugins fill options in on the controller from the same tables.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from ansible.module_utils.errors import AnsibleFallbackNotFound
+
+from ._errors import OptionError
+from ._names import why_illegal
+
+ENVIRONMENT_PREFIX = "ACTIVELOGIC_"
+VARIABLE_PREFIX = "activelogic_"
+REQUIRED = ("host", "username", "password")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to reach one system. Times are seconds; see the documentation of the options for their meaning."""
+
+    host: str
+    username: str
+    password: str
+    gateway_url: str | None = None
+    validate_certs: bool = True
+    ca_path: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+    proxy_url: str | None = None
+    connect_timeout: float = 10.0
+    read_timeout: float = 60.0
+    transfer_timeout: float = 3600.0
+    wait_timeout: float = 1800.0
+    retries: int = 4
+    retry_delay: float = 1.0
+    retry_max_delay: float = 30.0
+    sdk_module: str = "activelogic"
+
+    def __repr__(self) -> str:
+        """Never show the password."""
+        return f"Settings(host={self.host!r}, username={self.username!r}, gateway_url={self.gateway_url!r})"
+
+
+def environment_name(option: str) -> str:
+    """Name of the environment variable that an option falls back to."""
+    return ENVIRONMENT_PREFIX + option.upper()
+
+
+def variable_name(option: str) -> str:
+    """Name of the Ansible variable that an option falls back to; read by the action plugins."""
+    return VARIABLE_PREFIX + option
+
+
+def _environment(name: str) -> str:
+    """Fallback of the argument specification: like core's, but an empty variable counts as unset."""
+    value = os.environ.get(name)
+    if not value:
+        raise AnsibleFallbackNotFound
+    return value
+
+
+def _option(option: str, **more: Any) -> dict[str, Any]:
+    return {"fallback": (_environment, [environment_name(option)]), **more}
+
+
+def connection_argument_spec() -> dict[str, dict[str, Any]]:
+    """The option group that every module of this collection shares."""
+    return {
+        "host": _option("host", type="str", required=True),
+        "username": _option("username", type="str", required=True),
+        "password": _option("password", type="str", required=True, no_log=True),
+        "gateway_url": _option("gateway_url", type="str"),
+        "validate_certs": _option("validate_certs", type="bool", default=True),
+        "ca_path": _option("ca_path", type="path"),
+        "client_cert": _option("client_cert", type="path"),
+        "client_key": _option("client_key", type="path", no_log=False),
+        "proxy_url": _option("proxy_url", type="str"),
+        "connect_timeout": _option("connect_timeout", type="float", default=10),
+        "read_timeout": _option("read_timeout", type="float", default=60),
+        "transfer_timeout": _option("transfer_timeout", type="float", default=3600),
+        "wait_timeout": _option("wait_timeout", type="float", default=1800),
+        "retries": _option("retries", type="int", default=4),
+        "retry_delay": _option("retry_delay", type="float", default=1),
+        "retry_max_delay": _option("retry_max_delay", type="float", default=30),
+        "sdk_module": _option("sdk_module", type="str", default="activelogic"),
+    }
+
+
+def not_set(option: str) -> OptionError:
+    """The error for a required option that came from nowhere: it names all places where it can stand."""
+    return OptionError(
+        f"{option} is not set",
+        hint=f"set the option {option}, the variable {variable_name(option)}"
+        f" or the environment variable {environment_name(option)}",
+    )
+
+
+def connection_required_by() -> dict[str, str]:
+    """Which options of the group need another one."""
+    return {"client_key": "client_cert"}
+
+
+def settings_from(params: Mapping[str, Any]) -> Settings:
+    """Take the connection options out of a module's parameters and validate them.
+
+    :raises OptionError: for an option that can't be right. Nothing has been contacted then.
+    """
+    given = {each.name: params[each.name] for each in fields(Settings) if params.get(each.name) not in (None, "")}
+    for required in REQUIRED:
+        if required not in given:
+            raise not_set(required)
+    settings = Settings(**given)
+    if why_illegal(settings.host):
+        raise OptionError(
+            f"host {settings.host!r} is not a name or address of a system", hint="correct the option host"
+        )
+    _check_numbers(settings)
+    if settings.gateway_url is None:
+        _check_sdk_module(settings.sdk_module)
+        return settings
+    _check_gateway_url(settings.gateway_url)
+    for option in ("ca_path", "client_cert", "client_key"):
+        path = getattr(settings, option)
+        if path is not None and not os.path.exists(path):
+            raise OptionError(f"{option} {path} does not exist", hint="correct the path")
+    if settings.proxy_url is not None and urlsplit(settings.proxy_url).scheme not in ("http", "https"):
+        raise OptionError("proxy_url is not an http or https URL", hint="write it as http://proxy.example.com:3128")
+    return settings
+
+
+def _check_numbers(settings: Settings) -> None:
+    for option in ("connect_timeout", "read_timeout", "transfer_timeout", "wait_timeout"):
+        if not 0 < getattr(settings, option) < 10**9:
+            raise OptionError(f"{option} must be a number of seconds above 0", hint="correct the option")
+    for option in ("retries", "retry_delay", "retry_max_delay"):
+        if not 0 <= getattr(settings, option) < 10**9:
+            raise OptionError(f"{option} must not be negative", hint="correct the option")
+
+
+def _check_sdk_module(name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name):
+        raise OptionError(f"sdk_module {name!r} is not the name of a Python module", hint="correct the option")
+
+
+def _check_gateway_url(url: str) -> None:
+    shape = "write it as https://gateway.example.com:8443"
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise OptionError("gateway_url is not a valid URL", hint=shape) from None
+    if parts.scheme not in ("http", "https") or not host or re.search(r"\s", url):
+        raise OptionError("gateway_url is not an https URL", hint=shape)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise OptionError("gateway_url must hold no user, query or fragment", hint=shape)
+    if parts.scheme == "http" and not is_loopback(host):
+        raise OptionError("gateway_url is plain http, which is allowed on the loopback interface only", hint=shape)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host part of a URL names the machine itself."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,249 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files where the module runs: placed whole or not at all, with a manifest. Private to this collection."""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, fields
+from typing import BinaryIO
+
+from ._errors import LocalFileError
+
+PIECE = 1024 * 1024
+"""Bytes that are read, hashed, sent and written at once."""
+
+PART_SUFFIX = ".part"
+DIGEST_SUFFIX = ".sha256"
+MANIFEST_SUFFIX = ".json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What is known of a fetched backup; ``size`` in bytes, ``sha256`` in hex, ``fetched_at`` in UTC (RFC 3339)."""
+
+    machineid: str
+    host: str
+    distversion: str
+    name: str
+    size: int
+    sha256: str
+    fetched_at: str
+    collection_version: str
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> bytes:
+        """The manifest as it stands in its file."""
+        return (json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+def read_manifest(path: str) -> Manifest | None:
+    """Read the manifest of the file ``path``; ``None`` when there is none, or none that can be understood."""
+    try:
+        with open(path + MANIFEST_SUFFIX, "rb") as source:
+            document = json.loads(source.read(PIECE).decode("utf-8"))
+        if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
+            return None
+        manifest = Manifest(**{each.name: document[each.name] for each in fields(Manifest)})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    texts = (manifest.machineid, manifest.name, manifest.sha256)
+    return manifest if isinstance(manifest.size, int) and all(isinstance(each, str) for each in texts) else None
+
+
+def digest_line(sha256: str, path: str) -> bytes:
+    """The content of ``<file>.sha256``, as ``sha256sum -c`` reads it in the file's folder."""
+    return f"{sha256}  {os.path.basename(path)}\n".encode("utf-8", "surrogateescape")
+
+
+def digest_file(path: str) -> tuple[int, str]:
+    """Size in bytes and SHA-256 (hex) of a file, in constant memory.
+
+    :raises LocalFileError: when it can't be read, or is no regular file.
+    """
+    digest, size = hashlib.sha256(), 0
+    with _told(path), open(path, "rb") as source:
+        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
+            raise LocalFileError(f"{path} is not a regular file")
+        for piece in iter(lambda: source.read(PIECE), b""):
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.hexdigest()
+
+
+def has_content(path: str, content: bytes) -> bool:
+    """Whether a small file is there and holds exactly these bytes."""
+    try:
+        with open(path, "rb") as source:
+            return source.read(len(content) + 1) == content
+    except OSError:
+        return False
+
+
+def resolve_destination(dest: str, name: str) -> str:
+    """Where a fetched backup goes: into ``dest`` when it is a folder or ends in ``/``, else to ``dest`` itself.
+
+    The name never chooses a folder, and inside a folder it never takes the place of a file that accompanies another
+    backup.
+
+    :raises LocalFileError: when that can't be.
+    """
+    if not dest.endswith("/") and not os.path.isdir(dest):
+        path = dest
+        folder = os.path.dirname(os.path.abspath(dest))
+        if not os.path.isdir(folder):
+            raise LocalFileError(
+                f"the folder {folder} does not exist", hint="make it, or end dest in / to have it made"
+            )
+    else:
+        if name.endswith((MANIFEST_SUFFIX, DIGEST_SUFFIX, PART_SUFFIX)):
+            raise LocalFileError(
+                f"{name!r} can't be fetched into a folder, where such a name accompanies other files",
+                hint="name the file itself in dest",
+            )
+        path = os.path.join(dest, name)
+        for parent in _parents(dest):
+            if os.path.lexists(parent) and not os.path.isdir(parent):
+                raise LocalFileError(f"{parent} is not a folder", hint="correct dest")
+    if os.path.islink(path):
+        raise LocalFileError(f"{path} is a symbolic link", hint="remove it, or name another dest")
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise LocalFileError(f"{path} is not a regular file", hint="remove it, or name another dest")
+    longest = len(os.fsencode(os.path.basename(path) + DIGEST_SUFFIX))
+    if longest > 255:
+        raise LocalFileError(
+            f"the file name {os.path.basename(path)[:40]!r}... leaves no room for {DIGEST_SUFFIX}",
+            hint="name a shorter file in dest",
+        )
+    return path
+
+
+def _parents(folder: str) -> list[str]:
+    parts = []
+    current = os.path.abspath(folder)
+    while current not in parts:
+        parts.append(current)
+        current = os.path.dirname(current)
+    return parts
+
+
+def make_folder(path: str) -> bool:
+    """Make the folder of ``path``, and those above it, for their owner alone; say whether it was missing."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(folder):
+        return False
+    with _told(folder):
+        os.makedirs(folder, mode=0o700)
+    return True
+
+
+@contextmanager
+def part_file(path: str) -> Iterator[str]:
+    """A temporary file beside ``path``, for its owner alone, locked, and gone when the block is left.
+
+    Whoever wants to keep it renames it away. Those that a killed process left for the same file are removed: nobody
+    holds their lock any more.
+    """
+    folder, base = os.path.split(os.path.abspath(path))
+    stem = base if len(os.fsencode(base)) < 200 else hashlib.sha256(os.fsencode(base)).hexdigest()
+    with _told(folder):
+        for stale in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(stem)}.*{PART_SUFFIX}")):
+            _remove_unlocked(stale)
+        temporary = os.path.join(folder, f".{stem}.{os.getpid()}{PART_SUFFIX}")
+        descriptor = _create_locked(temporary)
+    try:
+        yield temporary
+    finally:
+        with suppress(FileNotFoundError):  # it may have been renamed to its final name
+            os.unlink(temporary)
+        os.close(descriptor)
+
+
+def _create_locked(path: str) -> int:
+    for _number in range(100):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
+                return descriptor
+        except FileNotFoundError:
+            pass  # taken for a leftover before it was locked
+        os.close(descriptor)
+    raise LocalFileError(f"{path} is removed again and again by somebody else")
+
+
+def _remove_unlocked(path: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    except OSError:
+        pass  # its owner is at work
+    finally:
+        os.close(descriptor)
+
+
+def place(temporary: str, path: str, unsafe_writes: bool = False) -> None:
+    """Put a temporary file in its place: on disk first, then one rename, then the folder on disk.
+
+    :param unsafe_writes: where the rename is impossible (a mount point, some network file systems), write over the
+        old file instead, which is not atomic.
+    """
+    with _told(path):
+        with open(temporary, "rb") as source:
+            os.fsync(source.fileno())
+            try:
+                os.replace(temporary, path)
+            except OSError:
+                if not unsafe_writes:
+                    raise
+                _overwrite(source, path)
+        descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _overwrite(source: BinaryIO, path: str) -> None:
+    with open(path, "r+b") as target:
+        target.truncate(0)
+        for piece in iter(lambda: source.read(PIECE), b""):
+            target.write(piece)
+        target.flush()
+        os.fsync(target.fileno())
+
+
+def write_small(path: str, content: bytes, mode: int, unsafe_writes: bool = False) -> bool:
+    """Write a small file whole or not at all; say whether its content was another before."""
+    if has_content(path, content):
+        return False
+    with part_file(path) as temporary:
+        with _told(path):
+            with open(temporary, "wb") as target:
+                target.write(content)
+            os.chmod(temporary, mode)
+        place(temporary, path, unsafe_writes)
+    return True
+
+
+@contextmanager
+def _told(path: str) -> Iterator[None]:
+    """Turn an error of the operating system into ours."""
+    try:
+        yield
+    except OSError as error:
+        raise LocalFileError(f"{error.filename or path}: {error.strerror or error}") from error

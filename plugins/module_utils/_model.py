@@ -1,0 +1,81 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The things that modules speak of, and the one form in which they return them. Private to this collection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Any
+
+from . import _names
+
+
+@dataclass(frozen=True)
+class BackupFile:
+    """A line of a listing: name, and size in bytes (``None`` for one that does not exist yet)."""
+
+    name: str
+    size: int | None
+
+
+Backups = list[BackupFile]
+"""A listing. It has a name, because inside a class with a method ``list`` the type can't be written out."""
+
+
+@dataclass(frozen=True)
+class System:
+    """The system that was reached. ``machineid`` and ``distversion`` are ``None`` when it was not asked."""
+
+    host: str
+    machineid: str | None = None
+    distversion: str | None = None
+
+    def to_result(self) -> dict[str, Any]:
+        """Return value ``system``."""
+        return {"host": self.host, "machineid": self.machineid, "distversion": self.distversion}
+
+
+@dataclass(frozen=True)
+class Received:
+    """A download that is complete: bytes, SHA-256 (hex), and whether the peer vouched for that digest."""
+
+    size: int
+    sha256: str
+    digest_confirmed: bool
+    bytes_transferred: int
+    resumed_from: int = 0
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An upload that the system accepted: bytes and SHA-256 (hex) of what was sent."""
+
+    size: int
+    sha256: str
+    bytes_transferred: int
+
+
+def describe(backup: BackupFile, now: datetime, zone: tzinfo | None) -> dict[str, Any]:
+    """Return value ``backup``: what a listing and a name tell.
+
+    :param now: an aware datetime, for ``age_seconds``.
+    :param zone: the time zone of names that the system made, see :func:`_names.created_at`.
+    """
+    created = _names.created_at(backup.name, zone)
+    age = _names.age_at(now, created)
+    return {
+        "name": backup.name,
+        "size": backup.size,
+        "created": None if created is None else created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "created_source": "unknown" if created is None else "name",
+        "age_seconds": None if age is None else int(age.total_seconds()),
+        "purpose": _names.purpose(backup.name),
+    }
+
+
+def listing_to_result(backups: tuple[BackupFile, ...]) -> list[dict[str, Any]]:
+    """A listing for ``diff``: names and sizes, sorted by name."""
+    return [{"name": each.name, "size": each.size} for each in sorted(backups, key=lambda each: each.name)]

@@ -1,0 +1,114 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a legal backup name is, how ours are made, and what a name tells. Private to this collection.
+
+The rules stand in one place, because a name travels into URLs, into paths on the control node, and into the system.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import datetime, timedelta, timezone, tzinfo
+
+from ._errors import OptionError
+
+MAX_NAME_BYTES = 255
+SAFETY_PREFIX = "pre-restore-"
+PARTIAL_MARK = "-only-"
+
+FULL = "full"
+PARTIAL = "partial"
+SAFETY = "safety"
+
+FUTURE_TOLERANCE = timedelta(minutes=5)
+
+_OURS = re.compile(r"(?P<date>[0-9]{8}T[0-9]{6}Z)-[0-9a-f]{4}(?:-only-.+)?\.plb\Z")
+_VENDOR = re.compile(r"(?P<date>[0-9]{8}-[0-9]{2}\.[0-9]{2})\.plb\Z")
+
+
+def why_illegal(name: str) -> str:
+    """Say why ``name`` is not a legal backup name; an empty string means that it is one.
+
+    Legal: 1 to 255 bytes of UTF-8, no ``/``, ``\\``, NUL or other control character, not ``.`` or ``..``.
+    """
+    if not name:
+        return "is empty"
+    if name in (".", ".."):
+        return f"is {name!r}"
+    for character in name:
+        if character in "/\\":
+            return f"holds {character!r}"
+        if ord(character) < 0x20 or 0x7F <= ord(character) <= 0x9F:
+            return "holds a control character"
+    try:
+        size = len(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return "is not valid Unicode"
+    if size > MAX_NAME_BYTES:
+        return f"has {size} bytes of UTF-8, more than {MAX_NAME_BYTES}"
+    return ""
+
+
+def require_legal(name: str, option: str = "name") -> str:
+    """Return ``name``, or raise :class:`OptionError` that names ``option`` when it is not a legal backup name."""
+    reason = why_illegal(name)
+    if reason:
+        raise OptionError(
+            f"{option} {_shorten(name)!r} is not a legal name of a backup: it {reason}", hint="choose another name"
+        )
+    return name
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def generate(now: datetime, *, prefix: str = "", resource_name: str | None = None) -> str:
+    """Make a name of ours: ``<prefix><YYYYMMDDTHHMMSSZ>-<4 hex>.plb``, with ``-only-<resource>`` for a part.
+
+    :param now: an aware datetime; written in UTC.
+    :raises OptionError: if prefix or resource make it illegal.
+    """
+    stamp = now.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    part = ""
+    if resource_name:
+        part = PARTIAL_MARK + re.sub(r"[^A-Za-z0-9]+", "-", resource_name).strip("-").lower()
+    return require_legal(f"{prefix}{stamp}-{secrets.token_hex(2)}{part}.plb", "prefix")
+
+
+def purpose(name: str) -> str:
+    """Tell what a backup is for by its name: ``safety``, ``partial`` or ``full``."""
+    if name.startswith(SAFETY_PREFIX):
+        return SAFETY
+    if PARTIAL_MARK in name:
+        return PARTIAL
+    return FULL
+
+
+def created_at(name: str, zone: tzinfo | None = None) -> datetime | None:
+    """Read the moment of creation out of a name; ``None`` when it does not tell.
+
+    :param zone: the time zone of names that the system made (``20210622-04.48.plb``). Without it their date is not
+        known: a guess would make old backups look fresh.
+    :return: an aware datetime in UTC.
+    """
+    ours = _OURS.search(name)
+    try:
+        if ours:
+            return datetime.strptime(ours.group("date"), "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
+        vendor = _VENDOR.match(name)
+        if vendor and zone is not None:
+            return datetime.strptime(vendor.group("date"), "%Y%m%d-%H.%M").replace(tzinfo=zone).astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return None
+    return None
+
+
+def age_at(now: datetime, created: datetime | None) -> timedelta | None:
+    """Age of a backup; ``None`` when it is not known, which a date more than 5 minutes in the future counts as."""
+    if created is None or created - now > FUTURE_TOLERANCE:
+        return None
+    return max(now - created, timedelta(0))

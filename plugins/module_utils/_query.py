@@ -1,0 +1,94 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What activelogic_backup_info looks for, and the time zone option. Private to this collection."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone, tzinfo
+from fnmatch import fnmatchcase
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from . import _names
+from ._client import Listing
+from ._errors import OptionError
+from ._model import BackupFile, describe
+from ._plan import Newest, newest_full, parse_duration
+from ._runner import Context
+
+
+def zone_from(name: str | None) -> tzinfo | None:
+    """The time zone of names that the system makes; ``UTC`` needs no time zone database.
+
+    :raises OptionError: for a name that is not known where the module runs.
+    """
+    if not name:
+        return None
+    if name.upper() == "UTC":
+        return timezone.utc
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        raise OptionError(
+            f"timezone {name!r} is not known where the module runs",
+            hint="write it as Europe/Stockholm, and install the Python package tzdata if the machine has no such data",
+        ) from None
+
+
+def query(context: Context) -> dict[str, Any]:
+    """List the backups that fit and return the result of the module. Never changes anything."""
+    params, client = context.params, context.client
+    zone = zone_from(params["timezone"])
+    limits = {
+        option: parse_duration(params[option], option) if params[option] else None
+        for option in ("newer_than", "older_than", "max_age")
+    }
+    system = client.identity()
+    listing = client.list()
+    chosen = [each for each in listing if _fits(each, context, limits, zone)]
+    found = Listing(tuple(chosen), {})
+    if limits["max_age"] is not None and chosen:
+        # Whether a backup is complete shows in two listings only; without max_age one has to do.
+        names = {each.name for each in chosen}
+        settled = client.settle(names, first=listing)
+        found = Listing(tuple(each for each in settled.backups if each.name in names), settled.incomplete)
+    newest = newest_full(found, now=context.now, prefix="", zone=zone)
+    return {
+        "changed": False,
+        "backups": [describe(each, context.now, zone) for each in sorted(chosen, key=lambda each: each.name)],
+        "count": len(chosen),
+        "total_size": sum(each.size or 0 for each in chosen),
+        "latest": None if newest.backup is None else describe(newest.backup, context.now, zone),
+        "fresh": _is_fresh(found, newest, limits["max_age"], context.now, zone),
+        "system": system.to_result(),
+    }
+
+
+def _is_fresh(
+    found: Listing, newest: Newest, max_age: timedelta | None, now: datetime, zone: tzinfo | None
+) -> bool | None:
+    """Whether the newest full backup is young enough; ``None`` when that is not asked or can't be known."""
+    if max_age is None:
+        return None
+    if newest.age is not None and newest.age <= max_age:
+        return True
+    full = [each.name for each in found.backups if _names.purpose(each.name) == _names.FULL]
+    undated = any(_names.age_at(now, _names.created_at(name, zone)) is None for name in full)
+    return None if undated else False
+
+
+def _fits(backup: BackupFile, context: Context, limits: dict[str, timedelta | None], zone: tzinfo | None) -> bool:
+    params = context.params
+    if params["name"] and backup.name != params["name"]:
+        return False
+    if params["pattern"] and not fnmatchcase(backup.name, params["pattern"]):
+        return False
+    newer_than, older_than = limits["newer_than"], limits["older_than"]
+    if newer_than is None and older_than is None:
+        return True
+    age = _names.age_at(context.now, _names.created_at(backup.name, zone))
+    if age is None:
+        return False
+    return (newer_than is None or age < newer_than) and (older_than is None or age > older_than)

@@ -1,0 +1,86 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one place where a module's work meets AnsibleModule. Private to this collection."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from ._client import Client, open_client
+from ._connection import settings_from
+from ._errors import ActiveLogicError
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a module's work gets: its options, the client, whether it may write, and the time."""
+
+    params: Mapping[str, Any]
+    client: Client
+    check_mode: bool
+    module: AnsibleModule
+    now: datetime
+
+
+class _EndedBySignal(BaseException):
+    """Unwinds the work, so that files and operations are tidied up, when the process is asked to end."""
+
+
+def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> None:
+    """Do a module's work and exit.
+
+    ``work`` returns the result. It is completed by ``elapsed`` (seconds) and ``tries``. Any
+    :class:`ActiveLogicError` becomes a failure with one sentence and the structured ``error``.
+    """
+    start = time.monotonic()
+    client: Client | None = None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _unwind)
+    try:
+        try:
+            client = open_client(settings_from(module.params))
+            context = Context(module.params, client, module.check_mode, module, datetime.now(timezone.utc))
+            result = work(context)
+        finally:
+            if client is not None:
+                client.close()
+    except ActiveLogicError as error:
+        host = str(module.params.get("host") or "")
+        tries = 1 if client is None else client.tries
+        elapsed = _since(start)
+        module.fail_json(
+            msg=error.sentence(host),
+            error={
+                "kind": error.kind,
+                "operation": error.operation,
+                "system": host,
+                "tries": tries,
+                "elapsed": elapsed,
+                "hint": error.hint,
+            },
+            elapsed=elapsed,
+            tries=tries,
+        )
+    except _EndedBySignal as ended:
+        module.fail_json(msg=f"ended by signal {ended}")
+    else:
+        module.exit_json(**{"tries": client.tries, "elapsed": _since(start), **result})
+
+
+def _since(start: float) -> float:
+    return round(time.monotonic() - start, 3)
+
+
+def _unwind(number: int, _frame: FrameType | None) -> None:
+    raise _EndedBySignal(signal.Signals(number).name)

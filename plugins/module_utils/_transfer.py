@@ -1,0 +1,351 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fetch a backup from a system, or push one to it, and never mistake a bad one for a good one.
+
+Private to this collection. The old file, or the old backup, is not touched before the new one is known to be whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import Any
+
+from . import _names
+from ._client import Client, Listing, require_found
+from ._errors import (
+    ActiveLogicError,
+    ConflictError,
+    IncompleteBackupError,
+    LocalFileError,
+    OptionError,
+    OutcomeUnknownError,
+    TransferError,
+)
+from ._localfiles import (
+    DIGEST_SUFFIX,
+    MANIFEST_SUFFIX,
+    Manifest,
+    digest_file,
+    digest_line,
+    has_content,
+    make_folder,
+    part_file,
+    place,
+    read_manifest,
+    resolve_destination,
+    write_small,
+)
+from ._model import BackupFile, Received, System, describe
+from ._plan import newest_full
+from ._query import zone_from
+from ._runner import Context
+from ._version import VERSION
+
+FETCHED = "fetched"
+PUSHED = "pushed"
+UNCHANGED = "unchanged"
+SKIPPED = "skipped"
+
+
+def transfer(context: Context) -> dict[str, Any]:
+    """Fetch or push, as ``direction`` says, and return the result of the module."""
+    return _fetch(context) if context.params["direction"] == "fetch" else _push(context)
+
+
+# Fetch
+
+
+def _fetch(context: Context) -> dict[str, Any]:
+    params, client = context.params, context.client
+    wanted_digest = _checksum(params["checksum"])
+    if params["name"]:
+        _names.require_legal(params["name"])
+    elif not params["latest"]:
+        raise OptionError("direction fetch needs name or latest: true", hint="set one of them")
+    system = client.identity()
+    listing = client.list()
+    backup, listing = _choose(context, listing)
+    if backup is None:
+        return _result(context, SKIPPED, False, system, None)
+    path = resolve_destination(params["dest"], backup.name)
+    known = None if params["force"] else _unchanged(path, backup, system, wanted_digest)
+    if known is not None:
+        changed = _set_attributes(context, path)
+        return _result(context, UNCHANGED, changed, system, backup, sha256=known, path=path, unchanged_by="manifest")
+    backup = _complete(client, backup, listing)
+    if context.check_mode:
+        return _result(context, FETCHED, True, system, backup, path=path)
+    received = _receive(context, backup, path, system, wanted_digest)
+    return _result(context, FETCHED, True, system, backup, sha256=received.sha256, path=path, received=received)
+
+
+def _choose(context: Context, listing: list[BackupFile]) -> tuple[BackupFile | None, list[BackupFile]]:
+    """The backup to fetch: the named one, or the newest full one. ``None`` when it is missing and that is fine."""
+    params = context.params
+    if params["name"]:
+        found = next((each for each in listing if each.name == params["name"]), None)
+        if found is None and params["on_missing"] == "fail":
+            require_found(listing, params["name"], f"fetch the backup {params['name']!r}")
+        return found, listing
+    zone = zone_from(params["timezone"])
+    settled = context.client.settle([each.name for each in listing], first=listing) if listing else Listing((), {})
+    newest = newest_full(settled, now=context.now, prefix=params["prefix"], zone=zone)
+    if newest.backup is None and params["on_missing"] == "fail":
+        raise IncompleteBackupError(
+            f"there is no complete full backup with a known date{newest.passed_over}",
+            operation="fetch the latest backup",
+            hint="name the backup, or set timezone if the system chose the names",
+        )
+    return newest.backup, list(settled.backups)
+
+
+def _complete(client: Client, backup: BackupFile, listing: list[BackupFile]) -> BackupFile:
+    settled = client.settle([backup.name], first=listing)
+    found = require_found(settled.backups, backup.name, f"fetch the backup {backup.name!r}")
+    if not settled.is_complete(backup.name):
+        raise IncompleteBackupError(
+            f"it {settled.incomplete[backup.name]}",
+            operation=f"fetch the backup {backup.name!r}",
+            hint="wait until it is complete",
+        )
+    return found
+
+
+def _unchanged(path: str, backup: BackupFile, system: System, wanted_digest: str | None) -> str | None:
+    """The SHA-256 of a file that is there already, when manifest, content and listing agree; else ``None``."""
+    manifest = read_manifest(path)
+    if manifest is None or not os.path.isfile(path):
+        return None
+    if (manifest.machineid, manifest.name, manifest.size) != (system.machineid, backup.name, backup.size):
+        return None
+    if wanted_digest is not None and manifest.sha256 != wanted_digest:
+        return None
+    if not has_content(path + DIGEST_SUFFIX, digest_line(manifest.sha256, path)):
+        return None
+    if digest_file(path) != (manifest.size, manifest.sha256):
+        return None
+    return manifest.sha256
+
+
+def _receive(context: Context, backup: BackupFile, path: str, system: System, wanted_digest: str | None) -> Received:
+    params = context.params
+    make_folder(path)
+    with part_file(path) as temporary:
+        received = context.client.download(backup.name, temporary)
+        operation = f"fetch the backup {backup.name!r}"
+        if received.size != backup.size:
+            raise TransferError(f"{received.size} bytes arrived, the system lists {backup.size}", operation=operation)
+        if digest_file(temporary) != (received.size, received.sha256):
+            raise LocalFileError("what was written is not what can be read back", operation=operation)
+        if wanted_digest is not None and received.sha256 != wanted_digest:
+            raise TransferError(
+                f"it has the SHA-256 {received.sha256}, not {wanted_digest} (checksum)",
+                operation=operation,
+                hint="correct checksum, or find out why the backup is another one",
+            )
+        _validate(context, temporary)
+        _set_attributes(context, temporary)
+        mode = os.stat(temporary).st_mode & 0o7777
+        place(temporary, path, params["unsafe_writes"])
+    manifest = Manifest(
+        machineid=system.machineid or "",
+        host=system.host,
+        distversion=system.distversion or "",
+        name=backup.name,
+        size=received.size,
+        sha256=received.sha256,
+        fetched_at=context.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        collection_version=VERSION,
+    )
+    write_small(path + DIGEST_SUFFIX, digest_line(received.sha256, path), mode, params["unsafe_writes"])
+    write_small(path + MANIFEST_SUFFIX, manifest.to_json(), mode, params["unsafe_writes"])
+    return received
+
+
+def _validate(context: Context, temporary: str) -> None:
+    command = context.params["validate"]
+    if not command:
+        return
+    if "%s" not in command:
+        raise OptionError("validate must contain %s", hint="write it as: gzip -t %s")
+    words = [word.replace("%s", temporary) for word in shlex.split(command)]
+    code, _out, errors = context.module.run_command(words)
+    if code != 0:
+        raise TransferError(
+            f"validate refused the backup with exit code {code} ({' '.join(errors.split())[:200]})",
+            operation="validate the fetched backup",
+            hint="look at the backup, or correct validate",
+        )
+
+
+def _set_attributes(context: Context, path: str) -> bool:
+    """Set mode, owner, group and the like, as the options say; whether that changed anything (or would)."""
+    arguments = context.module.load_file_common_arguments(dict(context.params), path=path)
+    return bool(context.module.set_fs_attributes_if_different(arguments, False))
+
+
+def _checksum(text: str | None) -> str | None:
+    if not text:
+        return None
+    algorithm, _colon, value = text.partition(":")
+    value = value.strip().lower()
+    if algorithm != "sha256" or len(value) != 64 or set(value) - set("0123456789abcdef"):
+        raise OptionError("checksum is not sha256: and 64 hex digits", hint="write it as sha256:<64 hex digits>")
+    return value
+
+
+# Push
+
+
+def _push(context: Context) -> dict[str, Any]:
+    params, client = context.params, context.client
+    src = params["src"]
+    name = _names.require_legal(params["name"] or os.path.basename(src))
+    size, sha256 = digest_file(src)
+    if size == 0:
+        raise LocalFileError(
+            f"{src} is empty", operation=f"push the backup {name!r}", hint="push a backup with content"
+        )
+    system = client.identity()
+    _check_manifest(context, system, size, sha256)
+    listing = client.list()
+    there = next((each for each in listing if each.name == name), None)
+    described = BackupFile(name, size)
+    if there is not None:
+        other = _difference(client, there, size, sha256)
+        if not other:
+            return _result(
+                context, UNCHANGED, False, system, described, sha256=sha256, path=src, unchanged_by="content"
+            )
+        if not params["force"]:
+            raise ConflictError(
+                f"another content is there: {other}, the file has {size} bytes and SHA-256 {sha256}",
+                operation=f"push the backup {name!r}",
+                hint="choose another name, or set force to replace it",
+            )
+    if context.check_mode:
+        return _result(context, PUSHED, True, system, described, sha256=sha256, path=src)
+    verified_by = _send(context, name, size, sha256, replace=there is not None)
+    return _result(
+        context,
+        PUSHED,
+        True,
+        system,
+        described,
+        sha256=sha256,
+        path=src,
+        sent=size,
+        verified_by=verified_by,
+    )
+
+
+def _difference(client: Client, there: BackupFile, size: int, sha256: str) -> str:
+    """How the backup on the system differs from the file, with its size and digest; empty when it does not."""
+    on_system = client.digest(there.name)
+    if (on_system.size, on_system.sha256) == (size, sha256):
+        return ""
+    return f"it has {on_system.size} bytes and SHA-256 {on_system.sha256}"
+
+
+def _check_manifest(context: Context, system: System, size: int, sha256: str) -> None:
+    """A manifest beside the file has to fit: the file's content always, the system unless ``other_machine``."""
+    src = context.params["src"]
+    manifest = read_manifest(src)
+    if manifest is None:
+        return
+    if (manifest.size, manifest.sha256) != (size, sha256):
+        raise TransferError(
+            f"{src} is not what its manifest {src}{MANIFEST_SUFFIX} says: it has {size} bytes and SHA-256 {sha256}",
+            operation="push the file",
+            hint="take a good copy, or remove the manifest if the change was meant",
+        )
+    if manifest.machineid != system.machineid and not context.params["other_machine"]:
+        raise ConflictError(
+            f"{src} was fetched from the machine {manifest.machineid}, this system is {system.machineid}",
+            operation="push the file",
+            hint="check host, or set other_machine if that is meant",
+        )
+
+
+def _send(context: Context, name: str, size: int, sha256: str, replace: bool) -> list[str]:
+    """Upload and verify; nothing of a failed upload stays. Returns what vouched for it."""
+    client = context.client
+    operation = f"push the backup {name!r}"
+    try:
+        try:
+            sent = client.upload(name, context.params["src"], replace)
+            if (sent.size, sent.sha256) != (size, sha256):
+                raise TransferError("the file changed while it was pushed", operation=operation)
+        except OutcomeUnknownError:
+            if all(each.name != name for each in client.list()):
+                raise  # where it is there, what follows tells whether it is whole
+        listed = require_found(client.list(), name, operation)
+        if listed.size != size:
+            raise TransferError(f"the system lists {listed.size} bytes, {size} were sent", operation=operation)
+        if context.params["verify"] == "size":
+            return ["size"]
+        other = _difference(client, listed, size, sha256)
+        if other:
+            raise TransferError(f"what the system holds is not what was sent: {other}", operation=operation)
+        return ["size", "content"]
+    except TransferError as error:
+        _remove_failed(client, name, error)
+        raise
+
+
+def _remove_failed(client: Client, name: str, error: ActiveLogicError) -> None:
+    try:
+        if any(each.name == name for each in client.list()):
+            client.remove(name)
+    except ActiveLogicError as removal:
+        error.hint = f"it could not be removed from the system ({removal.reason}): remove it by hand"
+    else:
+        error.hint = "it was removed from the system again; run the task again"
+
+
+# Result
+
+
+def _result(
+    context: Context,
+    action: str,
+    changed: bool,
+    system: System,
+    backup: BackupFile | None,
+    *,
+    sha256: str | None = None,
+    path: str | None = None,
+    received: Received | None = None,
+    sent: int = 0,
+    verified_by: list[str] | None = None,
+    unchanged_by: str | None = None,
+) -> dict[str, Any]:
+    """The result in its one form. The sizes of a check mode's result are those of the listing."""
+    file = None
+    if path is not None:
+        with_sides = context.params["direction"] == "fetch"
+        file = {
+            "path": path,
+            "size": None if backup is None else backup.size,
+            "sha256_file": path + DIGEST_SUFFIX if with_sides else None,
+            "manifest": path + MANIFEST_SUFFIX if with_sides else None,
+        }
+    described = None
+    if backup is not None:
+        described = {**describe(backup, context.now, zone_from(context.params["timezone"])), "sha256": sha256}
+    if received is not None:
+        verified_by = ["size", "digest"] if received.digest_confirmed else ["size"]
+    return {
+        "changed": changed,
+        "action": action,
+        "backup": described,
+        "file": file,
+        "bytes_transferred": sent if received is None else received.bytes_transferred,
+        "resumed_from": 0 if received is None else received.resumed_from,
+        "verified_by": verified_by or [],
+        "unchanged_by": unchanged_by,
+        "system": system.to_result(),
+    }

@@ -1,0 +1,97 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What both ways to a system have in common. Private to this collection."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from .._connection import Settings
+from .._errors import UnreachableError
+from .._model import Backups, Received, Sent, System
+
+T = TypeVar("T")
+
+RETURNED = "returned"
+LOST = "lost"
+
+
+class Transport(Protocol):
+    """The Backup resource of one system, in the vocabulary of the vendor's API, and nothing else.
+
+    Every method raises the classes of :mod:`_errors` only. Reads are repeated inside where that is safe;
+    a command that changes something is never sent twice by itself.
+    """
+
+    tries: int
+    """How often the most repeated request was sent; 1 when nothing was repeated."""
+
+    def identity(self) -> System:
+        """Log in and say which system answered."""
+
+    def list(self) -> Backups:
+        """All backups of the system, sizes in bytes."""
+
+    def create_new(self, name: str, resource_name: str | None) -> str:
+        """Create a backup and return its name; ``""`` lets the system choose one.
+
+        :raises OutcomeUnknownError: when the answer got lost.
+        """
+
+    def restore(self, name: str, resource_name: str | None, expected_machine_id: str | None) -> str:
+        """Restore a backup: ``returned``, or ``lost`` when the connection ended before the answer.
+
+        :param expected_machine_id: compared on the very session that restores; another one is a ConflictError.
+        """
+
+    def remove(self, name: str) -> None:
+        """Remove a backup."""
+
+    def download(self, name: str, path: str) -> Received:
+        """Write a backup into the existing local file ``path``, from its start."""
+
+    def digest(self, name: str) -> Received:
+        """Download a backup from the system and return its size and SHA-256, without keeping it."""
+
+    def upload(self, name: str, path: str, replace: bool) -> Sent:
+        """Send the local file ``path`` as backup ``name``; with ``replace`` also over one of that name."""
+
+    def probe(self) -> None:
+        """One new login and one listing, never repeated: is the system ready?"""
+
+    def close(self) -> None:
+        """Give everything back. Safe to call twice."""
+
+
+def repeat(
+    attempt: Callable[[], T],
+    settings: Settings,
+    sleep: Callable[[float], None],
+    on_try: Callable[[int], None],
+) -> T:
+    """Call ``attempt`` until it does not raise a repeatable error, at most ``1 + retries`` times.
+
+    The pause doubles from ``retry_delay`` to ``retry_max_delay``, with jitter.
+    """
+    number = 0
+    while True:
+        on_try(number + 1)
+        try:
+            return attempt()
+        except UnreachableError as error:
+            if number >= settings.retries or not error.repeatable:
+                raise
+            sleep(pause(number, settings, error.retry_after))
+        number += 1
+
+
+def pause(number: int, settings: Settings, retry_after: float | None = None) -> float:
+    """Seconds to wait after failed try ``number`` (from 0); never less than the peer asked for, within the limit."""
+    own: float = min(settings.retry_delay * 2.0**number, settings.retry_max_delay) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+    if retry_after is None:
+        return own
+    return min(max(own, retry_after), settings.retry_max_delay)

@@ -1,0 +1,671 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The way through an activelogic-gateway: HTTPS with ``requests``. Private to this collection.
+
+The only file that imports ``requests``. Every call here is safe to send again: reads change nothing, and everything
+else is an operation whose UUID this side chooses, so that the gateway runs it at most once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+try:
+    import requests
+    from requests.adapters import HTTPAdapter
+    from requests.auth import AuthBase
+    from requests.utils import DEFAULT_CA_BUNDLE_PATH
+except ImportError:
+    HAS_REQUESTS = False
+    AuthBase = object  # type: ignore[assignment,misc]
+else:
+    HAS_REQUESTS = True
+
+from .._connection import Settings
+from .._errors import (
+    AccessDeniedError,
+    ActiveLogicError,
+    AuthenticationError,
+    CertificateError,
+    ConflictError,
+    DeadlineError,
+    DependencyError,
+    LocalFileError,
+    NotFoundError,
+    OptionError,
+    OutcomeUnknownError,
+    ProtocolError,
+    RefusedError,
+    StaleDataError,
+    TransferError,
+    UnreachableError,
+)
+from .._localfiles import PIECE
+from .._model import BackupFile, Backups, Received, Sent, System
+from ._base import LOST, RETURNED, pause, repeat
+
+LONG_POLL = 25.0
+"""Seconds that the gateway may hold a poll (its own upper limit)."""
+
+MAX_DOCUMENT = 64 * 1024 * 1024
+"""Bytes of JSON that are read from the gateway at most."""
+
+REPEATABLE_STATUS = (429, 502, 503, 504)
+FINAL_STATES = ("succeeded", "failed", "unknown")
+
+ERRORS_BY_KIND: dict[str, type[ActiveLogicError]] = {
+    "authentication_failed": AuthenticationError,
+    "too_many_failed_logins": AccessDeniedError,
+    "unknown_system": NotFoundError,
+    "unknown_backup": NotFoundError,
+    "unknown_operation": NotFoundError,
+    "content_gone": NotFoundError,
+    "unknown_route": ProtocolError,
+    "method_not_allowed": ProtocolError,
+    "bad_request": ProtocolError,
+    "invalid_request": ProtocolError,
+    "name_not_legal": OptionError,
+    "empty_content": LocalFileError,
+    "conflict": ConflictError,
+    "backup_exists": ConflictError,
+    "wrong_machine": ConflictError,
+    "cancelled": ConflictError,
+    "new_data_committed": StaleDataError,
+    "abandoned": UnreachableError,
+    "unreachable": UnreachableError,
+    "too_busy": UnreachableError,
+    "gateway_restarted": UnreachableError,
+    "shutting_down": UnreachableError,
+    "request_timeout": UnreachableError,
+    "time_limit": DeadlineError,
+    "digest_mismatch": TransferError,
+    "transfer_incomplete": TransferError,
+    "replace_failed": TransferError,
+}
+"""What a ``kind`` of the gateway's problems is here; any other one is a RefusedError."""
+
+HINTS_BY_KIND = {
+    "authentication_failed": "check username and password",
+    "unknown_system": "check host against the systems in the gateway's configuration",
+    "unreachable": "check that the system is up and that the gateway can reach it",
+    "too_busy": "run the task again later",
+    "too_many_failed_logins": "check username and password, and wait a minute",
+}
+
+
+class _BasicAuth(AuthBase):
+    """HTTP Basic in UTF-8. As an auth object it also keeps ``~/.netrc`` from replacing the header."""
+
+    def __init__(self, username: str, password: str) -> None:
+        token = base64.b64encode(f"{username}:{password}".encode())
+        self._header = "Basic " + token.decode("ascii")
+
+    def __call__(self, request: Any) -> Any:
+        request.headers["Authorization"] = self._header
+        return request
+
+
+class _HashingReader:
+    """The body of an upload: read once, in order, hashed on the way.
+
+    A plain class with a length and no ``tell``: ``requests`` then sends it with Content-Length in the pieces that
+    ``read`` returns.
+    """
+
+    def __init__(self, source: BinaryIO, size: int, expired: Callable[[], bool]) -> None:
+        self._source = source
+        self._size = size
+        self._expired = expired
+        self._digest = hashlib.sha256()
+        self.sent = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, amount: int = -1) -> bytes:
+        """Return the next piece, at most 1 MiB whatever ``amount`` says, so that memory stays constant."""
+        if self._expired():
+            raise _TransferExpiredError
+        piece = self._source.read(min(PIECE, self._size - self.sent))
+        self._digest.update(piece)
+        self.sent += len(piece)
+        return piece
+
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+class _TransferExpiredError(Exception):
+    """Raised inside a body while it is sent; never leaves this file."""
+
+
+class GatewayTransport:
+    """The Backup resource of one system, through the gateway at ``settings.gateway_url``."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        if not HAS_REQUESTS:
+            raise DependencyError(
+                "the Python package requests is not installed where the module runs",
+                hint="install it there, or set ansible_python_interpreter to a Python that has it",
+            )
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+        self._url = (settings.gateway_url or "").rstrip("/")
+        self._system_path = "/v1/systems/" + quote(settings.host, safe="")
+        self._unfinished: set[str] = set()
+        self._session = self._open_session()
+        self.tries = 1
+
+    def _open_session(self) -> Any:
+        settings = self._settings
+        session = requests.Session()
+        session.trust_env = False  # no netrc, no proxy and no bundle that nobody named
+        session.auth = _BasicAuth(settings.username, settings.password)
+        session.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
+        session.verify = self._trust()
+        if settings.client_cert:
+            session.cert = (settings.client_cert, settings.client_key) if settings.client_key else settings.client_cert
+        if settings.proxy_url:
+            session.proxies = {"http": settings.proxy_url, "https": settings.proxy_url}
+        adapter = HTTPAdapter(max_retries=0)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        return session
+
+    def _trust(self) -> str | bool:
+        """The CA bundle as a path, or False. Never True: ``requests`` would then look at the environment."""
+        settings = self._settings
+        if not settings.validate_certs:
+            return False
+        bundle = settings.ca_path or os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+        if not os.path.exists(bundle):
+            raise OptionError(f"REQUESTS_CA_BUNDLE {bundle} does not exist", hint="correct or unset it, or set ca_path")
+        return bundle
+
+    # The verbs of the Backup resource
+
+    def identity(self) -> System:
+        document = self._document("GET", self._system_path)
+        return System(self._settings.host, _text(document, "machineid"), _text(document, "distversion"))
+
+    def list(self) -> Backups:
+        return self._listing(self._settings.retries)
+
+    def probe(self) -> None:
+        self._listing(retries=0)
+
+    def _listing(self, retries: int) -> Backups:
+        rows = self._json("GET", self._system_path + "/backups", retries=retries)
+        if not isinstance(rows, list):
+            raise ProtocolError("the gateway's listing is not a list")
+        return [BackupFile(_text(row, "name"), _whole(row, "size")) for row in rows]
+
+    def create_new(self, name: str, resource_name: str | None) -> str:
+        result = self._write({"action": "create_new", "name": name, "resource_name": resource_name})
+        return _text(result, "name")
+
+    def remove(self, name: str) -> None:
+        self._write({"action": "remove", "name": name})
+
+    def restore(self, name: str, resource_name: str | None, expected_machine_id: str | None) -> str:
+        body = {
+            "action": "restore",
+            "name": name,
+            "resource_name": resource_name,
+            "expected_machine_id": expected_machine_id,
+        }
+        try:
+            self._write(body)
+        except OutcomeUnknownError:
+            return LOST
+        return RETURNED
+
+    def download(self, name: str, path: str) -> Received:
+        deadline = self._clock() + self._settings.transfer_timeout
+        with self._operation({"action": "download", "name": name}) as operation:
+            result = self._finish(operation, deadline, "transfer_timeout", writes=False)
+            size, sha256 = _whole(result, "size"), _text(result, "sha256")
+            return self._receive(operation, path, size, sha256, deadline)
+
+    def digest(self, name: str) -> Received:
+        deadline = self._clock() + self._settings.transfer_timeout
+        with self._operation({"action": "download", "name": name}) as operation:
+            result = self._finish(operation, deadline, "transfer_timeout", writes=False)
+            return Received(_whole(result, "size"), _text(result, "sha256"), True, 0)
+
+    def upload(self, name: str, path: str, replace: bool) -> Sent:
+        deadline = self._clock() + self._settings.transfer_timeout
+        with _open_local(path, "rb") as source:
+            size = os.fstat(source.fileno()).st_size
+            body = {"action": "upload", "name": name, "size": size, "replace": replace}
+            with self._operation(body) as operation:
+                self._await(operation, ("awaiting_content", *FINAL_STATES), deadline, "transfer_timeout", writes=False)
+                sha256 = self._send(operation, source, size, deadline)
+                self._document("PUT", self._operation_path(operation) + "/commit", {"sha256": sha256})
+                self._finish(operation, deadline, "transfer_timeout", writes=True)
+                return Sent(size, sha256, size)
+
+    def close(self) -> None:
+        self._session.close()
+
+    # Operations
+
+    def _operation_path(self, operation: str) -> str:
+        return f"{self._system_path}/operations/{operation}"
+
+    def _write(self, body: dict[str, Any]) -> dict[str, Any]:
+        deadline = self._clock() + self._settings.wait_timeout
+        with self._operation(body) as operation:
+            return self._finish(operation, deadline, "wait_timeout", writes=True)
+
+    @contextmanager
+    def _operation(self, body: dict[str, Any]) -> Iterator[str]:
+        """Give an operation to the gateway, and end it there on every way out that leaves it unfinished."""
+        operation = str(uuid.uuid4())
+        given = {key: value for key, value in body.items() if value is not None}
+        self._unfinished.add(operation)
+        try:
+            self._document("PUT", self._operation_path(operation), given)
+            yield operation
+        finally:
+            self._abandon(operation, drop_content=body["action"] == "download")
+
+    def _abandon(self, operation: str, drop_content: bool) -> None:
+        if operation not in self._unfinished and not drop_content:
+            return
+        self._unfinished.discard(operation)
+        # On failure the gateway drops it by itself, since nobody polls; the first error is the one to report.
+        with suppress(ActiveLogicError):
+            self._json("DELETE", self._operation_path(operation), retries=0, accept=(404, 409))
+
+    def _finish(self, operation: str, deadline: float, clock_option: str, writes: bool) -> dict[str, Any]:
+        document = self._await(operation, FINAL_STATES, deadline, clock_option, writes)
+        self._unfinished.discard(operation)
+        result = document.get("result")
+        if not isinstance(result, dict):
+            raise ProtocolError("the gateway's operation succeeded without a result")
+        return result
+
+    def _await(
+        self, operation: str, states: tuple[str, ...], deadline: float, clock_option: str, writes: bool
+    ) -> dict[str, Any]:
+        """Poll until the operation is in one of ``states``; a failed or unknown one raises.
+
+        :param clock_option: the option that set ``deadline``, for the message.
+        :param writes: whether a lost answer leaves it open if something on the system has changed.
+        """
+        path = self._operation_path(operation)
+        state = "queued"
+        while True:
+            left = deadline - self._clock()
+            if left <= 0:
+                raise self._expired(operation, state, clock_option, writes)
+            wait = max(0.0, min(LONG_POLL, self._settings.read_timeout / 2, left))
+            try:
+                document = self._document("GET", f"{path}?wait={wait:.1f}")
+            except (UnreachableError, NotFoundError, ProtocolError) as error:
+                if not writes:
+                    raise
+                raise OutcomeUnknownError(
+                    f"the gateway stopped answering for operation {operation}: {error.reason}",
+                ) from error
+            state = _text(document, "state")
+            if state == "failed":
+                self._unfinished.discard(operation)
+                raise _error_from_problem(document.get("problem"), self._settings)
+            if state == "unknown":
+                self._unfinished.discard(operation)
+                cause = str(document.get("cause")).replace("_", " ")
+                raise OutcomeUnknownError(
+                    f"not known whether it ran ({cause})",
+                )
+            if state in states:
+                return document
+
+    def _expired(self, operation: str, state: str, clock_option: str, writes: bool) -> ActiveLogicError:
+        limit = (
+            f"{getattr(self._settings, clock_option):g} s of {clock_option} ran out while it was {state} at the gateway"
+        )
+        hint = f"set {clock_option} higher"
+        if writes and state not in ("queued", "awaiting_content"):
+            return OutcomeUnknownError(f"the {limit}: not known whether it will still run", hint=hint)
+        return DeadlineError(f"the {limit}", hint=hint)
+
+    # Bodies
+
+    def _receive(self, operation: str, path: str, size: int, sha256: str, deadline: float) -> Received:
+        """Stream the content of a finished download into ``path``; go on where a lost connection left off."""
+        url = self._operation_path(operation) + "/content"
+        digest = hashlib.sha256()
+        received = transferred = resumed_from = 0
+        number = 0
+        with _open_local(path, "wb") as target:
+            while received < size:
+                before = received
+                try:
+                    for piece in self._content(url, received, sha256, deadline):
+                        target.write(piece)
+                        digest.update(piece)
+                        received += len(piece)
+                        transferred += len(piece)
+                        if received > size:
+                            raise TransferError(f"more than the {size} bytes that the gateway announced arrived")
+                    if received < size:
+                        raise UnreachableError(
+                            "the connection ended before the whole backup had arrived", repeatable=True
+                        )
+                except UnreachableError as error:
+                    number = 0 if received > before else number + 1
+                    if number > self._settings.retries or not error.repeatable:
+                        raise
+                    self.tries += 1
+                    resumed_from = received
+                    self._sleep(
+                        min(pause(number, self._settings, error.retry_after), max(0.0, deadline - self._clock()))
+                    )
+                if self._clock() >= deadline:
+                    raise self._transfer_expired(received, size)
+            target.flush()
+            os.fsync(target.fileno())
+        if digest.hexdigest() != sha256:
+            raise TransferError(
+                f"the {size} bytes that arrived have the SHA-256 {digest.hexdigest()}, the gateway announced {sha256}"
+            )
+        return Received(size, sha256, True, transferred, resumed_from)
+
+    def _content(self, url: str, offset: int, sha256: str, deadline: float) -> Iterator[bytes]:
+        headers = {"Accept": "application/octet-stream"}
+        if offset:
+            headers.update({"Range": f"bytes={offset}-", "If-Range": f'"{sha256}"'})
+        with self._answer("GET", url, deadline, headers=headers) as response:
+            if response.status_code != (206 if offset else 200):
+                raise _error_from_response(response, self._read_document(response), self._settings)
+            try:
+                yield from response.raw.stream(PIECE, decode_content=False)
+            except Exception as error:
+                raise self._translate(error) from error
+
+    def _send(self, operation: str, source: BinaryIO, size: int, deadline: float) -> str:
+        """Send the content of an upload and return its SHA-256; nothing reaches the system by this."""
+        url = self._operation_path(operation) + "/content"
+        timeout = (self._settings.read_timeout, self._settings.read_timeout)  # the first one governs a body's writes
+
+        def attempt() -> str:
+            source.seek(0)
+            reader = _HashingReader(source, size, lambda: self._clock() >= deadline)
+            headers = {"Content-Type": "application/octet-stream"}
+            try:
+                with self._answer("PUT", url, deadline, headers=headers, data=reader, timeout=timeout) as response:
+                    document = self._read_document(response)
+                    if response.status_code not in (200, 201):
+                        raise _error_from_response(response, document, self._settings)
+            except _TransferExpiredError:
+                raise self._transfer_expired(reader.sent, size) from None
+            if document.get("sha256") != reader.sha256() or document.get("size") != size:
+                raise TransferError("the gateway received other bytes than were sent")
+            return reader.sha256()
+
+        return repeat(attempt, self._settings, self._sleep, self._count)
+
+    def _transfer_expired(self, done: int, size: int) -> DeadlineError:
+        return DeadlineError(
+            f"the {self._settings.transfer_timeout:g} s of transfer_timeout ran out after {done} of {size} bytes",
+            hint="set transfer_timeout higher",
+        )
+
+    # Requests
+
+    def _count(self, number: int) -> None:
+        self.tries = max(self.tries, number)
+
+    def _document(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        document = self._json(method, path, body)
+        if not isinstance(document, dict):
+            raise ProtocolError("the gateway's answer is not an object")
+        return document
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        retries: int | None = None,
+        accept: tuple[int, ...] = (),
+    ) -> Any:
+        """Send a small request, repeat it where that can help, and return the decoded answer."""
+        data = None if body is None else json.dumps(body).encode("utf-8")
+        headers = {} if data is None else {"Content-Type": "application/json"}
+        limit = self._settings.connect_timeout + self._settings.read_timeout + LONG_POLL
+
+        def attempt() -> Any:
+            with self._answer(method, path, self._clock() + limit, headers=headers, data=data) as response:
+                document = self._read_document(response)
+                if not 200 <= response.status_code < 300 and response.status_code not in accept:
+                    raise _error_from_response(response, document, self._settings)
+                return document
+
+        if retries == 0:
+            return attempt()
+        return repeat(attempt, self._settings, self._sleep, self._count)
+
+    @contextmanager
+    def _answer(
+        self,
+        method: str,
+        path: str,
+        deadline: float,
+        *,
+        headers: Mapping[str, str],
+        data: Any = None,
+        timeout: tuple[float, float] | None = None,
+    ) -> Iterator[Any]:
+        """One request; its answer with the body still to be read, cut off at ``deadline``."""
+        settings = self._settings
+        try:
+            response = self._session.request(
+                method,
+                self._url + path,
+                headers=dict(headers),
+                data=data,
+                timeout=timeout or (settings.connect_timeout, settings.read_timeout),
+                allow_redirects=False,
+                stream=True,
+            )
+        except _TransferExpiredError:
+            raise
+        except Exception as error:
+            raise self._translate(error) from error
+        watchdog = threading.Timer(max(0.0, deadline - self._clock()), _cut, [response])
+        watchdog.daemon = True  # a timeout of requests is per read: a byte now and then would hold us for ever
+        watchdog.start()
+        try:
+            yield response
+        finally:
+            watchdog.cancel()
+            response.close()
+
+    def _read_document(self, response: Any) -> Any:
+        parts: list[bytes] = []
+        size = 0
+        try:
+            for piece in response.raw.stream(PIECE, decode_content=False):
+                size += len(piece)
+                if size > MAX_DOCUMENT:
+                    raise ProtocolError(f"the gateway's answer has more than {MAX_DOCUMENT} bytes")
+                parts.append(piece)
+        except ProtocolError:
+            raise
+        except Exception as error:
+            raise self._translate(error) from error
+        announced = response.headers.get("Content-Length", "")
+        if announced.isdigit() and int(announced) != size:
+            raise UnreachableError("the gateway's answer ended too early", repeatable=True)
+        text = b"".join(parts)
+        if not text:
+            return {}
+        try:
+            return json.loads(text.decode("utf-8"))
+        except ValueError:
+            if 200 <= response.status_code < 300:
+                raise ProtocolError("the gateway's answer is not JSON") from None
+            return {}
+
+    def _translate(self, error: Exception) -> ActiveLogicError:
+        """Turn an exception of ``requests`` or of what lies below it into ours."""
+        if isinstance(error, ActiveLogicError):
+            return error
+        url, settings = self._url, self._settings
+        chain = _chain(error)
+        if any(type(each).__name__ in ("SSLCertVerificationError", "CertificateError") for each in chain):
+            return CertificateError(
+                f"the certificate of the gateway {url} is not trusted ({_certificate_reason(chain)})"
+            )
+        if isinstance(error, requests.exceptions.ProxyError):
+            return UnreachableError("the proxy of proxy_url can't be used", hint="check proxy_url", repeatable=True)
+        if isinstance(error, requests.exceptions.ConnectTimeout):
+            return UnreachableError(
+                f"the gateway {url} accepted no connection within {settings.connect_timeout:g} s (connect_timeout)",
+                hint="check that it runs and can be reached",
+                repeatable=True,
+            )
+        if any(isinstance(each, (socket.timeout, TimeoutError)) or "Timeout" in type(each).__name__ for each in chain):
+            return UnreachableError(
+                f"the gateway {url} said nothing for {settings.read_timeout:g} s (read_timeout)",
+                hint="check that it runs, or set read_timeout higher",
+                repeatable=True,
+            )
+        if any(type(each).__name__ == "SSLError" for each in chain):
+            return UnreachableError(f"no TLS connection to the gateway {url} could be made", hint="check gateway_url")
+        if any(isinstance(each, ConnectionRefusedError) for each in chain):
+            return UnreachableError(
+                f"the gateway {url} refuses connections", hint="check gateway_url and that it runs", repeatable=True
+            )
+        if any(isinstance(each, socket.gaierror) for each in chain):
+            return UnreachableError(f"the name in gateway_url {url} can't be resolved", hint="check gateway_url")
+        return UnreachableError(
+            f"the connection to the gateway {url} was lost ({type(chain[-1]).__name__})",
+            hint="check that it runs and can be reached",
+            repeatable=True,
+        )
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The exception and what caused it, outermost first."""
+    chain: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting and len(chain) < 50:
+        each = waiting.pop(0)
+        if each is None or any(each is known for known in chain):
+            continue
+        chain.append(each)
+        inner = [
+            argument for argument in (*each.args, getattr(each, "reason", None)) if isinstance(argument, BaseException)
+        ]
+        waiting.extend([*inner, each.__cause__, each.__context__])
+    return chain
+
+
+def _certificate_reason(chain: list[BaseException]) -> str:
+    for each in chain:
+        message = getattr(each, "verify_message", "")
+        if message:
+            return str(message).rstrip(".")
+    return "verification failed"
+
+
+def _cut(response: Any) -> None:
+    """End a connection under a reader that waits on it."""
+    connection = getattr(response.raw, "_connection", None) or getattr(response.raw, "connection", None)
+    sock = getattr(connection, "sock", None)
+    if sock is not None:
+        with suppress(OSError):  # it may have ended already
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def _open_local(path: str, mode: str) -> BinaryIO:
+    try:
+        return open(path, mode, opener=_private)  # type: ignore[return-value]
+    except OSError as error:
+        raise LocalFileError(f"{path}: {error.strerror}") from error
+
+
+def _private(path: str, flags: int) -> int:
+    """Opener of files that may hold secrets: a new one is for its owner alone."""
+    return os.open(path, flags, 0o600)
+
+
+def _error_from_response(response: Any, document: Any, settings: Settings) -> ActiveLogicError:
+    status = response.status_code
+    if isinstance(document, dict) and "kind" in document:
+        return _error_from_problem(document, settings, _retry_after(response), status in REPEATABLE_STATUS)
+    if status == 401:
+        return AuthenticationError("the gateway refused the login")
+    if status in REPEATABLE_STATUS:
+        return UnreachableError(
+            f"the gateway answered with status {status}",
+            hint="run the task again later",
+            repeatable=True,
+            retry_after=_retry_after(response),
+        )
+    if 300 <= status < 400:
+        return ProtocolError(f"the gateway answered with a redirect (status {status}), which is never followed")
+    return ProtocolError(f"the gateway answered with status {status}")
+
+
+def _error_from_problem(
+    problem: Any, settings: Settings, retry_after: float | None = None, may_repeat: bool = False
+) -> ActiveLogicError:
+    """Turn a problem document (RFC 9457) of the gateway into an error of ours."""
+    if not isinstance(problem, dict):
+        return ProtocolError("the gateway reported a failure without saying why")
+    kind = str(problem.get("kind", ""))
+    reason = str(problem.get("detail") or problem.get("title") or kind).strip().rstrip(".")
+    reason = reason.replace(settings.password, "********")
+    if reason.startswith(f"system {settings.host}: "):  # the sentence that this becomes part of names the system
+        reason = reason[len(f"system {settings.host}: ") :]
+    hint = HINTS_BY_KIND.get(kind, "")
+    error_class = ERRORS_BY_KIND.get(kind, RefusedError)
+    if issubclass(error_class, UnreachableError):
+        return error_class(reason, hint=hint, repeatable=may_repeat, retry_after=retry_after)
+    return error_class(reason, hint=hint)
+
+
+def _retry_after(response: Any) -> float | None:
+    """The header Retry-After in seconds, where it is a number (RFC 9110, section 10.2.3)."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdigit() else None
+
+
+def _text(document: Any, key: str) -> str:
+    value = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(value, str):
+        raise ProtocolError(f"the gateway's answer has no {key}")
+    return value
+
+
+def _whole(document: Any, key: str) -> int:
+    value = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ProtocolError(f"the gateway's answer has no {key}")
+    return value

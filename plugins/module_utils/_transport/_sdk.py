@@ -1,0 +1,367 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The direct way: the vendor's Python package, where the module runs. Private to this collection.
+
+The only file that imports the vendor's package, by the name in ``sdk_module``. It relies on nothing but what the
+vendor documents: ``async_connect(host, username, password)``, ``await conn.backup()``, the methods of the Backup
+resource, and exceptions told apart by name. Those calls have no timeouts: they run on a daemon thread with a loop of
+its own, and the clocks are kept from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import importlib
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from .._connection import Settings
+from .._errors import (
+    ActiveLogicError,
+    AuthenticationError,
+    ConflictError,
+    DeadlineError,
+    DependencyError,
+    LocalFileError,
+    NotFoundError,
+    OutcomeUnknownError,
+    ProtocolError,
+    RefusedError,
+    StaleDataError,
+    UnreachableError,
+)
+from .._localfiles import digest_file
+from .._model import BackupFile, Backups, Received, Sent, System
+from ._base import LOST, RETURNED, repeat
+
+T = TypeVar("T")
+
+GRACE = 2.0
+"""Seconds that a cancelled call has to end before its thread is given up."""
+
+MAX_REOPEN = 5
+"""How often a read opens a new resource after PLDBNewDataCommitted."""
+
+CONNECTION_LOST = ("PLDBIOError", "PLDBDetached", "ConnectionError", "EOFError", "TimeoutError")
+ANSWERED = (
+    "PLDBError",
+    "PLDBCriticalError",
+    "PLDBCapabilityError",
+    "PLDBUnsupportedInFirmware",
+    "PLDBUnsupportedInHardware",
+)
+
+
+class _ExpiredError(Exception):
+    """A call did not end in time; never leaves this file."""
+
+
+class _Loop:
+    """A daemon thread with an asyncio loop: a blocking call in it can be left behind, and never holds the exit."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="activelogic", daemon=True)
+        self._thread.start()
+        self.stuck = False
+
+    def run(self, call: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Run a coroutine to its end, at most ``seconds`` long.
+
+        :raises _ExpiredError: after the time; the call has been cancelled, or its thread given up.
+        """
+        future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        try:
+            return future.result(seconds)
+        except concurrent.futures.TimeoutError:
+            if future.done():
+                raise  # a TimeoutError of the call itself (one class since Python 3.11)
+            raise self._give_up(future) from None
+        except BaseException:
+            if not future.done():
+                self._give_up(future)
+            raise
+
+    def _give_up(self, future: concurrent.futures.Future[Any]) -> _ExpiredError:
+        future.cancel()
+        asked = threading.Event()
+        self._loop.call_soon_threadsafe(asked.set)
+        self.stuck = not asked.wait(GRACE)
+        return _ExpiredError()
+
+    def stop(self) -> None:
+        if self.stuck or self._loop.is_closed():
+            return
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(GRACE)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+
+class SdkTransport:
+    """The Backup resource of one system, through the vendor's package. One login, opened when first needed."""
+
+    def __init__(self, settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._settings = settings
+        self._sleep = sleep
+        self._sdk = _import_sdk(settings.sdk_module)
+        self._loop: _Loop | None = None
+        self._connection: Any = None
+        self.tries = 1
+
+    # The verbs of the Backup resource
+
+    def identity(self) -> System:
+        async def call(connection: Any) -> System:
+            return System(self._settings.host, str(connection.machineid), str(connection.distversion))
+
+        return self._read(call, self._settings.read_timeout, "read_timeout")
+
+    def list(self) -> Backups:
+        return self._read(self._listing, self._settings.read_timeout, "read_timeout")
+
+    def probe(self) -> None:
+        self._disconnect()
+        self._once(self._listing, self._settings.read_timeout, "read_timeout", writes=False)
+
+    async def _listing(self, connection: Any) -> Backups:
+        backup = await connection.backup()
+        return [BackupFile(str(each.name), int(each.size)) for each in await backup.list(self._sdk.BackupFile)]
+
+    def create_new(self, name: str, resource_name: str | None) -> str:
+        if name:
+            self._require(name, listed=False)
+
+        async def call(connection: Any) -> str:
+            backup = await connection.backup()
+            if resource_name:
+                return str(await backup.create_new(name, resource_name))
+            return str(await backup.create_new(name))
+
+        return self._write(call, self._settings.wait_timeout, "wait_timeout")
+
+    def remove(self, name: str) -> None:
+        self._require(name, listed=True)
+
+        async def call(connection: Any) -> None:
+            await (await connection.backup()).remove(name)
+
+        self._write(call, self._settings.wait_timeout, "wait_timeout")
+
+    def restore(self, name: str, resource_name: str | None, expected_machine_id: str | None) -> str:
+        async def call(connection: Any) -> None:
+            if expected_machine_id is not None and connection.machineid != expected_machine_id:
+                raise ConflictError(
+                    f"the system that answered has the machine id {connection.machineid}, not {expected_machine_id}",
+                    hint="check host and expected_machine_id",
+                )
+            backup = await connection.backup()
+            if resource_name:
+                await backup.restore(name, resource_name)
+            else:
+                await backup.restore(name)
+
+        self._require(name, listed=True)
+        try:
+            self._write(call, self._settings.wait_timeout, "wait_timeout")
+        except OutcomeUnknownError:
+            return LOST
+        return RETURNED
+
+    def download(self, name: str, path: str) -> Received:
+        async def call(connection: Any) -> None:
+            await (await connection.backup()).download(name, dest_path=path)
+
+        self._require(name, listed=True)
+        self._read(call, self._settings.transfer_timeout, "transfer_timeout")
+        size, sha256 = digest_file(path)
+        return Received(size, sha256, False, size)
+
+    def digest(self, name: str) -> Received:
+        with tempfile.TemporaryDirectory(prefix="activelogic-") as folder:
+            return self.download(name, os.path.join(folder, "content"))
+
+    def upload(self, name: str, path: str, replace: bool) -> Sent:
+        async def call(connection: Any) -> None:
+            await (await connection.backup()).upload(name, in_path=path)
+
+        size, sha256 = digest_file(path)
+        if not replace:
+            self._require(name, listed=False)
+        try:
+            self._write(call, self._settings.transfer_timeout, "transfer_timeout")
+        except RefusedError:
+            # Whether an upload over an existing name overwrites is unknown: where it does not, make room first.
+            if not replace or all(each.name != name for each in self.list()):
+                raise
+            self.remove(name)
+            self._write(call, self._settings.transfer_timeout, "transfer_timeout")
+        return Sent(size, sha256, size)
+
+    def _require(self, name: str, listed: bool) -> None:
+        """Look before a command: what the system does with a taken or a missing name is not documented."""
+        found = any(each.name == name for each in self.list())
+        if listed and not found:
+            raise NotFoundError(f"the system has no backup {name!r}")
+        if found and not listed:
+            raise ConflictError(f"the system already has a backup {name!r}")
+
+    def close(self) -> None:
+        self._disconnect()
+        if self._loop is not None:
+            self._loop.stop()
+            self._loop = None
+
+    # Sessions
+
+    def _read(self, call: Callable[[Any], Coroutine[Any, Any, T]], seconds: float, clock_option: str) -> T:
+        def attempt() -> T:
+            for _number in range(MAX_REOPEN):
+                try:
+                    return self._once(call, seconds, clock_option, writes=False)
+                except StaleDataError:
+                    continue  # every call opens a new resource, so calling again is all it takes
+            return self._once(call, seconds, clock_option, writes=False)
+
+        return repeat(attempt, self._settings, self._sleep, self._count)
+
+    def _write(self, call: Callable[[Any], Coroutine[Any, Any, T]], seconds: float, clock_option: str) -> T:
+        return self._once(call, seconds, clock_option, writes=True)
+
+    def _count(self, number: int) -> None:
+        self.tries = max(self.tries, number)
+
+    def _once(
+        self, call: Callable[[Any], Coroutine[Any, Any, T]], seconds: float, clock_option: str, writes: bool
+    ) -> T:
+        """Run one call on the session.
+
+        :param clock_option: the option that set ``seconds``, for the message.
+        :param writes: whether a lost answer leaves it open if something on the system has changed.
+        """
+        connection = self._connect()
+        loop = self._running_loop()
+        try:
+            return loop.run(call(connection), seconds)
+        except ActiveLogicError:
+            raise
+        except _ExpiredError:
+            self._drop()
+            reason = f"the {seconds:g} s of {clock_option} ran out before the system answered"
+            hint = f"set {clock_option} higher, and look at the system"
+            raise (OutcomeUnknownError if writes else DeadlineError)(reason, hint=hint) from None
+        except Exception as error:
+            raise self._translate(error, writes) from error
+
+    def _running_loop(self) -> _Loop:
+        if self._loop is None:
+            self._loop = _Loop()
+        if self._loop.stuck:
+            raise UnreachableError("an earlier call to the system still hangs", hint="look at the system")
+        return self._loop
+
+    def _connect(self) -> Any:
+        if self._connection is not None:
+            return self._connection
+        settings = self._settings
+        loop = self._running_loop()
+
+        async def call() -> Any:
+            return await self._sdk.async_connect(settings.host, settings.username, settings.password)
+
+        try:
+            self._connection = loop.run(call(), settings.connect_timeout)
+        except _ExpiredError:
+            raise UnreachableError(
+                f"the system did not answer within {settings.connect_timeout:g} s (connect_timeout)",
+                hint="check host, and that the system is up",
+                repeatable=not loop.stuck,
+            ) from None
+        except Exception as error:
+            raise self._translate_connecting(error) from error
+        return self._connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None or self._loop is None or self._loop.stuck:
+            return
+
+        async def call() -> None:
+            closing = connection.close()
+            if isinstance(closing, Awaitable):  # whether it has to be awaited is not documented
+                await closing
+
+        with suppress(Exception):  # a session that can't be closed is gone as well
+            self._loop.run(call(), self._settings.connect_timeout)
+
+    def _drop(self) -> None:
+        """Forget a session that may still be busy."""
+        if self._loop is not None and not self._loop.stuck:
+            self._disconnect()
+        self._connection = None
+
+    def _translate_connecting(self, error: Exception) -> ActiveLogicError:
+        names = _names_of(error)
+        if "PLDBIOError" in names:
+            return AuthenticationError(f"the system refused the login of user {self._settings.username}")
+        if "ConnectionRefusedError" in names:
+            return UnreachableError(
+                f"the system refuses connections{self._said(error)}",
+                hint="check host, and that it is up",
+                repeatable=True,
+            )
+        if "TimeoutError" in names or "OSError" in names:
+            return UnreachableError(
+                f"the system can't be reached{self._said(error)}", hint="check host, and that it is up", repeatable=True
+            )
+        return RefusedError(f"connecting failed with {type(error).__name__}{self._said(error)}")
+
+    def _translate(self, error: Exception, writes: bool) -> ActiveLogicError:
+        names = _names_of(error)
+        if "PLDBNewDataCommitted" in names:
+            return StaleDataError(f"another session committed in the meantime{self._said(error)}")
+        if names[0] not in ANSWERED and any(name in names for name in CONNECTION_LOST):
+            self._drop()
+            if writes:
+                return OutcomeUnknownError(
+                    f"the connection was lost before the answer{self._said(error)}, so it is not known whether it ran",
+                )
+            return UnreachableError(
+                f"the connection was lost{self._said(error)}", hint="check that the system is up", repeatable=True
+            )
+        if any(name in names for name in ANSWERED):
+            return RefusedError(f"the system answered with {type(error).__name__}{self._said(error)}")
+        if isinstance(error, OSError):
+            return LocalFileError(f"{error.strerror or type(error).__name__}: {error.filename}")
+        return ProtocolError(
+            f"{self._settings.sdk_module} failed with {type(error).__name__}{self._said(error)}",
+            hint="check that sdk_module names a working package with the vendor's interface",
+        )
+
+    def _said(self, error: Exception) -> str:
+        """What an exception says, without the password, in brackets."""
+        text = " ".join(str(error).replace(self._settings.password, "********").split()).rstrip(".")
+        return f" ({text[:500]})" if text else ""
+
+
+def _names_of(error: BaseException) -> list[str]:
+    """Names of the exception's classes, its own first. The vendor documents names, not a hierarchy."""
+    return [each.__name__ for each in type(error).__mro__]
+
+
+def _import_sdk(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise DependencyError(
+            f"the Python package {name} can't be imported where the module runs ({error})",
+            hint="install it there, or set gateway_url to reach the system through a gateway",
+        ) from error

@@ -1,0 +1,9 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The version of this collection, as galaxy.yml has it (a test compares them). Private to this collection."""
+
+from __future__ import annotations
+
+VERSION = "0.1.0"

@@ -1,0 +1,310 @@
+#!/usr/bin/python
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Fetch backups from ActiveLogic systems, and push them."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: activelogic_backup_transfer
+short_description: Fetch backups from ActiveLogic systems, and push them
+version_added: 0.1.0
+description:
+  - Copies a backup from a system into a file where the module runs, or a file to a system, and verifies it.
+  - The data of a fetched backup is accompanied by C(<file>.sha256), for C(sha256sum -c), and by C(<file>.json), which
+    says what it is and where it is from.
+  - An old file stays as it is until the new one is complete and verified.
+author:
+  - Contributors to the netops.activelogic collection (@netops)
+extends_documentation_fragment:
+  - ansible.builtin.files
+  - netops.activelogic._connection
+  - netops.activelogic._attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  direction:
+    description:
+      - V(fetch) copies from the system into a file, V(push) copies a file to the system.
+    type: str
+    choices: [fetch, push]
+    required: true
+  name:
+    description:
+      - The name of the backup on the system. With O(direction=push) the base name of O(src) where it is not set.
+    type: str
+  latest:
+    description:
+      - Fetch the newest complete full backup whose age is known.
+    type: bool
+    default: false
+  prefix:
+    description:
+      - With O(latest=true), look only at backups whose names begin so.
+    type: str
+    default: ''
+  timezone:
+    description:
+      - The time zone of names that the system chose, such as V(UTC) or V(Europe/Stockholm). Without it their age is
+        not known.
+    type: str
+  dest:
+    description:
+      - Where to put a fetched backup. A folder, or a path that ends in C(/), takes the name of the backup, and is made
+        with the mode C(0700) where it is missing. Any other path is the file itself.
+    type: path
+  checksum:
+    description:
+      - The SHA-256 that the fetched backup must have, written V(sha256:<64 hex digits>).
+    type: str
+  on_missing:
+    description:
+      - Whether a backup that is not there is an error, or skipped.
+    type: str
+    choices: [fail, skip]
+    default: fail
+  validate:
+    description:
+      - A command that checks the fetched backup before it takes its place; C(%s) stands for the file. It is not run
+        by a shell.
+    type: str
+  src:
+    description:
+      - The file to push.
+    type: path
+  verify:
+    description:
+      - How a pushed backup is verified. V(content) downloads it from the system again and compares, V(size) looks at
+        the listing only.
+    type: str
+    choices: [content, size]
+    default: content
+  other_machine:
+    description:
+      - Push a file whose manifest says that it was fetched from another machine.
+    type: bool
+    default: false
+  force:
+    description:
+      - With O(direction=fetch), fetch a file again that is there already.
+      - With O(direction=push), replace a backup of the same name and other content. It is lost when the system refuses
+        the new one after it had to be removed.
+    type: bool
+    default: false
+  mode:
+    description:
+      - The permissions of the fetched files. Backups hold secrets.
+    type: raw
+    default: '0600'
+"""
+
+EXAMPLES = r"""
+- name: Fetch the newest backup
+  netops.activelogic.activelogic_backup_transfer:
+    direction: fetch
+    latest: true
+    dest: /srv/backups/{{ inventory_hostname }}/
+
+- name: Fetch a named backup into a named file
+  netops.activelogic.activelogic_backup_transfer:
+    direction: fetch
+    name: before-upgrade.plb
+    dest: /srv/backups/edge1-before-upgrade.plb
+
+- name: Push a backup to the system that it came from
+  netops.activelogic.activelogic_backup_transfer:
+    direction: push
+    src: /srv/backups/edge1/before-upgrade.plb
+"""
+
+RETURN = r"""
+action:
+  description: What was done, or would be done in check mode. V(fetched), V(pushed), V(unchanged) or V(skipped).
+  type: str
+  returned: success
+  sample: fetched
+backup:
+  description: The backup; V(null) when it was skipped.
+  type: dict
+  returned: success
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: 20260131T021500Z-7f3a.plb
+    size:
+      description: Its size in bytes.
+      type: int
+      sample: 10394934
+    created:
+      description: When it was made, in UTC, as its name tells; V(null) when that is not known.
+      type: str
+      sample: '2026-01-31T02:15:00Z'
+    created_source:
+      description: Where that is known from, V(name) or V(unknown).
+      type: str
+      sample: name
+    age_seconds:
+      description: How old it is; V(null) when that is not known.
+      type: int
+      sample: 7215
+    purpose:
+      description: V(full), V(partial) for one resource, or V(safety) for one that was made before a restore.
+      type: str
+      sample: full
+    sha256:
+      description: The SHA-256 of its content, in hex; V(null) in check mode when it has not been fetched.
+      type: str
+      sample: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad
+file:
+  description: The file where the module runs; V(null) when the backup was skipped.
+  type: dict
+  returned: success
+  contains:
+    path:
+      description: Its path.
+      type: str
+      sample: /srv/backups/edge1/before-upgrade.plb
+    size:
+      description: Its size in bytes.
+      type: int
+      sample: 10394934
+    sha256_file:
+      description: The file with its SHA-256; V(null) for a push.
+      type: str
+    manifest:
+      description: The file that says what it is; V(null) for a push.
+      type: str
+bytes_transferred:
+  description: Bytes of content that were received or sent.
+  type: int
+  returned: success
+  sample: 10394934
+resumed_from:
+  description: Where the transfer went on after a lost connection, in bytes; 0 when it did not have to.
+  type: int
+  returned: success
+verified_by:
+  description:
+    - What vouches for the transfer. V(size) is the listing of the system, V(digest) the gateway's own SHA-256 of what
+      it got from the system, V(content) a second download.
+  type: list
+  elements: str
+  returned: success
+  sample: [size, digest]
+unchanged_by:
+  description:
+    - Why nothing had to be copied. V(manifest) when manifest, file and listing agree, V(content) when the system holds
+      the same content; V(null) otherwise.
+  type: str
+  returned: success
+system:
+  description: The system that answered.
+  type: dict
+  returned: success
+  contains:
+    host:
+      description: The option O(host).
+      type: str
+      sample: edge1
+    machineid:
+      description: Its machine id.
+      type: str
+      sample: '001122334455'
+    distversion:
+      description: Its firmware.
+      type: str
+      sample: 22.20.06.1
+elapsed:
+  description: Seconds that the module took.
+  type: float
+  returned: always
+tries:
+  description: How often the most repeated request was sent; 1 when nothing had to be repeated.
+  type: int
+  returned: always
+error:
+  description: What went wrong, for programs.
+  type: dict
+  returned: failure
+  contains:
+    kind:
+      description: A word for the class of the error.
+      type: str
+      sample: incomplete
+    operation:
+      description: What was being done.
+      type: str
+      sample: list the backups
+    system:
+      description: The option O(host).
+      type: str
+      sample: edge1
+    tries:
+      description: As RV(tries).
+      type: int
+    elapsed:
+      description: As RV(elapsed).
+      type: float
+    hint:
+      description: What to do about it.
+      type: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.netops.activelogic.plugins.module_utils._connection import (
+    connection_argument_spec,
+    connection_required_by,
+)
+from ansible_collections.netops.activelogic.plugins.module_utils._runner import run
+from ansible_collections.netops.activelogic.plugins.module_utils._transfer import transfer
+
+
+def argument_spec() -> dict[str, dict[str, Any]]:
+    """The module's options; the action plugin reads them too."""
+    return {
+        **connection_argument_spec(),
+        "direction": {"type": "str", "choices": ["fetch", "push"], "required": True},
+        "name": {"type": "str"},
+        "latest": {"type": "bool", "default": False},
+        "prefix": {"type": "str", "default": ""},
+        "timezone": {"type": "str"},
+        "dest": {"type": "path"},
+        "checksum": {"type": "str"},
+        "on_missing": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
+        "validate": {"type": "str"},
+        "src": {"type": "path"},
+        "verify": {"type": "str", "choices": ["content", "size"], "default": "content"},
+        "other_machine": {"type": "bool", "default": False},
+        "force": {"type": "bool", "default": False},
+        "mode": {"type": "raw", "default": "0600"},
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec=argument_spec(),
+        add_file_common_args=True,
+        supports_check_mode=True,
+        mutually_exclusive=[("name", "latest")],
+        required_if=[
+            ("direction", "fetch", ("dest",)),
+            ("direction", "push", ("src",)),
+        ],
+        required_by=connection_required_by(),
+    )
+    run(module, transfer)
+
+
+if __name__ == "__main__":
+    main()

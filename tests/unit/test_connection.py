@@ -1,0 +1,105 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which connection options are refused before anything is contacted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.netops.activelogic.plugins.module_utils._connection import (
+    Settings,
+    connection_argument_spec,
+    settings_from,
+)
+from ansible_collections.netops.activelogic.plugins.module_utils._errors import OptionError
+
+LOGIN = {"host": "edge1", "username": "u", "password": "secret-of-twenty-char"}
+
+
+def settings(**more: Any) -> Settings:
+    defaults = {name: option.get("default") for name, option in connection_argument_spec().items()}
+    return settings_from({**defaults, **LOGIN, **more})
+
+
+def test_defaults_of_the_settings_are_those_of_the_options() -> None:
+    assert settings() == Settings(**LOGIN)
+
+
+@pytest.mark.parametrize("option", ["host", "username", "password"])
+@pytest.mark.parametrize("value", [None, ""])
+def test_empty_counts_as_not_set_and_the_error_names_every_place(option: str, value: str | None) -> None:
+    with pytest.raises(OptionError) as caught:
+        settings(**{option: value})
+    sentence = caught.value.sentence("edge1")
+    assert f"activelogic_{option}" in sentence
+    assert f"ACTIVELOGIC_{option.upper()}" in sentence
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://gateway.example.com:8443",
+        "https://gateway.example.com/",
+        "http://127.0.0.1:8080",
+        "http://localhost:8080",
+        "http://[::1]:8080",
+    ],
+)
+def test_good_gateway_url_is_accepted(url: str) -> None:
+    assert settings(gateway_url=url).gateway_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "gateway.example.com",
+        "ftp://gateway.example.com",
+        "http://gateway.example.com",
+        "https://user:pass@gateway.example.com",
+        "https://gateway.example.com?a=b",
+        "https://gateway.example.com#a",
+        "https://",
+        "https://gateway.example.com:port",
+        "https://gate way.example.com",
+    ],
+)
+def test_bad_gateway_url_is_refused(url: str) -> None:
+    with pytest.raises(OptionError, match="gateway_url"):
+        settings(gateway_url=url)
+
+
+@pytest.mark.parametrize("option", ["connect_timeout", "read_timeout", "transfer_timeout", "wait_timeout"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_timeout_that_never_ends_or_has_ended_is_refused(option: str, value: float) -> None:
+    with pytest.raises(OptionError, match=option):
+        settings(**{option: value})
+
+
+@pytest.mark.parametrize("option", ["retries", "retry_delay", "retry_max_delay"])
+def test_negative_repetition_is_refused(option: str) -> None:
+    with pytest.raises(OptionError, match=option):
+        settings(**{option: -1})
+
+
+@pytest.mark.parametrize("option", ["ca_path", "client_cert", "client_key"])
+def test_missing_file_is_named(option: str) -> None:
+    with pytest.raises(OptionError, match=f"{option} .*/nowhere"):
+        settings(gateway_url="https://127.0.0.1", **{option: "/nowhere"})
+
+
+@pytest.mark.parametrize("host", ["a/b", "..", "a\nb"])
+def test_host_that_would_leave_its_place_in_a_url_is_refused(host: str) -> None:
+    with pytest.raises(OptionError, match="host"):
+        settings(host=host)
+
+
+def test_sdk_module_is_a_module_name() -> None:
+    with pytest.raises(OptionError, match="sdk_module"):
+        settings(sdk_module="os; import sys")
+
+
+def test_settings_do_not_show_the_password() -> None:
+    assert LOGIN["password"] not in repr(settings())
