@@ -1,0 +1,90 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Every target sets up what it needs, in a virtual environment of its own for each version of Python.
+# Choose another Python with: make PYTHON=python3.13 test
+
+PYTHON ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV := $(CURDIR)/.venv/$(VERSION)
+BIN := $(VENV)/bin
+BUILD := $(CURDIR)/build/$(VERSION)
+COLLECTIONS := $(BUILD)/collections
+COPY := $(COLLECTIONS)/ansible_collections/netops/activelogic
+PYTEST := $(BIN)/python -m pytest --override-ini cache_dir=$(BUILD)/pytest
+WORKERS ?= 4
+
+export PATH := $(BIN):$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
+export ANSIBLE_HOME := $(BUILD)/ansible
+export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+export PYTHONPATH := $(COLLECTIONS)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lint typing sanity docs-lint test-unit test-contract test-gateway test-end-to-end molecule build clean
+
+help:  ## Say what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and bring it back
+	$(BIN)/python tests/demo/demo.py
+
+test: check sanity test-unit test-contract test-gateway test-end-to-end molecule  ## Run everything that a change has to pass
+
+check: lint typing docs-lint  ## Run the linters
+
+lint: $(VENV)/test build
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/yamllint --strict .
+	$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
+	$(BIN)/ansible-lint --offline
+
+typing: $(VENV)/test build
+	cd $(COLLECTIONS) && MYPYPATH=$(COLLECTIONS) $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(BUILD)/mypy \
+		ansible_collections/netops/activelogic/plugins/module_utils ansible_collections/netops/activelogic/plugins/plugin_utils
+	$(BIN)/mypy --cache-dir $(BUILD)/mypy gateway/src/activelogic_embedded gateway/src/activelogic_gateway
+	$(BIN)/mypy --cache-dir $(BUILD)/mypy tests/lab tests/demo tests/tools
+
+docs-lint: $(VENV)/test build
+	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs self $(COPY)
+	$(BIN)/antsibull-changelog lint
+
+sanity: $(VENV)/test build  ## Run ansible-test sanity
+	$(BIN)/python tests/tools/run_sanity.py $(COPY) $(BUILD)/home
+
+test-unit: $(VENV)/test build  ## Test the pure parts of the collection
+	$(PYTEST) tests/unit
+
+test-contract: $(VENV)/test build  ## Test the Backup resource in its four implementations
+	$(PYTEST) -n $(WORKERS) tests/contract
+
+test-gateway: $(VENV)/test  ## Test the gateway and the embedded system
+	cd gateway && $(PYTEST) -n $(WORKERS) tests
+
+test-end-to-end: $(VENV)/test build  ## Test with the real Ansible and the real gateway
+	$(PYTEST) -n $(WORKERS) tests/end_to_end
+
+molecule: $(VENV)/test build  ## Run the role's scenario
+	cd $(COPY) && $(BIN)/molecule test
+
+build: $(VENV)/demo  ## Build the collection, and install it below build/
+	@rm -rf $(COPY)
+	@mkdir -p $(BUILD)
+	$(BIN)/ansible-galaxy collection build --force --output-path build
+	$(BIN)/ansible-galaxy collection install --force --no-deps --offline build/netops-activelogic-*.tar.gz -p $(COLLECTIONS)
+
+$(VENV)/demo: tests/requirements/demo.txt gateway/pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements/demo.txt --editable gateway
+	@touch $@
+
+$(VENV)/test: tests/requirements/test.txt $(VENV)/demo
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements/test.txt
+	@touch $@
+
+clean:  ## Remove everything that the other targets made
+	rm -rf .ansible .demo .venv build
