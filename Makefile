@@ -47,7 +47,7 @@ typing: $(VENV)/test build
 	cd $(COLLECTIONS) && MYPYPATH=$(COLLECTIONS) $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(BUILD)/mypy \
 		ansible_collections/netops/activelogic/plugins/module_utils ansible_collections/netops/activelogic/plugins/plugin_utils
 	$(BIN)/mypy --cache-dir $(BUILD)/mypy gateway/src/activelogic_embedded gateway/src/activelogic_gateway
-	$(BIN)/mypy --cache-dir $(BUILD)/mypy tests/lab tests/demo tests/tools
+	MYPYPATH=tests/lab $(BIN)/mypy --cache-dir $(BUILD)/mypy tests/lab tests/demo tests/tools
 
 docs-lint: $(VENV)/test build
 	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs self $(COPY)
@@ -69,7 +69,7 @@ test-end-to-end: $(VENV)/test build  ## Test with the real Ansible and the real 
 	$(PYTEST) -n $(WORKERS) tests/end_to_end
 
 molecule: $(VENV)/test build  ## Run the role's scenario
-	cd $(COPY) && $(BIN)/molecule test
+	$(BIN)/molecule test
 
 build: $(VENV)/demo  ## Build the collection, and install it below build/
 	@rm -rf $(COPY)

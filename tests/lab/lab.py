@@ -1,0 +1,231 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A laboratory: embedded systems, certificates, and a running gateway, below one folder.
+
+For demonstrations and tests. As a program, ``lab.py up FOLDER`` starts one that outlives the command, and
+``lab.py down FOLDER`` ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import shutil
+import signal
+import string
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+import trustme
+import yaml
+
+SYSTEMS = ("edge1", "edge2", "edge3")
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+MARK = "activelogic-laboratory"
+"""Name of an empty file by which a laboratory's folder is told from any other."""
+
+
+class LabError(Exception):
+    """The laboratory can't be started or stopped; the text says why."""
+
+
+class Lab:
+    """Embedded systems and a gateway in front of them.
+
+    :param folder: where everything goes; made where it is missing.
+    :param systems: names of the systems.
+    """
+
+    def __init__(self, folder: Path, systems: Sequence[str] = SYSTEMS) -> None:
+        self.folder = folder.resolve()
+        self.systems = tuple(systems)
+        self.root = self.folder / "systems"
+        self.ca_path = self.folder / "ca.pem"
+        self.gateway_log = self.folder / "gateway.log"
+        self.username = "admin"
+        self._ready = self.folder / "ready.json"
+        self._password_file = self.folder / "password"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def inventory(self) -> Path:
+        """An inventory of the systems, to be reached through the gateway."""
+        return self.folder / "inventory" / "hosts.yml"
+
+    @property
+    def password(self) -> str:
+        """The password of :attr:`username` on every system."""
+        return self._password_file.read_text(encoding="utf-8").strip()
+
+    @property
+    def url(self) -> str:
+        """The URL of the running gateway."""
+        return str(json.loads(self._ready.read_text(encoding="utf-8"))["url"])
+
+    def __enter__(self) -> Lab:
+        self.prepare()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def prepare(self) -> None:
+        """Make systems, certificates, the configuration of the gateway, and an inventory.
+
+        :raises LabError: when the folder is there and not empty.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(self.folder.iterdir()):
+            raise LabError(f"{self.folder} is not empty")
+        (self.folder / MARK).touch()
+        alphabet = string.ascii_letters + string.digits
+        self._write(self._password_file, "".join(secrets.choice(alphabet) for _number in range(20)) + "\n")
+        command = ["activelogic-embedded", "init", str(self.root), *self.systems]
+        self._run([*command, "--username", self.username, "--password-file", str(self._password_file)])
+        authority = trustme.CA()
+        certificate = authority.issue_cert("127.0.0.1", "localhost")
+        authority.cert_pem.write_to_path(self.ca_path)
+        chain = b"".join(each.bytes() for each in certificate.cert_chain_pems)
+        self._write(self.folder / "gateway.pem", chain.decode("ascii"))
+        self._write(self.folder / "gateway.key", certificate.private_key_pem.bytes().decode("ascii"))
+        configuration = {
+            "sdk": "activelogic_embedded",
+            "embedded_root": str(self.root),
+            "listen": "127.0.0.1:0",
+            "tls": {"certificate": "gateway.pem", "key": "gateway.key"},
+            "state_dir": "gateway-state",
+            "systems": {name: {"host": name} for name in self.systems},
+        }
+        self._write(self.folder / "gateway.yml", yaml.safe_dump(configuration, sort_keys=False))
+        variables = {
+            "ansible_connection": "local",
+            "activelogic_username": self.username,
+            "activelogic_password": f"{{{{ lookup('ansible.builtin.file', '{self._password_file}') }}}}",
+            "activelogic_gateway_url": f"{{{{ (lookup('ansible.builtin.file', '{self._ready}') | from_json).url }}}}",
+            "activelogic_ca_path": str(self.ca_path),
+        }
+        (self.folder / "inventory").mkdir()
+        inventory = {"activelogic": {"hosts": {name: {} for name in self.systems}, "vars": variables}}
+        self._write(self.inventory, yaml.safe_dump(inventory, sort_keys=False, width=1000))
+
+    def start(self) -> None:
+        """Start the gateway on a free port and wait until it answers.
+
+        :raises LabError: with the end of its log, when it does not.
+        """
+        self._ready.unlink(missing_ok=True)
+        command = [_program("activelogic-gateway"), "serve", "--config", str(self.folder / "gateway.yml")]
+        with self.gateway_log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, "--ready-file", str(self._ready)],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._pid_file.write_text(f"{self._process.pid}\n", encoding="ascii")
+        deadline = time.monotonic() + START_SECONDS
+        while not self._ready.exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise LabError(f"the gateway did not start:\n{self._end_of_log()}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Stop the gateway that :meth:`start` started, if it runs."""
+        if not self._pid_file.exists():
+            return
+        pid = int(self._pid_file.read_text(encoding="ascii"))
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if not self._is_ours(pid):
+                break
+            os.kill(pid, number)
+            deadline = time.monotonic() + STOP_SECONDS
+            while self._is_ours(pid) and time.monotonic() < deadline:
+                time.sleep(0.05)
+        self._pid_file.unlink()
+
+    @property
+    def _pid_file(self) -> Path:
+        return self.folder / "gateway.pid"
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether the process runs and is the gateway of this laboratory."""
+        if self._process is not None and self._process.poll() is not None:
+            return False
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return False
+        return str(self.folder / "gateway.yml").encode() in words
+
+    def _end_of_log(self) -> str:
+        return "\n".join(self.gateway_log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+
+    @staticmethod
+    def _write(path: Path, text: str) -> None:
+        path.touch(mode=0o600)
+        path.write_text(text, encoding="utf-8")
+
+    @staticmethod
+    def _run(command: list[str]) -> None:
+        words = [_program(command[0]), *command[1:]]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, check=False)
+        if done.returncode != 0:
+            raise LabError(f"{command[0]} failed: {done.stderr.decode('utf-8', 'replace').strip()}")
+
+
+def _program(name: str) -> str:
+    """A program that is installed with the Python that runs this."""
+    return str(Path(sys.executable).parent / name)
+
+
+def remove(folder: Path) -> None:
+    """Remove the folder of a laboratory, if there is one.
+
+    :raises LabError: when the folder is something else.
+    """
+    if not folder.exists():
+        return
+    if not (folder / MARK).exists():
+        raise LabError(f"{folder} is not a laboratory, so it is not removed")
+    shutil.rmtree(folder)
+
+
+def main() -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description="Start and stop a laboratory of embedded systems behind a gateway.")
+    parser.add_argument("action", choices=["up", "down"])
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args()
+    lab = Lab(options.folder)
+    try:
+        lab.stop()
+        remove(lab.folder)
+        if options.action == "up":
+            lab.prepare()
+            lab.start()
+    except LabError as error:
+        print(f"lab.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
