@@ -98,7 +98,7 @@ def _unused_name(context: Context, listing: list[BackupFile], prefix: str, resou
 
 
 def _absent(context: Context) -> dict[str, Any]:
-    names = list(context.params["names"] or [context.params["name"]])
+    names = [context.params["name"]] if context.params["names"] is None else list(context.params["names"])
     for name in names:
         _names.require_legal(name)
     system = _log_in(context)

@@ -138,8 +138,6 @@ def _receive(context: Context, backup: BackupFile, path: str, system: System, wa
         operation = f"fetch the backup {backup.name!r}"
         if received.size != backup.size:
             raise TransferError(f"{received.size} bytes arrived, the system lists {backup.size}", operation=operation)
-        if digest_file(temporary) != (received.size, received.sha256):
-            raise LocalFileError("what was written is not what can be read back", operation=operation)
         if wanted_digest is not None and received.sha256 != wanted_digest:
             raise TransferError(
                 f"it has the SHA-256 {received.sha256}, not {wanted_digest} (checksum)",
@@ -214,21 +212,22 @@ def _push(context: Context) -> dict[str, Any]:
     listing = client.list()
     there = next((each for each in listing if each.name == name), None)
     described = BackupFile(name, size)
+    old = None
     if there is not None:
-        other = _difference(client, there, size, sha256)
-        if not other:
+        old = client.digest(name)
+        if (old.size, old.sha256) == (size, sha256):
             return _result(
                 context, UNCHANGED, False, system, described, sha256=sha256, path=src, unchanged_by="content"
             )
         if not params["force"]:
             raise ConflictError(
-                f"another content is there: {other}, the file has {size} bytes and SHA-256 {sha256}",
+                f"another content is there: {_facts(old)}; the file has {size} bytes and SHA-256 {sha256}",
                 operation=f"push the backup {name!r}",
                 hint="choose another name, or set force to replace it",
             )
     if context.check_mode:
         return _result(context, PUSHED, True, system, described, sha256=sha256, path=src)
-    verified_by = _send(context, name, size, sha256, replace=there is not None)
+    verified_by = _send(context, name, size, sha256, old)
     return _result(
         context,
         PUSHED,
@@ -242,12 +241,8 @@ def _push(context: Context) -> dict[str, Any]:
     )
 
 
-def _difference(client: Client, there: BackupFile, size: int, sha256: str) -> str:
-    """How the backup on the system differs from the file, with its size and digest; empty when it does not."""
-    on_system = client.digest(there.name)
-    if (on_system.size, on_system.sha256) == (size, sha256):
-        return ""
-    return f"it has {on_system.size} bytes and SHA-256 {on_system.sha256}"
+def _facts(on_system: Received) -> str:
+    return f"the system has {on_system.size} bytes and SHA-256 {on_system.sha256}"
 
 
 def _check_manifest(context: Context, system: System, size: int, sha256: str) -> None:
@@ -270,40 +265,50 @@ def _check_manifest(context: Context, system: System, size: int, sha256: str) ->
         )
 
 
-def _send(context: Context, name: str, size: int, sha256: str, replace: bool) -> list[str]:
-    """Upload and verify; nothing of a failed upload stays. Returns what vouched for it."""
+def _send(context: Context, name: str, size: int, sha256: str, old: Received | None) -> list[str]:
+    """Upload and verify; nothing of a failed upload stays. Returns what vouched for it.
+
+    :param old: what the name held before, if anything; it is replaced.
+    """
     client = context.client
     operation = f"push the backup {name!r}"
+    by_content = context.params["verify"] == "content"
     try:
         try:
-            sent = client.upload(name, context.params["src"], replace)
+            sent = client.upload(name, context.params["src"], replace=old is not None)
             if (sent.size, sent.sha256) != (size, sha256):
                 raise TransferError("the file changed while it was pushed", operation=operation)
         except OutcomeUnknownError:
             if all(each.name != name for each in client.list()):
-                raise  # where it is there, what follows tells whether it is whole
+                raise
+            by_content = True  # only its content can tell now whether it is there, and whole
         listed = require_found(client.list(), name, operation)
         if listed.size != size:
             raise TransferError(f"the system lists {listed.size} bytes, {size} were sent", operation=operation)
-        if context.params["verify"] == "size":
+        if not by_content:
             return ["size"]
-        other = _difference(client, listed, size, sha256)
-        if other:
-            raise TransferError(f"what the system holds is not what was sent: {other}", operation=operation)
+        on_system = client.digest(name)
+        if (on_system.size, on_system.sha256) != (size, sha256):
+            raise TransferError(f"what was sent did not arrive: {_facts(on_system)}", operation=operation)
         return ["size", "content"]
     except TransferError as error:
-        _remove_failed(client, name, error)
+        error.hint = _clear_up(client, name, old)
         raise
 
 
-def _remove_failed(client: Client, name: str, error: ActiveLogicError) -> None:
+def _clear_up(client: Client, name: str, old: Received | None) -> str:
+    """After a failed upload: remove what it left on the system, but never the backup that was there before."""
     try:
-        if any(each.name == name for each in client.list()):
-            client.remove(name)
-    except ActiveLogicError as removal:
-        error.hint = f"it could not be removed from the system ({removal.reason}): remove it by hand"
-    else:
-        error.hint = "it was removed from the system again; run the task again"
+        if all(each.name != name for each in client.list()):
+            return "nothing of it is on the system; run the task again"
+        if old is not None:
+            on_system = client.digest(name)
+            if (on_system.size, on_system.sha256) == (old.size, old.sha256):
+                return "the backup that was there before is still there; run the task again"
+        client.remove(name)
+    except ActiveLogicError as error:
+        return f"what is on the system could not be cleared up ({error.reason}): look at the backup {name!r} there"
+    return "what had arrived was removed from the system again; run the task again"
 
 
 # Result

@@ -94,8 +94,8 @@ options:
   force:
     description:
       - With O(direction=fetch), fetch a file again that is there already.
-      - With O(direction=push), replace a backup of the same name and other content. It is lost when the system refuses
-        the new one after it had to be removed.
+      - With O(direction=push), replace a backup of the same name and other content. Where the system refuses the new
+        one, the old one is put back.
     type: bool
     default: false
   mode:

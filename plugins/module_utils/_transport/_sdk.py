@@ -190,21 +190,39 @@ class SdkTransport:
             return self.download(name, os.path.join(folder, "content"))
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
-        async def call(connection: Any) -> None:
-            await (await connection.backup()).upload(name, in_path=path)
-
         size, sha256 = digest_file(path)
         if not replace:
             self._require(name, listed=False)
         try:
-            self._write(call, self._settings.transfer_timeout, "transfer_timeout")
+            self._upload(name, path)
         except RefusedError:
             # Whether an upload over an existing name overwrites is unknown: where it does not, make room first.
             if not replace or all(each.name != name for each in self.list()):
                 raise
-            self.remove(name)
-            self._write(call, self._settings.transfer_timeout, "transfer_timeout")
+            self._replace(name, path)
         return Sent(size, sha256, size)
+
+    def _upload(self, name: str, path: str) -> None:
+        async def call(connection: Any) -> None:
+            await (await connection.backup()).upload(name, in_path=path)
+
+        self._write(call, self._settings.transfer_timeout, "transfer_timeout")
+
+    def _replace(self, name: str, path: str) -> None:
+        """Remove a backup and upload another one; the old one is kept here meanwhile, and put back on failure."""
+        with tempfile.TemporaryDirectory(prefix="activelogic-") as folder:
+            kept = os.path.join(folder, "content")
+            self.download(name, kept)
+            self.remove(name)
+            try:
+                self._upload(name, path)
+            except RefusedError as error:
+                try:
+                    self._upload(name, kept)
+                except ActiveLogicError as second:
+                    lost = f"the old backup, which had to be removed, can't be put back: {second.reason}"
+                    raise OutcomeUnknownError(f"{error.reason}, and {lost}") from error
+                raise
 
     def _require(self, name: str, listed: bool) -> None:
         """Look before a command: what the system does with a taken or a missing name is not documented."""
