@@ -233,25 +233,31 @@ class Session:
             raise CommandFailed(error, doing) from error
 
     async def list(self, seconds: float) -> list[BackupEntry]:
-        """List the backups on a new resource; opens another one where somebody committed meanwhile."""
+        """List the backups."""
 
-        async def step(connection: Any) -> list[BackupEntry]:
+        async def run(backup: Any) -> list[BackupEntry]:
+            return [BackupEntry(str(row.name), int(row.size)) for row in await backup.list(self._sdk.backup_file)]
+
+        entries: list[BackupEntry] = await self._read("list the backups", seconds, run)
+        return entries
+
+    async def _read(self, doing: str, seconds: float, run: Callable[[Any], Awaitable[Any]]) -> Any:
+        """Run a command that changes nothing on a new resource, and on another where somebody commits meanwhile."""
+
+        async def step(connection: Any) -> Any:
             for left in reversed(range(READ_TRIES)):
                 self._backup = await connection.backup()
                 try:
-                    rows = await self._backup.list(self._sdk.backup_file)
+                    return await run(self._backup)
                 except Exception as error:
-                    if left and is_named(error, "PLDBNewDataCommitted"):
-                        continue
-                    raise
-                return [BackupEntry(str(row.name), int(row.size)) for row in rows]
+                    if not left or not is_named(error, "PLDBNewDataCommitted"):
+                        raise
             raise RuntimeError("unreachable")
 
-        entries: list[BackupEntry] = await self._do(step, "list the backups", seconds)
-        return entries
+        return await self._do(step, doing, seconds)
 
     async def _command(self, doing: str, seconds: float, run: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Run one command on the resource of the last listing, so that a commit since then shows; else on a new one."""
+        """Run a command that changes something on the last listing's resource, so that a commit since then shows."""
 
         async def step(connection: Any) -> Any:
             backup, self._backup = self._backup, None
@@ -280,7 +286,7 @@ class Session:
 
     async def download(self, name: str, path: Path, seconds: float) -> None:
         """Have the SDK write a backup to ``path``."""
-        await self._command(f"download {name!r}", seconds, lambda backup: backup.download(name, dest_path=str(path)))
+        await self._read(f"download {name!r}", seconds, lambda backup: backup.download(name, dest_path=str(path)))
 
     async def upload(self, name: str, path: Path, seconds: float) -> None:
         """Have the SDK send the file at ``path``."""
