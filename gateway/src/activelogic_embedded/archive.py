@@ -24,6 +24,22 @@ MANIFEST = "manifest.json"
 MAX_UNPACKED = 64 * 1024 * 1024
 """Bytes that an archive unpacks to at most."""
 
+_HEADER = b"\x1f\x8b\x08" + b"\x00" * 6 + b"\x03"
+"""What gzip puts in front (RFC 1952): no name, no time, and nothing else that could differ."""
+
+_NOT_OURS = (
+    tarfile.TarError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OSError,
+    EOFError,
+    OverflowError,
+    RecursionError,
+)
+"""What reading bytes that somebody else made may raise."""
+
 
 class ArchiveError(ValueError):
     """The bytes are no whole archive of this format."""
@@ -47,9 +63,11 @@ def dump(archive: Archive) -> bytes:
 def load(packed: bytes) -> Archive:
     """Read an archive whole, or not at all.
 
-    :raises ArchiveError: unless writing what was read gives the same bytes again: nothing is missing, nothing is
-        changed, and nothing stands before, between or behind.
+    :raises ArchiveError: unless writing what was read gives the same unpacked bytes again: nothing is missing, nothing
+        is changed, and nothing stands before, between or behind.
     """
+    if not packed.startswith(_HEADER):
+        raise ArchiveError("it is not compressed as a backup is")
     unpacker = zlib.decompressobj(31)
     try:
         unpacked = unpacker.decompress(packed, MAX_UNPACKED)
@@ -61,9 +79,10 @@ def load(packed: bytes) -> Archive:
         raise ArchiveError("bytes follow its end")
     try:
         archive = _parse(unpacked)
-    except (tarfile.TarError, ValueError, KeyError, TypeError, AttributeError, OSError, EOFError) as error:
+        is_whole = _tar(archive) == unpacked
+    except _NOT_OURS as error:
         raise ArchiveError("it is not made as a backup is") from error
-    if _tar(archive) != unpacked:
+    if not is_whole:
         raise ArchiveError("its content is not what its digests say")
     return archive
 
@@ -88,14 +107,16 @@ def _parse(unpacked: bytes) -> Archive:
     documents: dict[str, bytes] = {}
     with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
         for member in tar:
+            if not member.isreg() or member.issparse() or member.name in documents:
+                raise ArchiveError("unexpected member")
             source = tar.extractfile(member)
-            if source is None or member.name in documents:
-                raise ArchiveError(f"unexpected member {member.name}")
-            documents[member.name] = source.read()
+            documents[member.name] = b"" if source is None else source.read()
     manifest = json.loads(documents.pop(MANIFEST))
     if manifest["format"] != FORMAT:
         raise ArchiveError("unknown format")
     resources = {name: json.loads(documents[_member(name)]) for name in manifest["resources"]}
+    if not all(isinstance(data, dict) for data in resources.values()):
+        raise ArchiveError("a resource without data")
     return Archive(manifest["machineid"], manifest["distversion"], resources)
 
 

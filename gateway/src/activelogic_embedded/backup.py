@@ -144,14 +144,11 @@ class Backup:
     async def _read(self, command: Callable[[], T]) -> T:
         def run() -> T:
             self._check(Level.READ)
-            if self._store.revision() != self._revision:
-                self._is_stale = True
-                raise self._stale()
             return command()
 
         return await asyncio.to_thread(_answered, run)
 
-    async def _write(self, command: Callable[[], None]) -> None:
+    async def _write(self, command: Callable[[], int]) -> None:
         def run() -> None:
             self._check(Level.WRITE)
             self._commit(command)
@@ -175,12 +172,14 @@ class Backup:
         if self._store.level(self._username, Resource.BACKUP) < level:
             title = TITLES[Resource.BACKUP]
             raise StoreError(f"user {self._username} lacks the privilege {level.name.lower()} on the resource {title}")
+        if not self._store.is_current(lambda: self._revision):
+            self._is_stale = True
+            raise self._stale()
 
-    def _commit(self, command: Callable[[], None]) -> None:
+    def _commit(self, command: Callable[[], int]) -> None:
         try:
-            with self._store.commit(lambda: self._revision) as done:
-                command()
-                self._revision = done()
+            with self._store.commit(lambda: self._revision):
+                self._revision = command()
         except StaleError:
             self._is_stale = True
             raise self._stale() from None
@@ -247,4 +246,7 @@ def _check_input(file: object) -> None:
 
 def _copy(source: BinaryIO, target: BinaryIO) -> None:
     for piece in iter(lambda: source.read(PIECE), b""):
-        target.write(piece)
+        left = memoryview(piece)
+        while left:  # a raw file may take only a part
+            written = target.write(left)
+            left = left[written:] if isinstance(target, io.RawIOBase) else left[len(left) :]

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 import inspect
 import threading
@@ -172,30 +173,50 @@ class _LoopThread:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="activelogic-sync", daemon=True)
+        self._lock = threading.Lock()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._main, name="activelogic-sync", daemon=True)
         self._thread.start()
 
+    def _main(self) -> None:
+        with concurrent.futures.ThreadPoolExecutor(thread_name_prefix="activelogic-sync") as executor:
+            self._loop.set_default_executor(executor)
+            try:
+                self._loop.run_forever()
+            finally:
+                self._loop.close()
+
     def run(self, call: Coroutine[Any, Any, Any]) -> Any:
-        if self._loop.is_closed():
-            call.close()
-            raise PLDBIOError("the session is closed")
-        return asyncio.run_coroutine_threadsafe(call, self._loop).result()
+        with self._lock:
+            if self._is_stopping:
+                call.close()
+                raise PLDBIOError("the session is closed")
+            future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        return future.result()
 
     def stop(self) -> None:
-        if self._loop.is_closed():
-            return
-        asyncio.run_coroutine_threadsafe(self._loop.shutdown_default_executor(), self._loop).result()
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        """Let what runs come to its end, for whichever thread waits on it, and end the loop and its threads."""
+        with self._lock:
+            if self._is_stopping:
+                return
+            self._is_stopping = True
+            asyncio.run_coroutine_threadsafe(self._end(), self._loop)
+        if threading.current_thread() is not self._thread:  # it is where a collected proxy was dropped there
+            self._thread.join()
+
+    async def _end(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*others, return_exceptions=True)
+        self._loop.stop()
 
 
 class _Proxy:
     """Stands before an object of the asyncio API: its coroutines block, everything else is as it is."""
 
-    def __init__(self, target: Any, loop: _LoopThread) -> None:
+    def __init__(self, target: Any, loop: _LoopThread, parent: _Proxy | None = None) -> None:
         self._target = target
         self._loop = loop
+        self._parent = parent  # a resource keeps its connection, which would end its loop
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._target, name)
@@ -205,7 +226,7 @@ class _Proxy:
         @functools.wraps(found)
         def blocking(*positional: Any, **named: Any) -> Any:
             result = self._loop.run(found(*positional, **named))
-            return _Proxy(result, self._loop) if isinstance(result, (Backup, SystemOverview)) else result
+            return _Proxy(result, self._loop, self) if isinstance(result, (Backup, SystemOverview)) else result
 
         return blocking
 

@@ -225,10 +225,8 @@ class Store:
         return found
 
     @contextlib.contextmanager
-    def commit(self, seen: Callable[[], int]) -> Iterator[Callable[[], int]]:
-        """Lock the Backup resource for one command that changes something.
-
-        The block gets a function that commits and returns the new revision.
+    def commit(self, seen: Callable[[], int]) -> Iterator[None]:
+        """Lock the Backup resource for one command that changes something, and that returns the new revision.
 
         :param seen: the revision that the session has seen, asked under the lock.
         :raises StaleError: when somebody else has committed since.
@@ -237,15 +235,28 @@ class Store:
             if self.revision() != seen():
                 raise StaleError
             self._remove_leftovers()
+            yield
 
-            def done() -> int:
-                with self._connect() as database:
-                    database.execute(
-                        "UPDATE resources SET revision = revision + 1 WHERE number = ?", (int(Resource.BACKUP),)
-                    )
-                return self.revision()
+    def is_current(self, seen: Callable[[], int]) -> bool:
+        """Whether nobody else has committed to the Backup resource since a session saw it.
 
-            yield done
+        A difference counts only under the lock: the session itself may be in the middle of a commit.
+        """
+        if self.revision() == seen():
+            return True
+        with self._lock():
+            return self.revision() == seen()
+
+    def _next_revision(self) -> int:
+        """Commit a revision of its own for a change of files; before it, so that none ever goes unnoticed."""
+        with self._connect() as database:
+            return self._raise_revision(database)
+
+    @staticmethod
+    def _raise_revision(database: sqlite3.Connection) -> int:
+        statement = "UPDATE resources SET revision = revision + 1 WHERE number = ? RETURNING revision"
+        raised: int = database.execute(statement, (int(Resource.BACKUP),)).fetchall()[0][0]
+        return raised
 
     def listing(self) -> list[tuple[str, int]]:
         """Names and sizes (bytes) of all backups."""
@@ -307,20 +318,25 @@ class Store:
             finally:
                 path.unlink(missing_ok=True)
 
-    def place(self, incoming: BinaryIO, name: str) -> None:
+    def place(self, incoming: BinaryIO, name: str) -> int:
         """Make a file of :meth:`incoming` the backup ``name``. Under :meth:`commit` only."""
         self.require_free(name)
         incoming.flush()
         os.fsync(incoming.fileno())
+        revision = self._next_revision()
         Path(incoming.name).rename(self.backups / name)
         self._sync_backups()
+        return revision
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str) -> int:
         """Remove a backup. Under :meth:`commit` only."""
-        self.path(name).unlink()
+        path = self.path(name)
+        revision = self._next_revision()
+        path.unlink()
         self._sync_backups()
+        return revision
 
-    def restore(self, name: str, resource: str | None) -> None:
+    def restore(self, name: str, resource: str | None) -> int:
         """Bring the saved data back, of all resources in the backup or of one. Under :meth:`commit` only.
 
         :raises StoreError: when the backup is damaged, or lacks the resource. Nothing is changed then.
@@ -342,6 +358,7 @@ class Store:
         with self._connect() as database:
             self._write(database, saved)
             database.execute("UPDATE facts SET value = value + 1 WHERE key = 'restores'")
+            return self._raise_revision(database)
 
     def _sync_backups(self) -> None:
         descriptor = os.open(self.backups, os.O_RDONLY | os.O_DIRECTORY)
