@@ -1,0 +1,180 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PLDBNewDataCommitted: another session has committed to the resource since it was opened."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import System
+from ways import SDK_SYNC, STALE, CommandError, SdkSession
+
+COMMITS = ["create_new", "restore", "remove", "upload"]
+COMMANDS = ["list", "download", *COMMITS]
+
+
+@pytest.fixture
+def other(sdk: Any, sdk_way: Any, system: System, tmp_path: Path) -> Any:
+    """Another session, opened like that of the test when the system had a backup ``there.plb``."""
+    (tmp_path / "source").write_bytes(b"content")
+    sdk.create_new("there.plb")
+    sdk.reopen()
+    return sdk_way.connect(system.name, system.username, system.password)
+
+
+def run(session: Any, command: str, folder: Path, name: str = "new.plb") -> Any:
+    arguments: dict[str, tuple[Any, ...]] = {
+        "list": (),
+        "create_new": (name,),
+        "restore": ("there.plb",),
+        "remove": ("there.plb",),
+        "download": ("there.plb", folder / "target"),
+        "upload": (name, folder / "source"),
+    }
+    return getattr(session, command)(*arguments[command])
+
+
+@pytest.mark.sentence("list.stale", "stale.every_command")
+@pytest.mark.parametrize("commit", COMMITS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_next_command_after_a_commit_of_another_session_is_stale(
+    sdk: Any, other: Any, system: System, tmp_path: Path, commit: str, command: str
+) -> None:
+    run(other, commit, tmp_path)
+    before = system.digest()
+    with pytest.raises(CommandError) as caught:
+        run(sdk, command, tmp_path)
+    assert caught.value.word == STALE
+    assert system.digest() == before
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.sentence("stale.for_good")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_retrying_on_the_same_object_never_helps_and_a_new_resource_does(
+    sdk: Any, other: Any, system: System, tmp_path: Path, command: str
+) -> None:
+    other.create_new("from another session.plb")
+    for _number in range(3):
+        with pytest.raises(CommandError) as caught:
+            run(sdk, command, tmp_path)
+        assert caught.value.word == STALE
+    assert sorted(system.backups()) == ["from another session.plb", "there.plb"]
+    sdk.reopen()
+    run(sdk, command, tmp_path)
+
+
+@pytest.mark.sentence("stale.for_good")
+def test_an_object_that_is_stale_stays_so_also_when_the_other_session_undoes_it(
+    sdk: Any, other: Any, system: System
+) -> None:
+    other.create_new("for a moment.plb")
+    other.remove("for a moment.plb")
+    with pytest.raises(CommandError) as caught:
+        sdk.list()
+    assert caught.value.word == STALE
+    assert list(system.backups()) == ["there.plb"]
+
+
+@pytest.mark.sentence("stale.every_command")
+def test_a_refused_command_of_another_session_commits_nothing(sdk: Any, other: Any) -> None:
+    for command, argument in (("create_new", "there.plb"), ("remove", "missing.plb"), ("restore", "missing.plb")):
+        with pytest.raises(CommandError):
+            getattr(other, command)(argument)
+    assert list(sdk.list()) == ["there.plb"]
+
+
+@pytest.mark.sentence("stale.every_command")
+def test_reading_in_another_session_commits_nothing(sdk: Any, other: Any, tmp_path: Path) -> None:
+    other.list()
+    other.download("there.plb", tmp_path / "target")
+    assert list(sdk.list()) == ["there.plb"]
+
+
+@pytest.mark.sentence("stale.every_command")
+def test_ones_own_commands_do_not_make_the_resource_stale(sdk: Any, other: Any, tmp_path: Path) -> None:
+    assert other.identity() == sdk.identity()
+    for command in ("create_new", "list", "restore", "download", "remove", "list", "upload"):
+        run(sdk, command, tmp_path, name=f"{command}.plb")
+    assert sorted(sdk.list()) == ["create_new.plb", "upload.plb"]
+
+
+@pytest.mark.sentence("stale.every_command")
+def test_another_resource_of_the_same_session_counts_as_another_one(sdk: Any, other: Any) -> None:
+    first = sdk.backup
+    sdk.reopen()
+    sdk.create_new("new.plb")
+    sdk.backup = first
+    with pytest.raises(CommandError) as caught:
+        sdk.list()
+    assert caught.value.word == STALE
+    assert other is not sdk
+
+
+@pytest.mark.sentence("stale.every_command")
+def test_a_commit_on_another_system_does_not_matter(sdk: Any, sdk_way: Any, system: System) -> None:
+    neighbour = System(system.standin, f"{system.name}-other", "admin", system.password)
+    neighbour.standin.make(neighbour.name, neighbour.username, neighbour.password)
+    sdk_way.connect(neighbour.name, neighbour.username, neighbour.password).create_new("new.plb")
+    assert sdk.list() == {}
+    assert list(neighbour.backups()) == ["new.plb"]
+
+
+@pytest.fixture
+def commits_of_others(system: System) -> Iterator[list[str]]:
+    """Another session that commits about thirty times a second; gives the names of the backups that it made."""
+    ended = threading.Event()
+    made: list[str] = []
+
+    def commit() -> None:
+        session = SdkSession(system.standin.module, SDK_SYNC, system.name, system.username, system.password)
+        while not ended.wait(0.03):
+            session.reopen()
+            made.append(session.create_new(f"other {len(made)}"))
+        session.close()
+
+    thread = threading.Thread(target=commit)
+    thread.start()
+    yield made
+    ended.set()
+    thread.join()
+
+
+def until(done: Callable[[], bool]) -> Iterator[None]:
+    """Go on until something is done, at most a minute."""
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        yield
+
+
+@pytest.mark.sentence("stale.for_good")
+def test_the_client_lists_whatever_others_commit(client_way: Any, system: System, commits_of_others: list[str]) -> None:
+    client = client_way.connect(system.name, system.username, system.password)
+    for _round in until(lambda: len(commits_of_others) >= 20):
+        listed = client.list()
+        assert listed.items() <= {name: len(content) for name, content in system.backups().items()}.items()
+    assert len(client.list()) >= 20
+
+
+@pytest.mark.sentence("stale.for_good")
+def test_the_client_downloads_whatever_others_commit(
+    client_way: Any,
+    system: System,
+    commits_of_others: list[str],
+    tmp_path: Path,
+) -> None:
+    client = client_way.connect(system.name, system.username, system.password)
+    for _round in until(lambda: bool(commits_of_others)):
+        client.list()
+    expected = system.backups()["other 0"]
+    for _round in until(lambda: len(commits_of_others) >= 20):
+        client.download("other 0", tmp_path / "target")
+        assert (tmp_path / "target").read_bytes() == expected
