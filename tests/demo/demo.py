@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -47,6 +48,31 @@ def heading(text: str) -> None:
     print(f"\n=== {text}\n", flush=True)
 
 
+def processes() -> dict[int, tuple[str, int]]:
+    """The state (a letter) and the parent of every process."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            state, parent = stat.read_text(errors="replace").rpartition(")")[2].split()[:2]
+            found[int(stat.parent.name)] = (state, int(parent))
+    return found
+
+
+def end(first: int) -> None:
+    """End a process and all below it: Ansible's workers have sessions of their own, and some outlive a SIGTERM."""
+    doomed = [first]
+    for each in doomed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGSTOP)
+        deadline = time.monotonic() + 1
+        while processes().get(each, ("Z", 0))[0] not in "TtZX" and time.monotonic() < deadline:
+            time.sleep(0.01)  # a fork under way is finished before it stops
+        doomed += [pid for pid, (_state, parent) in processes().items() if parent == each]
+    for each in doomed:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)
+
+
 def run(command: list[str]) -> None:
     """Show a command and run it to its end.
 
@@ -61,17 +87,25 @@ def run(command: list[str]) -> None:
     ) as process:
         try:
             code = process.wait(LIMIT)
-        except BaseException:
-            os.killpg(process.pid, signal.SIGTERM)
+        except BaseException as error:
+            end(process.pid)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise LabError(f"{command[0]} took longer than {LIMIT} seconds") from error
             raise
     if code != 0:
         raise LabError(f"{command[0]} ended with exit code {code}")
 
 
 def ruleset(lab: Lab) -> Any:
-    """The rules of the system that is broken and brought back, as the system itself shows them."""
+    """The rules of the system that is broken and brought back, as the system itself shows them.
+
+    :raises LabError: when it does not show them.
+    """
     command = [str(BIN / "activelogic-embedded"), "show", str(lab.root), VICTIM, "Ruleset"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
+    try:
+        return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
+    except subprocess.SubprocessError as error:
+        raise LabError(f"the rules of {VICTIM} can't be read: {error}") from error
 
 
 def demonstrate(lab: Lab) -> None:

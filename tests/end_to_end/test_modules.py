@@ -98,6 +98,7 @@ def test_absent_removes_the_named_backups_only(ansible: Runner) -> None:
     assert removed["action"] == "removed"
     assert set(before) - set(backups_on(ansible.lab, "edge1")) == set(names[:2])
     assert checked_then_done(ansible, BACKUP, state="absent", name=names[0])["action"] == "none"
+    assert checked_then_done(ansible, BACKUP, state="absent", names=[])["action"] == "none"
 
 
 @pytest.mark.parametrize("resource", [None, "Ruleset"])

@@ -186,7 +186,10 @@ class Lab:
     @staticmethod
     def _run(command: list[str]) -> None:
         words = [_program(command[0]), *command[1:]]
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, check=False)
+        try:
+            done = subprocess.run(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, check=False)
+        except subprocess.TimeoutExpired as error:
+            raise LabError(f"{command[0]} took longer than 60 seconds") from error
         if done.returncode != 0:
             raise LabError(f"{command[0]} failed: {done.stderr.decode('utf-8', 'replace').strip()}")
 
@@ -199,9 +202,9 @@ def _program(name: str) -> str:
 def remove(folder: Path) -> None:
     """Remove the folder of a laboratory, if there is one.
 
-    :raises LabError: when the folder is something else.
+    :raises LabError: when the folder is something else, and not empty.
     """
-    if not folder.exists():
+    if not folder.exists() or not any(folder.iterdir()):
         return
     if not (folder / MARK).exists():
         raise LabError(f"{folder} is not a laboratory, so it is not removed")
@@ -213,14 +216,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Start and stop a laboratory of embedded systems behind a gateway.")
     parser.add_argument("action", choices=["up", "down"])
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--systems", nargs="+", default=SYSTEMS, metavar="NAME")
     options = parser.parse_args()
-    lab = Lab(options.folder)
+    lab = Lab(options.folder, options.systems)
     try:
         lab.stop()
         remove(lab.folder)
         if options.action == "up":
-            lab.prepare()
-            lab.start()
+            lab.__enter__()
     except LabError as error:
         print(f"lab.py: {error}", file=sys.stderr)
         return 1
