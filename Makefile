@@ -13,6 +13,7 @@ BUILD := $(CURDIR)/build/$(VERSION)
 COLLECTIONS := $(BUILD)/collections
 COPY := $(COLLECTIONS)/ansible_collections/netops/activelogic
 PYTEST := $(BIN)/python -m pytest --override-ini cache_dir=$(BUILD)/pytest
+MYPY := $(BIN)/mypy --cache-dir $(BUILD)/mypy
 WORKERS ?= 4
 
 export PATH := $(BIN):$(PATH)
@@ -44,10 +45,11 @@ lint: $(VENV)/test build
 	$(BIN)/ansible-lint --offline
 
 typing: $(VENV)/test build
-	cd $(COLLECTIONS) && MYPYPATH=$(COLLECTIONS) $(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(BUILD)/mypy \
-		ansible_collections/netops/activelogic/plugins/module_utils ansible_collections/netops/activelogic/plugins/plugin_utils
-	$(BIN)/mypy --cache-dir $(BUILD)/mypy gateway/src/activelogic_embedded gateway/src/activelogic_gateway
-	MYPYPATH=tests/lab $(BIN)/mypy --cache-dir $(BUILD)/mypy tests/lab tests/demo tests/tools
+	cd $(COLLECTIONS) && $(MYPY) --config-file $(CURDIR)/pyproject.toml ansible_collections/netops/activelogic/plugins
+	$(MYPY) gateway/src/activelogic_embedded gateway/src/activelogic_gateway
+	MYPYPATH=tests/lab $(MYPY) tests/lab tests/demo tests/tools
+	MYPYPATH=tests/lab:tests/contract:$(COLLECTIONS) $(MYPY) tests/contract
+	MYPYPATH=tests/lab:tests/end_to_end $(MYPY) tests/end_to_end
 
 docs-lint: $(VENV)/test build
 	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs self $(COPY)

@@ -128,7 +128,7 @@ class Embedded:
 
 def load(name: str) -> type[Standin]:
     """The class that ``FILE.py:CLASS`` or the name of a class in this file stands for."""
-    path, _, class_name = name.rpartition(":")
+    path, _colon, class_name = name.rpartition(":")
     if not path:
         found: type[Standin] = globals()[class_name]
         return found

@@ -111,7 +111,7 @@ def test_restored_brings_the_data_back_and_leaves_a_safety_backup(ansible: Runne
     broken = configuration_of(ansible.lab, "edge1")
     assert broken != saved
     before = set(backups_on(ansible.lab, "edge1"))
-    options = {"resource_name": resource} if resource else {}
+    options: dict[str, Any] = {"resource_name": resource} if resource else {}
     result = checked_then_done(ansible, BACKUP, state="restored", name=name, settle_after_restore=1, **options)
     assert (result["action"], result["changed"], result["verified"]) == ("restored", True, None)
     expected = {**broken, resource: saved[resource]} if resource else saved
@@ -147,7 +147,7 @@ def test_fetch_copies_once_and_finds_a_rotten_file(ansible: Runner, tmp_path: Pa
     dest.mkdir()
     name = f"fetch-{ansible.way}.plb"
     make(ansible, name)
-    fetch = {"direction": "fetch", "name": name, "dest": str(dest)}
+    fetch: dict[str, Any] = {"direction": "fetch", "name": name, "dest": str(dest)}
     fetched = checked_then_done(ansible, TRANSFER, dest, **fetch)
     content = (Path(ansible.lab.root) / "edge1" / "backups" / name).read_bytes()
     assert (dest / name).read_bytes() == content
@@ -193,7 +193,7 @@ def test_wrong_checksum_leaves_the_old_file(ansible: Runner, tmp_path: Path) -> 
 def test_validate_decides_before_the_file_takes_its_place(ansible: Runner, tmp_path: Path) -> None:
     name = f"validate-{ansible.way}.plb"
     make(ansible, name)
-    fetch = {"direction": "fetch", "name": name, "dest": str(tmp_path / "file.plb")}
+    fetch: dict[str, Any] = {"direction": "fetch", "name": name, "dest": str(tmp_path / "file.plb")}
     refused = ansible.ad_hoc(TRANSFER, validate="grep -q no-such-text %s", **fetch)
     assert refused.code == 2
     assert "validate" in refused.result()["msg"]
@@ -206,7 +206,7 @@ def test_push_stores_the_file_once_and_refuses_other_content(ansible: Runner, tm
     name = f"push-{ansible.way}.plb"
     source = tmp_path / name
     source.write_bytes(os.urandom(100_000))
-    push = {"direction": "push", "src": str(source)}
+    push: dict[str, Any] = {"direction": "push", "src": str(source)}
     pushed = checked_then_done(ansible, TRANSFER, **push)
     stored = Path(ansible.lab.root) / "edge1" / "backups" / name
     assert stored.read_bytes() == source.read_bytes()
@@ -229,7 +229,7 @@ def test_push_of_a_file_from_another_machine_is_refused(ansible: Runner, tmp_pat
     assert ansible.ad_hoc(BACKUP, host="edge2", name=name).code == 0
     fetched = ansible.ad_hoc(TRANSFER, host="edge2", direction="fetch", name=name, dest=str(tmp_path))
     assert fetched.code == 0, fetched.output
-    push = {"direction": "push", "src": str(tmp_path / name)}
+    push: dict[str, Any] = {"direction": "push", "src": str(tmp_path / name)}
     before = digest_of_systems(ansible.lab)
     refused = ansible.ad_hoc(TRANSFER, **push)
     assert refused.code == 2
