@@ -74,7 +74,7 @@ molecule: $(VENV)/test build  ## Run the role's scenario
 	$(BIN)/molecule test
 
 build: $(VENV)/demo  ## Build the collection, and install it below build/
-	@rm -rf $(COPY)
+	@rm -rf $(COPY) build/netops-activelogic-*.tar.gz
 	@mkdir -p $(BUILD)
 	$(BIN)/ansible-galaxy collection build --force --output-path build
 	$(BIN)/ansible-galaxy collection install --force --no-deps --offline build/netops-activelogic-*.tar.gz -p $(COLLECTIONS)
@@ -89,4 +89,4 @@ $(VENV)/test: tests/requirements/test.txt $(VENV)/demo
 	@touch $@
 
 clean:  ## Remove everything that the other targets made
-	rm -rf .ansible .demo .venv build
+	rm -rf .ansible .demo .ruff_cache .venv build

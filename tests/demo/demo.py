@@ -28,6 +28,9 @@ BIN = Path(sys.executable).parent
 VICTIM = "edge2"
 """The system that is broken and brought back; restore.yml names it too."""
 
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+"""What ends the demonstration early: a closed terminal, Ctrl-C, somebody's ``kill``."""
+
 LIMIT = 300
 """Seconds that a command may take."""
 
@@ -38,7 +41,7 @@ class StoppedError(BaseException):
 
 def stop(number: int, _frame: FrameType | None) -> None:
     """End by unwinding, so that what was started is stopped."""
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise StoppedError(number)
 
@@ -141,12 +144,15 @@ def demonstrate(lab: Lab) -> None:
 
 def main() -> int:
     """Run the demonstration in a fresh folder."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    for number in SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup keeps its promise
+            signal.signal(number, stop)
     start = time.monotonic()
+    lab = Lab(WORK)
     try:
+        lab.stop()  # of an earlier run that was killed
         remove(WORK)
-        with Lab(WORK) as lab:
+        with lab:
             demonstrate(lab)
     except LabError as error:
         print(f"\ndemo: {error}", file=sys.stderr)

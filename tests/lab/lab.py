@@ -148,10 +148,13 @@ class Lab:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Stop the gateway that :meth:`start` started, if it runs."""
-        if not self._pid_file.exists():
+        """Stop the gateway that :meth:`start` started, here or in a process before this one, if it runs."""
+        if self._process is not None:
+            pid = self._process.pid
+        elif self._pid_file.exists():
+            pid = int(self._pid_file.read_text(encoding="ascii"))
+        else:
             return
-        pid = int(self._pid_file.read_text(encoding="ascii"))
         for number in (signal.SIGTERM, signal.SIGKILL):
             if not self._is_ours(pid):
                 break
@@ -159,7 +162,9 @@ class Lab:
             deadline = time.monotonic() + STOP_SECONDS
             while self._is_ours(pid) and time.monotonic() < deadline:
                 time.sleep(0.05)
-        self._pid_file.unlink()
+        if self._process is not None:
+            self._process.wait(STOP_SECONDS)
+        self._pid_file.unlink(missing_ok=True)
 
     @property
     def _pid_file(self) -> Path:
