@@ -29,9 +29,6 @@ STRICT_FILE_OBJECTS = "strict file objects"
 REFUSES_DAMAGED_BACKUPS = "refuses damaged backups"
 """A restore of bytes that are no whole backup is refused, and changes nothing."""
 
-KEEPS_SESSIONS = "keeps sessions"
-"""A session outlives a restore."""
-
 
 class Standin(Protocol):
     """Systems that answer to a Python module with the vendor's API."""
@@ -83,9 +80,7 @@ class Embedded:
     """``activelogic_embedded``, seen through its command's module and its files."""
 
     module = "activelogic_embedded"
-    answers = frozenset(
-        {REFUSES_TAKEN_NAMES, EQUAL_BACKUPS, STRICT_FILE_OBJECTS, REFUSES_DAMAGED_BACKUPS, KEEPS_SESSIONS}
-    )
+    answers = frozenset({REFUSES_TAKEN_NAMES, EQUAL_BACKUPS, STRICT_FILE_OBJECTS, REFUSES_DAMAGED_BACKUPS})
 
     def __init__(self, folder: Path) -> None:
         self._root = folder

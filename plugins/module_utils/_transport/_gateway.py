@@ -642,7 +642,11 @@ def _error_from_problem(
     kind = str(problem.get("kind", ""))
     reason = str(problem.get("detail") or problem.get("title") or kind).strip().rstrip(".")
     reason = reason.replace(settings.password, "********")
-    if reason.startswith(f"system {settings.host}: "):  # the sentence that this becomes part of names the system
+    # The sentence that this becomes part of names system and operation already.
+    start = reason.find(f": {problem.get('exception')}: ")
+    if start >= 0:
+        reason = reason[start + 2 :]
+    elif reason.startswith(f"system {settings.host}: "):
         reason = reason[len(f"system {settings.host}: ") :]
     hint = HINTS_BY_KIND.get(kind, "")
     error_class = ERRORS_BY_KIND.get(kind, RefusedError)
