@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 SENTENCES = {
     # Backup.list
     "list.returns": "list(BackupFile) gives all backups, each as a BackupFile",
@@ -72,3 +75,46 @@ SENTENCES = {
     "overview.list": "SystemOverview.list(GraphSystem) lists every known system",
     "exceptions.names": "the exceptions stand in activelogic.exception under the vendor's names",
 }
+
+HEAD = """\
+<!--
+Copyright (c) Contributors to the netops.activelogic collection
+GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+SPDX-License-Identifier: GPL-3.0-or-later
+-->
+
+# The contract, and the tests that show it
+
+What the vendor's public documentation says of the Backup resource and of connecting, in our words, and the tests in
+`tests/contract` that show it. Made by `python tests/contract/sentences.py > docs/contract.md`; a test compares.
+
+| sentence | tests |
+|---|---|
+"""
+
+
+def tests_by_sentence() -> dict[str, list[str]]:
+    """The tests that show each sentence, as ``file::function``, read from their markers."""
+    found: dict[str, list[str]] = {each: [] for each in SENTENCES}
+    for path in sorted(Path(__file__).parent.glob("test_*.py")):
+        for function in ast.parse(path.read_text(encoding="utf-8")).body:
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            for decorator in function.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.sentence":
+                    for argument in decorator.args:
+                        found[ast.literal_eval(argument)].append(f"{path.name}::{function.name}")
+    return found
+
+
+def table() -> str:
+    """The page docs/contract.md."""
+    rows = [
+        f"| {SENTENCES[each]} (`{each}`) | {'<br>'.join(f'`{test}`' for test in tests)} |\n"
+        for each, tests in tests_by_sentence().items()
+    ]
+    return HEAD + "".join(rows)
+
+
+if __name__ == "__main__":
+    print(table(), end="")
