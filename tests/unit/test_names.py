@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
+from activelogic_embedded import store as embedded_store
+from activelogic_gateway import names as gateway_names
 from ansible_collections.netops.activelogic.plugins.module_utils import _names
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import OptionError
 
@@ -54,6 +56,13 @@ def test_illegal_name_is_refused_with_its_option(name: str) -> None:
     with pytest.raises(OptionError) as caught:
         _names.require_legal(name, "prefix")
     assert caught.value.reason.startswith("prefix ")
+
+
+@pytest.mark.parametrize("name", LEGAL + ILLEGAL)
+def test_gateway_and_embedded_system_draw_the_same_line(name: str) -> None:
+    legal = _names.why_illegal(name) == ""
+    assert (gateway_names.why_illegal(name) == "") is legal
+    assert (embedded_store.why_illegal(name) == "") is legal
 
 
 def test_generated_name_has_the_documented_form_and_tells_its_date() -> None:
