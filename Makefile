@@ -89,4 +89,4 @@ $(VENV)/test: tests/requirements/test.txt $(VENV)/demo
 	@touch $@
 
 clean:  ## Remove everything that the other targets made
-	rm -rf .ansible .demo .ruff_cache .venv build
+	rm -rf .ansible .demo .ruff_cache .venv build gateway/.ruff_cache gateway/src/*.egg-info
