@@ -19,16 +19,21 @@ DISTVERSION = "22.20.06.1"
 
 
 def create_system(root: Path, name: str, username: str, password: str, distversion: str = DISTVERSION) -> None:
-    """Make a system with factory configuration and one user who may do everything.
+    """Make a system with factory configuration and one user who may do everything; it appears at once and whole.
 
-    :raises FileExistsError: when there is one of that name.
-    :raises StoreError: when the name can't be one.
+    :raises StoreError: when the name can't be one, or is taken.
     """
+    require_free(root, name)
+    facts = {"machineid": secrets.token_hex(6), "distversion": distversion, "name": name}
+    Store.create(root / name, facts, _factory_configuration(name), username, password)
+
+
+def require_free(root: Path, name: str) -> None:
+    """:raises StoreError: when the name can't be that of a new system."""
     if why_illegal(name) or name.startswith("."):
         raise StoreError(f"{name!r} can't be the name of a system")
-    facts = {"machineid": secrets.token_hex(6), "distversion": distversion, "name": name}
-    store = Store.create(root / name, facts, _factory_configuration(name))
-    store.set_user(username, password, {EVERY_RESOURCE: Level.WRITE})
+    if (root / name).exists():
+        raise StoreError(f"the system {name!r} exists already")
 
 
 def open_system(root: Path, name: str) -> Store:

@@ -99,9 +99,10 @@ def _read_password(file: str) -> str:
 
 
 def _init(options: argparse.Namespace) -> None:
-    taken = [name for name in options.names if (options.root / name).exists()]
-    if taken or len(set(options.names)) < len(options.names):
-        raise StoreError(f"the system {taken[0]!r} exists already" if taken else "a name is given twice")
+    for name in options.names:  # all or none
+        admin.require_free(options.root, name)
+    if len(set(options.names)) < len(options.names):
+        raise StoreError("a name is given twice")
     if options.password_file:
         password = _read_password(options.password_file)
     else:

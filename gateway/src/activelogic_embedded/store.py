@@ -113,8 +113,10 @@ class Store:
             raise FileNotFoundError(str(folder))
 
     @classmethod
-    def create(cls, folder: Path, facts: Mapping[str, str], resources: Mapping[Resource, Any]) -> Store:
-        """Make a new system; it appears at once and whole.
+    def create(
+        cls, folder: Path, facts: Mapping[str, str], resources: Mapping[Resource, Any], username: str, password: str
+    ) -> Store:
+        """Make a new system with a user who may do everything; it appears at once and whole.
 
         :raises FileExistsError: when the folder exists.
         """
@@ -132,6 +134,7 @@ class Store:
             rows = [(int(each), TITLES[each], 0, _json(resources.get(each))) for each in Resource]
             database.executemany("INSERT INTO resources VALUES (?, ?, ?, ?)", rows)
         (making / "system.sqlite").chmod(0o600)
+        cls(making).set_user(username, password, {EVERY_RESOURCE: Level.WRITE})
         making.rename(folder)
         return cls(folder)
 
@@ -185,7 +188,10 @@ class Store:
 
     def may_log_in(self, username: str, password: str) -> bool:
         """Whether the password is that of the user."""
-        rows = self._rows("SELECT salt, digest FROM users WHERE username = ?", username)
+        try:
+            rows = self._rows("SELECT salt, digest FROM users WHERE username = ?", username)
+        except UnicodeEncodeError:  # no user can have such a name
+            rows = []
         salt, digest = rows[0] if rows else (b"no such user's ", b"")
         return hmac.compare_digest(_password_digest(password, salt), digest)
 

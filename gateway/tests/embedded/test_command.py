@@ -74,7 +74,7 @@ def test_init_refuses_a_name_that_is_taken_and_makes_none(root: Path) -> None:
     assert run("digest", root).stdout == before
 
 
-@pytest.mark.parametrize("names", [["a/b"], [".hidden"], [""], ["twice", "twice"]], ids=str)
+@pytest.mark.parametrize("names", [["a/b"], [".hidden"], [""], ["twice", "twice"], ["good", ".hidden"]], ids=str)
 def test_init_refuses_what_can_be_no_name(root: Path, names: list[str]) -> None:
     fails("init", root, *names)
     assert [each.name for each in root.iterdir()] == ["edge1"]

@@ -1,0 +1,41 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PLDBNewDataCommitted where the other session commits while a command is running."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from conftest import System
+from ways import SDK_SYNC, STALE, CommandError, SdkSession
+
+
+class Interrupted(io.BytesIO):
+    """Has another session commit as soon as its first piece was read."""
+
+    def __init__(self, content: bytes, system: System) -> None:
+        super().__init__(content)
+        self._system = system
+        self._is_first = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        if self._is_first:
+            self._is_first = False
+            login = (self._system.name, self._system.username, self._system.password)
+            other = SdkSession(self._system.standin.module, SDK_SYNC, *login)
+            other.create_new("other.plb")
+            other.close()
+        return piece
+
+
+@pytest.mark.sentence("stale.every_command")
+def test_a_commit_during_an_upload_makes_it_stale_and_nothing_is_stored(sdk: Any, system: System) -> None:
+    with pytest.raises(CommandError) as caught:
+        sdk.call("upload", "mine.plb", ifile_obj=Interrupted(b"content", system))
+    assert caught.value.word == STALE
+    assert list(system.backups()) == ["other.plb"]
