@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from ._errors import (
     NotFoundError,
     OutcomeUnknownError,
 )
-from ._model import BackupFile, Backups, Received, Sent, System
+from ._model import BackupFile, Backups, Received, Sent, System, find
 from ._names import require_legal
 from ._transport._base import LOST
 
@@ -47,7 +47,7 @@ class Listing:
 
     def find(self, name: str) -> BackupFile | None:
         """The backup of exactly that name, complete or not."""
-        return next((each for each in self.backups if each.name == name), None)
+        return find(self.backups, name)
 
     def is_complete(self, name: str) -> bool:
         """Whether the name is listed and nothing speaks against it."""
@@ -97,6 +97,10 @@ class Client:
         with _during("list the backups"):
             return self._transport.list()
 
+    def find(self, name: str) -> BackupFile | None:
+        """The backup of exactly that name, as a new listing shows it."""
+        return find(self.list(), name)
+
     def create_new(self, name: str = "", resource_name: str | None = None) -> str:
         """Create a backup, of everything or of one resource, and return its name; ``""`` lets the system choose."""
         with _during(f"create the backup {name!r}" if name else "create a backup"):
@@ -142,10 +146,10 @@ class Client:
         before = {each.name: each.size for each in (self.list() if first is None else first)}
         self._sleep(SETTLING_TIME)
         after = tuple(self.list())
+        sizes = {each.name: each.size for each in after}
         incomplete = {}
         for name in names:
-            size = next((each.size for each in after if each.name == name), None)
-            reason = _why_incomplete(before.get(name), size, max(1, min_size))
+            reason = _why_incomplete(before.get(name), sizes.get(name), max(1, min_size))
             if reason:
                 incomplete[name] = reason
         return Listing(after, incomplete)
@@ -184,7 +188,7 @@ class Client:
         try:
             made = self.create_new(name, resource_name)
         except OutcomeUnknownError:
-            if not name or all(each.name != name for each in self.list()):
+            if not name or self.find(name) is None:
                 raise
             made = name
         if made in known:
@@ -279,14 +283,24 @@ def _during(operation: str) -> Iterator[None]:
         raise
 
 
-def require_found(listing: Iterable[BackupFile], name: str, operation: str) -> BackupFile:
+def require_found(listing: Collection[BackupFile], name: str, operation: str) -> BackupFile:
     """The backup of that name; a missing one is an error that lists what there is."""
+    found = find(listing, name)
+    if found is not None:
+        return found
     names = sorted(each.name for each in listing)
-    for each in listing:
-        if each.name == name:
-            return each
     there = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "") if names else "none"
     raise NotFoundError(f"there is no backup {name!r}", operation=operation, hint=f"backups there: {there}")
+
+
+def require_complete(settled: Listing, name: str, operation: str) -> BackupFile:
+    """The backup of that name in a listing that judged it; a missing or incomplete one is an error."""
+    found = require_found(settled.backups, name, operation)
+    if not settled.is_complete(name):
+        raise IncompleteBackupError(
+            f"it {settled.incomplete[name]}", operation=operation, hint="wait until it is complete"
+        )
+    return found
 
 
 def open_client(

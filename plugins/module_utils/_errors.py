@@ -30,6 +30,8 @@ the code that touches local files, with ``raise ... from``.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ActiveLogicError(Exception):
     """Base of all errors.
@@ -56,6 +58,12 @@ class ActiveLogicError(Exception):
         where = f"ActiveLogic system {system}" if system else "ActiveLogic"
         start = f"{where}: could not {self.operation}: " if self.operation else f"{where}: "
         return start + self.reason + (f"; {self.hint}" if self.hint else "") + "."
+
+    def to_result(self, system: str, tries: int, elapsed: float) -> dict[str, Any]:
+        """What a task returns that fails with this error; ``elapsed`` in seconds."""
+        details = {"kind": self.kind, "operation": self.operation, "system": system, "hint": self.hint}
+        counts = {"tries": tries, "elapsed": elapsed}
+        return {"msg": self.sentence(system), "error": {**details, **counts}, **counts}
 
 
 class OptionError(ActiveLogicError):

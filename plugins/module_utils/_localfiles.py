@@ -137,14 +137,11 @@ def _parents(folder: str) -> list[str]:
     return parts
 
 
-def make_folder(path: str) -> bool:
-    """Make the folder of ``path``, and those above it, for their owner alone; say whether it was missing."""
+def make_folder(path: str) -> None:
+    """Make the folder of ``path``, and those above it, for their owner alone, where they are missing."""
     folder = os.path.dirname(os.path.abspath(path))
-    if os.path.isdir(folder):
-        return False
     with _told(folder):
-        os.makedirs(folder, mode=0o700)
-    return True
+        os.makedirs(folder, mode=0o700, exist_ok=True)
 
 
 @contextmanager

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Any
 
 from . import _names
+from ._errors import ConflictError
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,11 @@ Backups = list[BackupFile]
 """A listing. It has a name, because inside a class with a method ``list`` the type can't be written out."""
 
 
+def find(backups: Iterable[BackupFile], name: str) -> BackupFile | None:
+    """The backup of exactly that name."""
+    return next((each for each in backups if each.name == name), None)
+
+
 @dataclass(frozen=True)
 class System:
     """The system that was reached. ``machineid`` and ``distversion`` are ``None`` when it was not asked."""
@@ -32,6 +39,15 @@ class System:
     host: str
     machineid: str | None = None
     distversion: str | None = None
+
+    def require_machine(self, expected: str | None, operation: str = "") -> None:
+        """:raises ConflictError: when a machine id is expected and the system has another one."""
+        if expected is not None and self.machineid != expected:
+            raise ConflictError(
+                f"the system that answered has the machine id {self.machineid}, not {expected}",
+                hint="check host and expected_machine_id",
+                operation=operation,
+            )
 
     def to_result(self) -> dict[str, Any]:
         """Return value ``system``."""
@@ -55,7 +71,6 @@ class Sent:
 
     size: int
     sha256: str
-    bytes_transferred: int
 
 
 def describe(backup: BackupFile, now: datetime, zone: tzinfo | None) -> dict[str, Any]:

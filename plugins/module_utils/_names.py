@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import secrets
 from datetime import datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo
 
 from ._errors import OptionError
 
@@ -86,6 +87,24 @@ def purpose(name: str) -> str:
     if PARTIAL_MARK in name:
         return PARTIAL
     return FULL
+
+
+def zone_from(name: str | None) -> tzinfo | None:
+    """The time zone of names that the system makes; ``UTC`` needs no time zone database.
+
+    :raises OptionError: for a name that is not known where the module runs.
+    """
+    if not name:
+        return None
+    if name.upper() == "UTC":
+        return timezone.utc
+    try:
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        raise OptionError(
+            f"timezone {name!r} is not known where the module runs",
+            hint="write it as Europe/Stockholm, and install the Python package tzdata if the machine has no such data",
+        ) from None
 
 
 def created_at(name: str, zone: tzinfo | None = None) -> datetime | None:

@@ -2,45 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What activelogic_backup_info looks for, and the time zone option. Private to this collection."""
+"""What activelogic_backup_info looks for. Private to this collection."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from . import _names
 from ._client import Listing
-from ._errors import OptionError
 from ._model import BackupFile, describe
 from ._plan import Newest, newest_full, parse_duration
 from ._runner import Context
 
 
-def zone_from(name: str | None) -> tzinfo | None:
-    """The time zone of names that the system makes; ``UTC`` needs no time zone database.
-
-    :raises OptionError: for a name that is not known where the module runs.
-    """
-    if not name:
-        return None
-    if name.upper() == "UTC":
-        return timezone.utc
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, LookupError):
-        raise OptionError(
-            f"timezone {name!r} is not known where the module runs",
-            hint="write it as Europe/Stockholm, and install the Python package tzdata if the machine has no such data",
-        ) from None
-
-
 def query(context: Context) -> dict[str, Any]:
     """List the backups that fit and return the result of the module. Never changes anything."""
     params, client = context.params, context.client
-    zone = zone_from(params["timezone"])
+    zone = _names.zone_from(params["timezone"])
     limits = {
         option: parse_duration(params[option], option) if params[option] else None
         for option in ("newer_than", "older_than", "max_age")

@@ -56,22 +56,8 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
             if client is not None:
                 client.close()
     except ActiveLogicError as error:
-        host = str(module.params.get("host") or "")
         tries = 1 if client is None else client.tries
-        elapsed = _since(start)
-        module.fail_json(
-            msg=error.sentence(host),
-            error={
-                "kind": error.kind,
-                "operation": error.operation,
-                "system": host,
-                "tries": tries,
-                "elapsed": elapsed,
-                "hint": error.hint,
-            },
-            elapsed=elapsed,
-            tries=tries,
-        )
+        module.fail_json(**error.to_result(str(module.params.get("host") or ""), tries, _since(start)))
     except _EndedBySignal as ended:
         module.fail_json(msg=f"ended by signal {ended}")
     else:

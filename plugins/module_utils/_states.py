@@ -10,18 +10,17 @@ from datetime import tzinfo
 from typing import Any
 
 from . import _names
-from ._client import Client, Listing, require_found
+from ._client import Client, Listing, require_complete, require_found
 from ._errors import (
     AccessDeniedError,
     ActiveLogicError,
     AuthenticationError,
     ConflictError,
-    IncompleteBackupError,
     NotFoundError,
     OptionError,
     RefusedError,
 )
-from ._model import BackupFile, System, describe, listing_to_result
+from ._model import BackupFile, System, describe, find, listing_to_result
 from ._plan import (
     Plan,
     parse_duration,
@@ -31,7 +30,6 @@ from ._plan import (
     plan_named,
     plan_restored,
 )
-from ._query import zone_from
 from ._runner import Context
 
 DID_NOT_RUN = (RefusedError, ConflictError, NotFoundError, AuthenticationError, AccessDeniedError, OptionError)
@@ -50,7 +48,7 @@ def _present(context: Context) -> dict[str, Any]:
         raise OptionError("state present needs one of name, max_age and always: true", hint="set one of them")
     if params["name"]:
         _names.require_legal(params["name"])
-    zone = zone_from(params["timezone"])
+    zone = _names.zone_from(params["timezone"])
     max_age = parse_duration(params["max_age"], "max_age") if params["max_age"] else None
     system = _log_in(context)
     first = client.list()
@@ -103,10 +101,8 @@ def _absent(context: Context) -> dict[str, Any]:
         _names.require_legal(name)
     system = _log_in(context)
     plan = plan_absent(Listing(tuple(context.client.list()), {}), names)
-    zone = zone_from(context.params["timezone"])
-    subject = None
-    if plan.name is not None:
-        subject = next((each for each in plan.before if each.name == plan.name), None)
+    zone = _names.zone_from(context.params["timezone"])
+    subject = None if plan.name is None else find(plan.before, plan.name)
     if not plan.changed or context.check_mode:
         return _result(context, plan, system, subject, zone=zone)
     for name in plan.remove:
@@ -128,16 +124,13 @@ def _absent(context: Context) -> dict[str, Any]:
 def _restored(context: Context) -> dict[str, Any]:
     params, client = context.params, context.client
     name = _names.require_legal(params["name"])
-    zone = zone_from(params["timezone"])
+    zone = _names.zone_from(params["timezone"])
     system = _log_in(context)
+    operation = f"restore the backup {name!r}"
     first = client.list()
-    require_found(first, name, f"restore the backup {name!r}")
+    require_found(first, name, operation)
     found = client.settle([name], params["min_size"], first)
-    wanted = require_found(found.backups, name, f"restore the backup {name!r}")
-    if not found.is_complete(name):
-        raise IncompleteBackupError(
-            f"it {found.incomplete[name]}", operation=f"restore the backup {name!r}", hint="wait until it is complete"
-        )
+    wanted = require_complete(found, name, operation)
     safety_name = None
     if params["safety_backup"]:
         safety_name = _unused_name(context, list(found.backups), _names.SAFETY_PREFIX, None)
@@ -192,18 +185,12 @@ def _settle_safety_backup(client: Client, name: str, error: ActiveLogicError) ->
 
 def _log_in(context: Context) -> System:
     system = context.client.identity()
-    expected = context.params["expected_machine_id"]
-    if expected is not None and system.machineid != expected:
-        raise ConflictError(
-            f"the system that answered has the machine id {system.machineid}, not {expected}",
-            operation="log in",
-            hint="check host and expected_machine_id",
-        )
+    system.require_machine(context.params["expected_machine_id"], "log in")
     return system
 
 
 def _planned(plan: Plan) -> BackupFile | None:
-    return next((each for each in plan.after if each.name == (plan.name or "")), None)
+    return find(plan.after, plan.name or "")
 
 
 def _result(

@@ -14,7 +14,7 @@ import shlex
 from typing import Any
 
 from . import _names
-from ._client import Client, Listing, require_found
+from ._client import Client, Listing, require_complete, require_found
 from ._errors import (
     ActiveLogicError,
     ConflictError,
@@ -38,9 +38,8 @@ from ._localfiles import (
     resolve_destination,
     write_small,
 )
-from ._model import BackupFile, Received, System, describe
+from ._model import BackupFile, Received, System, describe, find
 from ._plan import newest_full
-from ._query import zone_from
 from ._runner import Context
 from ._version import VERSION
 
@@ -67,30 +66,29 @@ def _fetch(context: Context) -> dict[str, Any]:
         raise OptionError("direction fetch needs name or latest: true", hint="set one of them")
     system = client.identity()
     listing = client.list()
-    backup, listing = _choose(context, listing)
+    backup = find(listing, params["name"]) if params["name"] else _latest(context, listing)
     if backup is None:
+        if params["on_missing"] == "fail":
+            require_found(listing, params["name"], f"fetch the backup {params['name']!r}")
         return _result(context, SKIPPED, False, system, None)
     path = resolve_destination(params["dest"], backup.name)
     known = None if params["force"] else _unchanged(path, backup, system, wanted_digest)
     if known is not None:
         changed = _set_attributes(context, path)
         return _result(context, UNCHANGED, changed, system, backup, sha256=known, path=path, unchanged_by="manifest")
-    backup = _complete(client, backup, listing)
+    if params["name"]:  # the latest one was found among the complete ones
+        settled = client.settle([backup.name], first=listing)
+        backup = require_complete(settled, backup.name, f"fetch the backup {backup.name!r}")
     if context.check_mode:
         return _result(context, FETCHED, True, system, backup, path=path)
     received = _receive(context, backup, path, system, wanted_digest)
     return _result(context, FETCHED, True, system, backup, sha256=received.sha256, path=path, received=received)
 
 
-def _choose(context: Context, listing: list[BackupFile]) -> tuple[BackupFile | None, list[BackupFile]]:
-    """The backup to fetch: the named one, or the newest full one. ``None`` when it is missing and that is fine."""
+def _latest(context: Context, listing: list[BackupFile]) -> BackupFile | None:
+    """The newest complete full backup. ``None`` when there is none and that is fine."""
     params = context.params
-    if params["name"]:
-        found = next((each for each in listing if each.name == params["name"]), None)
-        if found is None and params["on_missing"] == "fail":
-            require_found(listing, params["name"], f"fetch the backup {params['name']!r}")
-        return found, listing
-    zone = zone_from(params["timezone"])
+    zone = _names.zone_from(params["timezone"])
     settled = context.client.settle([each.name for each in listing], first=listing) if listing else Listing((), {})
     newest = newest_full(settled, now=context.now, prefix=params["prefix"], zone=zone)
     if newest.backup is None and params["on_missing"] == "fail":
@@ -99,19 +97,7 @@ def _choose(context: Context, listing: list[BackupFile]) -> tuple[BackupFile | N
             operation="fetch the latest backup",
             hint="name the backup, or set timezone if the system chose the names",
         )
-    return newest.backup, list(settled.backups)
-
-
-def _complete(client: Client, backup: BackupFile, listing: list[BackupFile]) -> BackupFile:
-    settled = client.settle([backup.name], first=listing)
-    found = require_found(settled.backups, backup.name, f"fetch the backup {backup.name!r}")
-    if not settled.is_complete(backup.name):
-        raise IncompleteBackupError(
-            f"it {settled.incomplete[backup.name]}",
-            operation=f"fetch the backup {backup.name!r}",
-            hint="wait until it is complete",
-        )
-    return found
+    return newest.backup
 
 
 def _unchanged(path: str, backup: BackupFile, system: System, wanted_digest: str | None) -> str | None:
@@ -209,8 +195,7 @@ def _push(context: Context) -> dict[str, Any]:
         )
     system = client.identity()
     _check_manifest(context, system, size, sha256)
-    listing = client.list()
-    there = next((each for each in listing if each.name == name), None)
+    there = client.find(name)
     described = BackupFile(name, size)
     old = None
     if there is not None:
@@ -279,7 +264,7 @@ def _send(context: Context, name: str, size: int, sha256: str, old: Received | N
             if (sent.size, sent.sha256) != (size, sha256):
                 raise TransferError("the file changed while it was pushed", operation=operation)
         except OutcomeUnknownError:
-            if all(each.name != name for each in client.list()):
+            if client.find(name) is None:
                 raise
             by_content = True  # only its content can tell now whether it is there, and whole
         listed = require_found(client.list(), name, operation)
@@ -299,7 +284,7 @@ def _send(context: Context, name: str, size: int, sha256: str, old: Received | N
 def _clear_up(client: Client, name: str, old: Received | None) -> str:
     """After a failed upload: remove what it left on the system, but never the backup that was there before."""
     try:
-        if all(each.name != name for each in client.list()):
+        if client.find(name) is None:
             return "nothing of it is on the system; run the task again"
         if old is not None:
             on_system = client.digest(name)
@@ -340,7 +325,7 @@ def _result(
         }
     described = None
     if backup is not None:
-        described = {**describe(backup, context.now, zone_from(context.params["timezone"])), "sha256": sha256}
+        described = {**describe(backup, context.now, _names.zone_from(context.params["timezone"])), "sha256": sha256}
     if received is not None:
         verified_by = ["size", "digest"] if received.digest_confirmed else ["size"]
     return {

@@ -26,7 +26,6 @@ from ansible_collections.netops.activelogic.plugins.module_utils._connection imp
     not_set,
     variable_name,
 )
-from ansible_collections.netops.activelogic.plugins.module_utils._errors import OptionError
 
 USE_CONNECTION_LOGIN = "activelogic_use_connection_login"
 
@@ -48,7 +47,8 @@ class ActionModuleBase(ActionBase):
         arguments = self._filled(task_vars)
         for option in REQUIRED:
             if option not in arguments:
-                return {**result, **_failure(not_set(option), str(arguments.get("host", "")))}
+                failure = not_set(option).to_result(str(arguments.get("host", "")), tries=0, elapsed=0.0)
+                return {**result, "failed": True, **failure}
         wrap_async = bool(self._task.async_val) and not getattr(self._connection, "has_native_async", False)
         module_vars = self._with_interpreter(task_vars)
         result.update(self._execute_module(module_args=arguments, task_vars=module_vars, wrap_async=wrap_async))
@@ -146,8 +146,3 @@ class ActionModuleBase(ActionBase):
 
 def _is_unset(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value == "")
-
-
-def _failure(error: OptionError, host: str) -> dict[str, Any]:
-    details = {"kind": error.kind, "operation": "", "system": host, "tries": 0, "elapsed": 0.0, "hint": error.hint}
-    return {"failed": True, "msg": error.sentence(host), "error": details, "elapsed": 0.0, "tries": 0}

@@ -263,7 +263,7 @@ class GatewayTransport:
                 sha256 = self._send(operation, source, size, deadline)
                 self._document("PUT", self._operation_path(operation) + "/commit", {"sha256": sha256})
                 self._finish(operation, deadline, "transfer_timeout", writes=True)
-                return Sent(size, sha256, size)
+                return Sent(size, sha256)
 
     def close(self) -> None:
         self._session.close()
@@ -326,9 +326,8 @@ class GatewayTransport:
             except (UnreachableError, NotFoundError, ProtocolError) as error:
                 if not writes:
                     raise
-                raise OutcomeUnknownError(
-                    f"the gateway stopped answering for operation {operation}: {error.reason}",
-                ) from error
+                reason = f"the gateway stopped answering for operation {operation}: {error.reason}"
+                raise OutcomeUnknownError(reason) from error
             state = _text(document, "state")
             if state == "failed":
                 self._unfinished.discard(operation)
@@ -336,9 +335,7 @@ class GatewayTransport:
             if state == "unknown":
                 self._unfinished.discard(operation)
                 cause = str(document.get("cause")).replace("_", " ")
-                raise OutcomeUnknownError(
-                    f"not known whether it ran ({cause})",
-                )
+                raise OutcomeUnknownError(f"not known whether it ran ({cause})")
             if state in states:
                 return document
 

@@ -39,7 +39,7 @@ from .._errors import (
     UnreachableError,
 )
 from .._localfiles import digest_file
-from .._model import BackupFile, Backups, Received, Sent, System
+from .._model import BackupFile, Backups, Received, Sent, System, find
 from ._base import LOST, RETURNED, repeat
 
 T = TypeVar("T")
@@ -121,9 +121,12 @@ class SdkTransport:
 
     def identity(self) -> System:
         async def call(connection: Any) -> System:
-            return System(self._settings.host, str(connection.machineid), str(connection.distversion))
+            return self._system(connection)
 
         return self._read(call, self._settings.read_timeout, "read_timeout")
+
+    def _system(self, connection: Any) -> System:
+        return System(self._settings.host, str(connection.machineid), str(connection.distversion))
 
     def list(self) -> Backups:
         return self._read(self._listing, self._settings.read_timeout, "read_timeout")
@@ -158,11 +161,7 @@ class SdkTransport:
 
     def restore(self, name: str, resource_name: str | None, expected_machine_id: str | None) -> str:
         async def call(connection: Any) -> None:
-            if expected_machine_id is not None and connection.machineid != expected_machine_id:
-                raise ConflictError(
-                    f"the system that answered has the machine id {connection.machineid}, not {expected_machine_id}",
-                    hint="check host and expected_machine_id",
-                )
+            self._system(connection).require_machine(expected_machine_id)
             backup = await connection.backup()
             if resource_name:
                 await backup.restore(name, resource_name)
@@ -197,10 +196,10 @@ class SdkTransport:
             self._upload(name, path)
         except RefusedError:
             # Whether an upload over an existing name overwrites is unknown: where it does not, make room first.
-            if not replace or all(each.name != name for each in self.list()):
+            if not replace or find(self.list(), name) is None:
                 raise
             self._replace(name, path)
-        return Sent(size, sha256, size)
+        return Sent(size, sha256)
 
     def _upload(self, name: str, path: str) -> None:
         async def call(connection: Any) -> None:
@@ -226,7 +225,7 @@ class SdkTransport:
 
     def _require(self, name: str, listed: bool) -> None:
         """Look before a command: what the system does with a taken or a missing name is not documented."""
-        found = any(each.name == name for each in self.list())
+        found = find(self.list(), name) is not None
         if listed and not found:
             raise NotFoundError(f"the system has no backup {name!r}")
         if found and not listed:
