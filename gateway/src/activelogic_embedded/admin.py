@@ -10,9 +10,11 @@ import copy
 import hashlib
 import secrets
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .quirks import Quirks, Temper
 from .store import EVERY_RESOURCE, TITLES, Level, Resource, Store, StoreError, why_illegal
 
 DISTVERSION = "22.20.06.1"
@@ -97,6 +99,8 @@ def digest(root: Path, name: str | None = None) -> str:
     """SHA-256 over everything that one system, or all below the root, hold."""
     if name is not None:
         return open_system(root, name).digest()
+    if not root.is_dir():
+        raise StoreError(f"there is no folder {root}")
     total = hashlib.sha256()
     for each in systems(root):
         total.update(f"{each} {open_system(root, each).digest()}\n".encode())
@@ -106,6 +110,27 @@ def digest(root: Path, name: str | None = None) -> str:
 def restore_count(root: Path, name: str) -> int:
     """How often a backup was restored on a system."""
     return int(open_system(root, name).fact("restores"))
+
+
+def quirks(root: Path, name: str) -> Quirks:
+    """What is other than usual with a system."""
+    return Temper(open_system(root, name).folder).quirks
+
+
+def set_quirks(root: Path, name: str, **given: Any) -> Quirks:
+    """Make some quirks of a system other than they are; see :class:`.quirks.Quirks`. Returns all.
+
+    :raises QuirkError: for an unknown one, and a value that it can't have.
+    """
+    temper = Temper(open_system(root, name).folder)
+    changed = Quirks.of({**asdict(temper.quirks), **given})
+    temper.set(changed)
+    return changed
+
+
+def begin_outage(root: Path, name: str) -> None:
+    """Cut every session of a system off, and have it down for as long as its quirk ``outage`` says."""
+    Temper(open_system(root, name).folder).begin_outage()
 
 
 def _factory_configuration(name: str) -> dict[Resource, Any]:

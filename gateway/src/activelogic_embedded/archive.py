@@ -5,7 +5,7 @@
 """The content of a ``.plb`` file of the embedded system, written and read.
 
 A gzip'd tar of ``manifest.json`` and one JSON document for each resource. Nothing in it depends on the time or on the
-backup's name: two backups of an unchanged system are equal byte for byte.
+backup's name: two backups of an unchanged system are equal byte for byte, unless quirks make them volatile.
 """
 
 from __future__ import annotations
@@ -47,11 +47,17 @@ class ArchiveError(ValueError):
 
 @dataclass(frozen=True)
 class Archive:
-    """A backup's content: where it is from, and the data of its resources by name."""
+    """A backup's content: where it is from, and the data of its resources by name.
+
+    :param made: time of its members, seconds since the epoch.
+    :param mark: anything; part of the manifest where it is not empty.
+    """
 
     machineid: str
     distversion: str
     resources: Mapping[str, Any]
+    made: float = 0
+    mark: str = ""
 
 
 def dump(archive: Archive) -> bytes:
@@ -95,29 +101,33 @@ def _tar(archive: Archive) -> bytes:
         "distversion": archive.distversion,
         "resources": {name: hashlib.sha256(document).hexdigest() for name, document in documents.items()},
     }
+    if archive.mark:
+        manifest["mark"] = archive.mark
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        _add(tar, MANIFEST, _json(manifest))
+        _add(tar, MANIFEST, _json(manifest), archive.made)
         for name, document in documents.items():
-            _add(tar, _member(name), document)
+            _add(tar, _member(name), document, archive.made)
     return target.getvalue()
 
 
 def _parse(unpacked: bytes) -> Archive:
     documents: dict[str, bytes] = {}
+    made: float = 0
     with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
         for member in tar:
             if not member.isreg() or member.issparse() or member.name in documents:
                 raise ArchiveError("unexpected member")
             source = tar.extractfile(member)
             documents[member.name] = b"" if source is None else source.read()
+            made = member.mtime
     manifest = json.loads(documents.pop(MANIFEST))
     if manifest["format"] != FORMAT:
         raise ArchiveError("unknown format")
     resources = {name: json.loads(documents[_member(name)]) for name in manifest["resources"]}
     if not all(isinstance(data, dict) for data in resources.values()):
         raise ArchiveError("a resource without data")
-    return Archive(manifest["machineid"], manifest["distversion"], resources)
+    return Archive(manifest["machineid"], manifest["distversion"], resources, made, manifest.get("mark", ""))
 
 
 def _member(resource: str) -> str:
@@ -128,7 +138,8 @@ def _json(document: Any) -> bytes:
     return json.dumps(document, sort_keys=True, ensure_ascii=False, indent=1).encode("utf-8")
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def _add(tar: tarfile.TarFile, name: str, content: bytes, made: float) -> None:
     info = tarfile.TarInfo(name)
     info.size = len(content)
+    info.mtime = made
     tar.addfile(info, io.BytesIO(content))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from .exception import PLDBError, PLDBIOError, PLDBNewDataCommitted
+from .exception import PLDBError, PLDBNewDataCommitted
+from .quirks import Pump, Temper
 from .store import PIECE, TITLES, Level, Resource, StaleError, Store, StoreError
 
 if TYPE_CHECKING:
@@ -44,10 +46,11 @@ def now() -> datetime:
 class Backup:
     """The backups of one system, in one session. Made by ``await connection.backup()``."""
 
-    def __init__(self, connection: Connection, store: Store, username: str) -> None:
+    def __init__(self, connection: Connection, store: Store, username: str, temper: Temper) -> None:
         self._connection = connection
         self._store = store
         self._username = username
+        self._temper = temper
         self._revision = store.revision()
         self._is_stale = False
 
@@ -59,8 +62,15 @@ class Backup:
         """
         if cls is not BackupFile:
             raise ValueError(f"invalid dataclass type {cls!r}")
-        rows = await self._read(self._store.listing)
-        return [BackupFile(name, size) for name, size in rows]
+
+        def files() -> list[BackupFile]:
+            found = []
+            for name, size in self._store.listing():
+                visible = self._temper.visible(name, size)
+                found.append(BackupFile(name, size if visible is None else visible))
+            return found
+
+        return await self._read("list", files)
 
     async def create_new(self, name: str = "", resource_name: str | None = None) -> str:
         """Create a backup and return its name.
@@ -71,11 +81,13 @@ class Backup:
         """
         chosen = name or now().strftime("%Y%m%d-%H.%M.plb")
 
-        def content(target: BinaryIO) -> None:
-            self._store.require_free(chosen)
-            target.write(self._store.pack(resource_name))
+        quirks = self._temper.quirks
 
-        await self._store_backup(chosen, content)
+        def content(target: BinaryIO) -> None:
+            self._store.require_name(chosen, may_exist=quirks.create_new_overwrites)
+            target.write(self._store.pack(resource_name, quirks.volatile))
+
+        await self._store_backup("create_new", chosen, content, quirks.create_new_overwrites)
         return chosen
 
     async def restore(self, name: str, resource_name: Resource | int | str | None = None) -> None:
@@ -84,14 +96,29 @@ class Backup:
         :raises PLDBError: for a missing or damaged backup, or a resource that it does not hold.
         """
         resource = None if resource_name is None else _title(resource_name)
-        await self._write(lambda: self._store.restore(name, resource))
+
+        def restore() -> int:
+            path = self._store.path(name)
+            self._temper.require_complete(name, path.stat().st_size)
+            quirks = self._temper.quirks
+            revision = self._store.restore(name, resource, quirks.restored_password, quirks.restores_otherwise)
+            self._temper.restoring()
+            return revision
+
+        await self._write("restore", restore)
 
     async def remove(self, name: str) -> None:
         """Remove a backup.
 
         :raises PLDBError: for a missing one.
         """
-        await self._write(lambda: self._store.remove(name))
+
+        def remove() -> int:
+            revision = self._store.remove(name)
+            self._temper.removed(name)
+            return revision
+
+        await self._write("remove", remove)
 
     async def download(self, backup_name: str, *, ofile_obj: Any = None, dest_path: str | Path | None = None) -> None:
         """Write a backup to a file object opened in binary mode, or to the file at a path.
@@ -109,10 +136,11 @@ class Backup:
         def copy() -> None:
             with ExitStack() as stack:
                 source = stack.enter_context(self._store.path(backup_name).open("rb"))
+                limit = self._temper.visible(backup_name, os.fstat(source.fileno()).st_size)
                 target = ofile_obj if dest_path is None else stack.enter_context(Path(dest_path).open("wb"))
-                _copy(source, target)
+                self._pump("download").copy(source.read, lambda content: _write(target, content), PIECE, limit)
 
-        await self._read(copy)
+        await self._read("download", copy)
 
     async def upload(self, backup_name: str, *, ifile_obj: Any = None, in_path: str | Path | None = None) -> None:
         """Store a backup from a file object opened in binary mode, or from the file at a path.
@@ -126,6 +154,7 @@ class Backup:
             _check_path(in_path=in_path)
         else:
             _check_input(ifile_obj)
+        overwrites = self._temper.quirks.upload_overwrites
 
         def content(target: BinaryIO) -> None:
             with ExitStack() as stack:
@@ -133,40 +162,56 @@ class Backup:
                 first = source.read(PIECE)
                 if not first:
                     raise TypeError("Input file must be a non-empty file")
-                self._store.require_free(backup_name)
-                target.write(first)
-                _copy(source, target)
+                self._store.require_name(backup_name, may_exist=overwrites)
+                ahead = io.BytesIO(first)
+                self._pump("upload").copy(lambda size: ahead.read(size) or source.read(size), target.write, PIECE)
 
-        await self._store_backup(backup_name, content)
+        await self._store_backup("upload", backup_name, content, overwrites)
 
     # How a command runs
 
-    async def _read(self, command: Callable[[], T]) -> T:
+    async def _run(self, command: str, run: Callable[[], T]) -> T:
+        await self._temper.meet(command, "before", self._connection)
+        result = await asyncio.to_thread(_answered, run)
+        await self._temper.meet(command, "after", self._connection)
+        self._connection.require_uncut()
+        return result
+
+    async def _read(self, command: str, read: Callable[[], T]) -> T:
         def run() -> T:
             self._check(Level.READ)
-            return command()
+            return read()
 
-        return await asyncio.to_thread(_answered, run)
+        return await self._run(command, run)
 
-    async def _write(self, command: Callable[[], int]) -> None:
+    async def _write(self, command: str, write: Callable[[], int]) -> None:
         def run() -> None:
             self._check(Level.WRITE)
-            self._commit(command)
+            self._commit(write)
 
-        await asyncio.to_thread(_answered, run)
+        await self._run(command, run)
 
-    async def _store_backup(self, name: str, content: Callable[[BinaryIO], None]) -> None:
+    async def _store_backup(
+        self, command: str, name: str, content: Callable[[BinaryIO], None], overwrites: bool
+    ) -> None:
+        def place(target: BinaryIO) -> int:
+            revision = self._store.place(target, name, overwrites)
+            self._temper.placed(name)
+            return revision
+
         def run() -> None:
             self._check(Level.WRITE)
             with self._store.incoming() as target:
                 content(target)
-                self._commit(lambda: self._store.place(target, name))
+                self._commit(lambda: place(target))
 
-        await asyncio.to_thread(_answered, run)
+        await self._run(command, run)
+
+    def _pump(self, command: str) -> Pump:
+        return self._temper.pump(command, self._connection)
 
     def _check(self, level: Level) -> None:
-        if self._connection.is_closed:
-            raise PLDBIOError("the session is closed")
+        self._connection.require_open()
         if self._is_stale:
             raise self._stale()
         if self._store.level(self._username, Resource.BACKUP) < level:
@@ -244,9 +289,8 @@ def _check_input(file: object) -> None:
         raise TypeError("ifile_obj must be opened in binary mode")
 
 
-def _copy(source: BinaryIO, target: BinaryIO) -> None:
-    for piece in iter(lambda: source.read(PIECE), b""):
-        left = memoryview(piece)
-        while left:  # a raw file may take only a part
-            written = target.write(left)
-            left = left[written:] if isinstance(target, io.RawIOBase) else left[len(left) :]
+def _write(target: BinaryIO, content: bytes) -> None:
+    left = memoryview(content)
+    while left:  # a raw file may take only a part
+        written = target.write(left)
+        left = left[written:] if isinstance(target, io.RawIOBase) else left[len(left) :]

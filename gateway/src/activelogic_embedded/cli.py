@@ -9,10 +9,13 @@ from __future__ import annotations
 import argparse
 import json
 import secrets
+import sqlite3
 import string
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from . import admin
 from .store import EVERY_RESOURCE, Level, StoreError
@@ -25,11 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (StoreError, FileExistsError, OSError) as error:
-        text = f"{error} exists already" if isinstance(error, FileExistsError) else str(error)
-        print(f"activelogic-embedded: {text}", file=sys.stderr)
+    except (StoreError, OSError, ValueError, sqlite3.Error) as error:
+        print(f"activelogic-embedded: {_text(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, FileExistsError):
+        return f"{error} exists already"
+    if isinstance(error, UnicodeError):
+        return "text that is not UTF-8, or can't be written as such"
+    if isinstance(error, sqlite3.Error):
+        return f"the system's database can't be used: {error}"
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,6 +78,21 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("key", metavar="KEY", help="such as ntp.enabled")
     change.add_argument("value", metavar="VALUE", help="JSON; what is none is taken as a string")
     change.set_defaults(run=_set)
+
+    quirks = commands.add_parser(
+        "quirks",
+        help="give a system troubles",
+        description="Change what is other than usual with a system, and print all of it as JSON.",
+    )
+    _add_system(quirks)
+    quirks.add_argument(
+        "quirks",
+        nargs="*",
+        metavar="KEY=VALUE",
+        help="such as restart_after=5 or volatile=content; values are JSON, what is none is taken as a string",
+    )
+    quirks.add_argument("--outage", action="store_true", help="begin an outage now, as long as the quirk outage says")
+    quirks.set_defaults(run=_quirks)
 
     digest = commands.add_parser(
         "digest", help="print a digest", description="Print the SHA-256 of everything that one system, or all, hold."
@@ -126,11 +153,34 @@ def _show(options: argparse.Namespace) -> None:
 
 
 def _set(options: argparse.Namespace) -> None:
+    admin.set_value(options.root, options.name, options.resource, options.key, _value(options.value))
+
+
+def _quirks(options: argparse.Namespace) -> None:
+    given = {}
+    for each in options.quirks:
+        key, equals, value = each.partition("=")
+        if not equals:
+            raise StoreError(f"{each!r} is not KEY=VALUE")
+        given[key] = _value(value)
+    quirks = (
+        admin.set_quirks(options.root, options.name, **given) if given else admin.quirks(options.root, options.name)
+    )
+    if options.outage:
+        admin.begin_outage(options.root, options.name)
+    print(json.dumps(asdict(quirks), indent=2))
+
+
+def _value(text: str) -> Any:
+    """What JSON says, else the text itself; NaN and the like are none."""
     try:
-        value = json.loads(options.value)
+        return json.loads(text, parse_constant=_no_number)
     except ValueError:
-        value = options.value
-    admin.set_value(options.root, options.name, options.resource, options.key, value)
+        return text
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(name)
 
 
 def _digest(options: argparse.Namespace) -> None:

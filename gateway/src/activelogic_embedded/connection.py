@@ -11,6 +11,7 @@ import concurrent.futures
 import functools
 import inspect
 import threading
+import time
 import weakref
 from collections.abc import Coroutine, Generator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any
 
 from .backup import Backup
 from .exception import PLDBError, PLDBIOError
+from .quirks import Temper
 from .store import Level, Resource, Store, root_from_environment, why_illegal
 
 
@@ -29,7 +31,9 @@ class Connection:
     def __init__(self, store: Store, username: str) -> None:
         self._store = store
         self._username = username
-        self.is_closed = False
+        self._temper = Temper(store.folder)
+        self._opened_at = time.time()
+        self._is_closed = False
 
     @property
     def machineid(self) -> str:
@@ -42,25 +46,40 @@ class Connection:
         return self._fact("distversion")
 
     def _fact(self, key: str) -> str:
-        if self.is_closed:
+        if not self._is_open():
             raise ValueError("not connected")
         return self._store.fact(key)
 
+    def _is_open(self) -> bool:
+        return not self._is_closed and not self._temper.is_cut(self._opened_at)
+
+    def require_open(self) -> None:
+        """:raises PLDBIOError: when the session is closed, lost or cut off."""
+        if not self._is_open():
+            raise PLDBIOError("the session is closed")
+
+    def require_uncut(self) -> None:
+        """:raises PLDBIOError: when the system has cut the session off."""
+        if self._temper.is_cut(self._opened_at):
+            raise PLDBIOError("the connection was lost")
+
+    def lose(self) -> None:
+        """The session is lost from now on."""
+        self._is_closed = True
+
     async def backup(self) -> Backup:
         """Open the Backup resource."""
-        if self.is_closed:
-            raise PLDBIOError("the session is closed")
-        return await asyncio.to_thread(Backup, self, self._store, self._username)
+        self.require_open()
+        return await asyncio.to_thread(Backup, self, self._store, self._username, self._temper)
 
     async def system_overview(self) -> SystemOverview:
         """Open the resource that knows all systems."""
-        if self.is_closed:
-            raise PLDBIOError("the session is closed")
+        self.require_open()
         return SystemOverview(self, self._store, self._username)
 
     def close(self) -> Closed:
         """End the session at once; the answer may be awaited, and need not be."""
-        self.is_closed = True
+        self._is_closed = True
         return Closed()
 
     async def __aenter__(self) -> Connection:
@@ -104,8 +123,7 @@ class SystemOverview:
         """List the systems; ``cls`` has to be :class:`GraphSystem`, else ``ValueError``."""
         if cls is not GraphSystem:
             raise ValueError(f"invalid dataclass type {cls!r}")
-        if self._connection.is_closed:
-            raise PLDBIOError("the session is closed")
+        self._connection.require_open()
         return await asyncio.to_thread(self._listing)
 
     def _listing(self) -> list[GraphSystem]:  # type: ignore[valid-type]
@@ -133,7 +151,7 @@ class SystemOverview:
         return found
 
 
-def _log_in(host: str, username: str, password: str) -> Connection:
+def _find(host: str) -> Store:
     root = root_from_environment()
     store = None
     if root is not None and not why_illegal(host) and not host.startswith("."):
@@ -143,6 +161,11 @@ def _log_in(host: str, username: str, password: str) -> Connection:
             store = None
     if store is None:
         raise ConnectionRefusedError(f"nothing answers at {host!r}")
+    Temper(store.folder).let_in()
+    return store
+
+
+def _log_in(store: Store, username: str, password: str) -> Connection:
     if not store.may_log_in(username, password):
         raise PLDBIOError(f"authorization of user {username!r} failed")
     return Connection(store, username)
@@ -151,10 +174,26 @@ def _log_in(host: str, username: str, password: str) -> Connection:
 async def async_connect(host: str, username: str, password: str) -> Connection:
     """Log in to a system.
 
-    :raises ConnectionRefusedError: when there is no system ``host`` below the root.
+    :raises ConnectionRefusedError: when there is no system ``host`` below the root, or it is down.
+    :raises TimeoutError: when it is down and does not answer.
     :raises PLDBIOError: when the login is refused.
     """
-    return await asyncio.to_thread(_log_in, host, username, password)
+    store = await asyncio.to_thread(_find, host)
+    temper, line = Temper(store.folder), _NoLine()
+    await temper.meet("connect", "before", line)
+    connection = await asyncio.to_thread(_log_in, store, username, password)
+    await temper.meet("connect", "after", connection)
+    return connection
+
+
+class _NoLine:
+    """There is no session yet."""
+
+    def lose(self) -> None:
+        """Nothing is there to be lost."""
+
+    def require_uncut(self) -> None:
+        """Nothing is there to be cut off."""
 
 
 def sync_connect(host: str, username: str, password: str) -> Any:

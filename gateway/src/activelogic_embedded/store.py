@@ -10,6 +10,7 @@
     ROOT/<name>/backups/         the backups; a file is here only when it is whole
     ROOT/<name>/tmp/             files in the making, each locked by its maker
     ROOT/<name>/lock             held by whoever changes something
+    ROOT/<name>/quirks.json      see :mod:`.quirks`; only where some were set
 
 Safe for many processes and threads: every change is made under the lock, a backup appears by one rename, and the data
 of a restore change in one transaction.
@@ -19,13 +20,16 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import errno
 import fcntl
 import hashlib
 import hmac
 import json
 import os
 import secrets
+import shutil
 import sqlite3
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -124,6 +128,20 @@ class Store:
             raise FileExistsError(str(folder))
         folder.parent.mkdir(parents=True, exist_ok=True)
         making = folder.parent / f".{uuid.uuid4()}"
+        try:
+            cls._fill(making, facts, resources)
+            cls(making).set_user(username, password, {EVERY_RESOURCE: Level.WRITE})
+            making.rename(folder)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # somebody else was faster
+                raise FileExistsError(str(folder)) from None
+            raise
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+        return cls(folder)
+
+    @staticmethod
+    def _fill(making: Path, facts: Mapping[str, str], resources: Mapping[Resource, Any]) -> None:
         for each in (making, making / "backups", making / "tmp"):
             each.mkdir(mode=0o700)
         (making / "lock").touch(mode=0o600)
@@ -131,12 +149,9 @@ class Store:
             database.executescript(_SCHEMA)
             defaults = {"restores": "0", "firstupdate": _now(), "lastupdate": _now()}
             database.executemany("INSERT INTO facts VALUES (?, ?)", {**defaults, **facts}.items())
-            rows = [(int(each), TITLES[each], 0, _json(resources.get(each))) for each in Resource]
+            rows = [(int(each), title, 0, _json(resources.get(each))) for each, title in TITLES.items()]
             database.executemany("INSERT INTO resources VALUES (?, ?, ?, ?)", rows)
         (making / "system.sqlite").chmod(0o600)
-        cls(making).set_user(username, password, {EVERY_RESOURCE: Level.WRITE})
-        making.rename(folder)
-        return cls(folder)
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
@@ -176,9 +191,7 @@ class Store:
         """Add or change a user; ``None`` keeps the password. Keys of ``levels`` are titles of resources, or ``*``."""
         with self._lock(), self._connect() as database:
             if password is not None:
-                salt = secrets.token_bytes(16)
-                row = (username, salt, _password_digest(password, salt))
-                database.execute("INSERT OR REPLACE INTO users VALUES (?, ?, ?)", row)
+                database.execute("INSERT OR REPLACE INTO users VALUES (?, ?, ?)", _user_row(username, password))
             rows = [(username, resource, level.name) for resource, level in levels.items()]
             database.executemany("INSERT OR REPLACE INTO privileges VALUES (?, ?, ?)", rows)
 
@@ -284,10 +297,10 @@ class Store:
             raise StoreError(f"there is no backup {name!r}")
         return path
 
-    def require_free(self, name: str) -> None:
-        """:raises StoreError: when the name is refused, or taken."""
+    def require_name(self, name: str, *, may_exist: bool = False) -> None:
+        """:raises StoreError: when a new backup can't have the name: it is refused, or taken."""
         self._check_name(name)
-        if (self.backups / name).exists():
+        if not may_exist and (self.backups / name).exists():
             raise StoreError(f"a backup {name!r} exists")
 
     @staticmethod
@@ -296,9 +309,10 @@ class Store:
         if reason:
             raise StoreError(f"the name of the backup is refused: {reason}")
 
-    def pack(self, resource: str | None) -> bytes:
+    def pack(self, resource: str | None, volatile: str = "") -> bytes:
         """The content of a new backup: of everything, or of one resource.
 
+        :param volatile: ``times`` puts the time into it, ``content`` also something random.
         :raises StoreError: for an unknown resource.
         """
         data = self.configuration()
@@ -306,7 +320,9 @@ class Store:
             if resource not in data:
                 raise StoreError(f"there is no resource {resource!r} that can be backed up")
             data = {resource: data[resource]}
-        return archive.dump(Archive(self.fact("machineid"), self.fact("distversion"), data))
+        made = time.time() if volatile else 0
+        mark = secrets.token_hex(16) if volatile == "content" else ""
+        return archive.dump(Archive(self.fact("machineid"), self.fact("distversion"), data, made, mark))
 
     @contextlib.contextmanager
     def incoming(self) -> Iterator[BinaryIO]:
@@ -324,9 +340,9 @@ class Store:
             finally:
                 path.unlink(missing_ok=True)
 
-    def place(self, incoming: BinaryIO, name: str) -> int:
+    def place(self, incoming: BinaryIO, name: str, may_exist: bool = False) -> int:
         """Make a file of :meth:`incoming` the backup ``name``. Under :meth:`commit` only."""
-        self.require_free(name)
+        self.require_name(name, may_exist=may_exist)
         incoming.flush()
         os.fsync(incoming.fileno())
         revision = self._next_revision()
@@ -342,9 +358,11 @@ class Store:
         self._sync_backups()
         return revision
 
-    def restore(self, name: str, resource: str | None) -> int:
+    def restore(self, name: str, resource: str | None, password: str | None = None, otherwise: bool = False) -> int:
         """Bring the saved data back, of all resources in the backup or of one. Under :meth:`commit` only.
 
+        :param password: that of all users afterwards; ``None`` leaves them.
+        :param otherwise: bring back something else than was saved.
         :raises StoreError: when the backup is damaged, or lacks the resource. Nothing is changed then.
         """
         path = self.path(name)
@@ -361,8 +379,13 @@ class Store:
         unknown = sorted(set(saved) - set(known))
         if unknown:
             raise StoreError(f"the backup {name!r} holds an unknown resource {unknown[0]!r}")
+        if otherwise:
+            saved = {title: {**data, "restored": secrets.token_hex(4)} for title, data in saved.items()}
         with self._connect() as database:
             self._write(database, saved)
+            if password is not None:
+                for (username,) in database.execute("SELECT username FROM users").fetchall():
+                    database.execute("INSERT OR REPLACE INTO users VALUES (?, ?, ?)", _user_row(username, password))
             database.execute("UPDATE facts SET value = value + 1 WHERE key = 'restores'")
             return self._raise_revision(database)
 
@@ -399,6 +422,11 @@ class Store:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def _user_row(username: str, password: str) -> tuple[str, bytes, bytes]:
+    salt = secrets.token_bytes(16)
+    return username, salt, _password_digest(password, salt)
 
 
 def _password_digest(password: str, salt: bytes) -> bytes:

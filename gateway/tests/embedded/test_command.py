@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,60 @@ def test_an_empty_or_missing_password_file_is_an_error(root: Path, tmp_path: Pat
     assert not (root / "edge2").exists()
 
 
+def test_of_two_that_make_the_same_system_one_succeeds_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "activelogic_embedded", "init", str(tmp_path), "edge1"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    for _round in range(5):
+        started = [subprocess.Popen(command, **pipes) for _number in range(4)]  # type: ignore[call-overload]
+        ended = [(process.communicate(timeout=60), process.returncode) for process in started]
+        assert sorted(code for _output, code in ended) == [0, 2, 2, 2]
+        assert all("exists already" in output[1] for output, code in ended if code)
+        assert [each.name for each in tmp_path.iterdir()] == ["edge1"]
+        shutil.rmtree(tmp_path / "edge1")
+
+
+def test_text_that_is_no_unicode_is_an_error_in_one_line(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "latin-1").write_bytes("pässwörd".encode("latin-1"))
+    assert "UTF-8" in fails("init", root, "edge2", "--password-file", tmp_path / "latin-1")
+    assert not (root / "edge2").exists()
+    before = run("digest", root).stdout
+    assert "UTF-8" in fails("set", root, "edge1", "Config", "hostname", '"\\ud800"')
+    assert run("digest", root).stdout == before
+
+
+def test_a_damaged_database_is_an_error_in_one_line(root: Path) -> None:
+    (root / "edge1" / "system.sqlite").write_bytes(b"no database" * 1000)
+    for name, *more in (("show",), ("digest",), ("set", "Config", "a", "1")):
+        assert "database" in fails(name, root, "edge1", *more)
+
+
+def test_what_is_no_json_is_stored_as_text(root: Path) -> None:
+    for text in ("NaN", "[Infinity]"):
+        assert run("set", root, "edge1", "Config", "hostname", text).returncode == 0
+        assert json.loads(run("show", root, "edge1", "Config").stdout)["hostname"] == text
+
+
+def test_quirks_are_changed_and_printed(root: Path) -> None:
+    assert json.loads(run("quirks", root, "edge1").stdout)["volatile"] == ""
+    done = run(
+        "quirks", root, "edge1", "volatile=content", "restart_after=5", 'faults=[{"command":"list","does":"lose"}]'
+    )
+    shown = json.loads(done.stdout)
+    assert (shown["volatile"], shown["restart_after"], shown["faults"][0]["does"]) == ("content", 5, "lose")
+    assert json.loads(run("quirks", root, "edge1", "outage=1").stdout) == {**shown, "outage": 1}
+    assert "'nothing'" in fails("quirks", root, "edge1", "nothing=1")
+    assert "KEY=VALUE" in fails("quirks", root, "edge1", "volatile")
+    assert json.loads(run("quirks", root, "edge1").stdout) == {**shown, "outage": 1}
+
+
+def test_an_outage_begins_when_it_is_asked_for(root: Path, login: tuple[str, str, str]) -> None:
+    run("quirks", root, "edge1", "outage=60")
+    sdk.sync_connect(*login).close()
+    run("quirks", root, "edge1", "--outage")
+    with pytest.raises(ConnectionRefusedError):
+        sdk.sync_connect(*login)
+
+
 def test_user_adds_one_with_a_privilege(root: Path) -> None:
     done = run("user", root, "edge1", "reader", "--privilege", "read", "--password-file", "-", stdin="secret")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
@@ -151,6 +206,7 @@ def test_errors_name_what_is_missing_and_change_nothing(root: Path, tmp_path: Pa
     assert "'hostname'" in fails("set", root, "edge1", "Config", "hostname.below", "1")
     assert "'edge9'" in fails("digest", root, "edge9")
     assert "'edge1'" in fails("show", tmp_path / "nowhere", "edge1")
+    assert "nowhere" in fails("digest", tmp_path / "nowhere")
     assert run("digest", root).stdout == before
     assert not (tmp_path / "nowhere").exists()
 
@@ -178,7 +234,7 @@ def test_passwords_are_not_on_disk(root: Path) -> None:
             assert b"a-secret-of-twenty-ch" not in path.read_bytes()
 
 
-@pytest.mark.parametrize("command", [[], ["init"], ["user"], ["show"], ["set"], ["digest"]], ids=str)
+@pytest.mark.parametrize("command", [[], ["init"], ["user"], ["show"], ["set"], ["quirks"], ["digest"]], ids=str)
 def test_help_is_there(command: list[str]) -> None:
     done = run(*command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
