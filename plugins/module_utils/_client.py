@@ -83,6 +83,11 @@ class Client:
         """How often the most repeated request was sent; 1 when nothing was repeated."""
         return self._transport.tries
 
+    @property
+    def gave_up(self) -> bool:
+        """Whether a call was left behind in a thread, which may hold the end of the process."""
+        return self._transport.gave_up
+
     def close(self) -> None:
         """End the session."""
         self._transport.close()
@@ -187,8 +192,8 @@ class Client:
         """
         try:
             made = self.create_new(name, resource_name)
-        except OutcomeUnknownError:
-            if not name or self.find(name) is None:
+        except OutcomeUnknownError as error:
+            if not name or not self._is_listed_after(error, name):
                 raise
             made = name
         if made in known:
@@ -214,6 +219,14 @@ class Client:
                 error.hint = "it was removed again; look at the system's free space, or set wait_timeout higher"
             raise
         return require_found(listing.backups, made, f"create the backup {made!r}"), listing
+
+    def _is_listed_after(self, error: OutcomeUnknownError, name: str) -> bool:
+        """Whether a backup is there after a command of unknown outcome; a failing look adds to ``error`` why."""
+        try:
+            return self.find(name) is not None
+        except ActiveLogicError as second:
+            error.hint = f"looking for it failed too ({second.reason}): {error.hint}"
+            raise error from second
 
     def restore_and_wait(
         self, name: str, resource_name: str | None, expected_machine_id: str | None, settle_seconds: float

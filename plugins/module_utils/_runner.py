@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +23,10 @@ from ._errors import ActiveLogicError
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+
+
+END_SECONDS = 5.0
+"""How long a module may take to write its result and end when a call of the vendor's package still hangs."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,8 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
         finally:
             if client is not None:
                 client.close()
+                if client.gave_up:
+                    _end_soon()
     except ActiveLogicError as error:
         tries = 1 if client is None else client.tries
         module.fail_json(**error.to_result(str(module.params.get("host") or ""), tries, _since(start)))
@@ -62,6 +71,17 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
         module.fail_json(msg=f"ended by signal {ended}")
     else:
         module.exit_json(**{"tries": client.tries, "elapsed": _since(start), **result})
+
+
+def _end_soon() -> None:
+    """End the process in :data:`END_SECONDS` even if a package's threads hold it; the result is written by then."""
+
+    def end() -> None:
+        time.sleep(END_SECONDS)
+        sys.stdout.flush()
+        os._exit(1)
+
+    threading.Thread(target=end, name="activelogic-end", daemon=True).start()
 
 
 def _since(start: float) -> float:

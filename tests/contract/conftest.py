@@ -82,6 +82,11 @@ class System:
     def machineid(self) -> str:
         return self.standin.machineid(self.name)
 
+    def quirks(self, **quirks: Any) -> None:
+        """Give the system these quirks and no others; skips the test where the stand-in has none."""
+        self.needs(standins.QUIRKS)
+        self.standin.set_quirks(self.name, quirks)
+
     def needs(self, answer: str) -> None:
         """Skip the test where the stand-in answers otherwise to what the vendor leaves open."""
         if answer not in self.standin.answers:
@@ -100,23 +105,28 @@ def standin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     os.environ.update(before)
 
 
-@pytest.fixture(scope="session")
-def lab(standin: standins.Standin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A running gateway in front of the stand-in's systems."""
-    made = Lab(tmp_path_factory.mktemp("lab"), systems=["unused"])
+def running_lab(standin: standins.Standin, folder: Path, **limits: float) -> Iterator[Lab]:
+    """A running gateway in front of the stand-in's systems, with limits of its configuration."""
+    made = Lab(folder, systems=["unused"])
     made.prepare()
     path = made.folder / "gateway.yml"
     configuration = yaml.safe_load(path.read_text(encoding="utf-8"))
     del configuration["embedded_root"]  # the stand-in's systems are found by the environment, whatever it is
     configuration["sdk"] = standin.module
     configuration["systems"] = {name: {"host": name} for name in [*NAMES, NOBODY]}
-    configuration["limits"] = {"failed_logins_per_minute": 100000}
+    configuration["limits"] = {"failed_logins_per_minute": 100000, **limits}
     path.write_text(yaml.safe_dump(configuration), encoding="utf-8")
     try:
         made.start()
         yield made
     finally:
         made.stop()
+
+
+@pytest.fixture(scope="session")
+def lab(standin: standins.Standin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The gateway of all tests but those of its limits."""
+    yield from running_lab(standin, tmp_path_factory.mktemp("lab"))
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import importlib.util
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +29,10 @@ STRICT_FILE_OBJECTS = "strict file objects"
 
 REFUSES_DAMAGED_BACKUPS = "refuses damaged backups"
 """A restore of bytes that are no whole backup is refused, and changes nothing."""
+
+
+QUIRKS = "quirks"
+"""It can be given troubles; see :meth:`Standin.set_quirks`."""
 
 
 class Standin(Protocol):
@@ -75,18 +80,22 @@ class Standin(Protocol):
     def digest(self, system: str) -> str:
         """A digest that differs whenever anything in the system differs."""
 
+    def set_quirks(self, system: str, quirks: Mapping[str, Any]) -> None:
+        """Give the system the quirks of :class:`activelogic_embedded.quirks.Quirks`, and no others."""
+
 
 class Embedded:
     """``activelogic_embedded``, seen through its command's module and its files."""
 
     module = "activelogic_embedded"
-    answers = frozenset({REFUSES_TAKEN_NAMES, EQUAL_BACKUPS, STRICT_FILE_OBJECTS, REFUSES_DAMAGED_BACKUPS})
+    answers = frozenset({REFUSES_TAKEN_NAMES, EQUAL_BACKUPS, STRICT_FILE_OBJECTS, REFUSES_DAMAGED_BACKUPS, QUIRKS})
 
     def __init__(self, folder: Path) -> None:
         self._root = folder
         self.environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(folder)}
         self._admin = importlib.import_module(f"{self.module}.admin")
         self._store = importlib.import_module(f"{self.module}.store")
+        self._quirks = importlib.import_module(f"{self.module}.quirks").Quirks
 
     def make(self, system: str, username: str, password: str) -> None:
         self._admin.create_system(self._root, system, username, password)
@@ -119,6 +128,9 @@ class Embedded:
 
     def digest(self, system: str) -> str:
         return str(self._admin.digest(self._root, system))
+
+    def set_quirks(self, system: str, quirks: Mapping[str, Any]) -> None:
+        self._admin.set_quirks(self._root, system, **{**asdict(self._quirks()), **quirks})
 
 
 def load(name: str) -> type[Standin]:

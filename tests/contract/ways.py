@@ -39,6 +39,9 @@ LOGIN = "login"
 UNREACHABLE = "unreachable"
 NO_SESSION = "no session"
 LOCAL_FILE = "local file"
+DEADLINE = "deadline"
+UNKNOWN = "unknown"
+TRANSFER = "transfer"
 
 _SDK_WORDS = {
     "PLDBNewDataCommitted": STALE,
@@ -57,6 +60,9 @@ _CLIENT_WORDS: tuple[tuple[type[_errors.ActiveLogicError], str], ...] = (
     (_errors.AuthenticationError, LOGIN),
     (_errors.UnreachableError, UNREACHABLE),
     (_errors.LocalFileError, LOCAL_FILE),
+    (_errors.DeadlineError, DEADLINE),
+    (_errors.OutcomeUnknownError, UNKNOWN),
+    (_errors.TransferError, TRANSFER),
     (_errors.NotFoundError, REFUSED),
     (_errors.ConflictError, REFUSED),
     (_errors.OptionError, REFUSED),
@@ -229,7 +235,9 @@ class ClientSession:
 
     def restore(self, name: str, resource_name: str | None = None) -> None:
         with failures_of_client():
-            assert self._client.restore(name, resource_name) == "returned"
+            outcome = self._client.restore(name, resource_name)
+        if outcome != "returned":
+            raise CommandError(UNKNOWN, "the connection was lost during the restore")
 
     def remove(self, name: str) -> None:
         with failures_of_client():
@@ -268,15 +276,19 @@ class Way:
         for session in self._open:
             session.close()
 
-    def connect(self, host: str, username: str, password: str) -> Any:
-        """Log in; on the client's ways the login happens with the first command."""
+    def connect(self, host: str, username: str, password: str, **options: Any) -> Any:
+        """Log in; on the client's ways the login happens with the first command.
+
+        :param options: of the client's connection, such as ``read_timeout``.
+        """
         session: Session
         if self.name in SDK_WAYS:
             session = SdkSession(self.module, self.name, host, username, password)
         else:
             through = {"gateway_url": self.gateway_url, "ca_path": self.ca_path}
             more: dict[str, Any] = through if self.name == CLIENT_GATEWAY else {"sdk_module": self.module}
-            settings = Settings(host, username, password, retries=1, retry_delay=0.05, **more)
+            given: dict[str, Any] = {"retries": 1, "retry_delay": 0.05, **more, **options}
+            settings = Settings(host, username, password, **given)
             session = ClientSession(settings)
         self._open.append(session)
         return session

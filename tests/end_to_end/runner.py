@@ -12,11 +12,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from activelogic_embedded.quirks import Quirks
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
@@ -151,6 +152,14 @@ def configuration_of(lab: Any, system: str) -> Any:
 def change_configuration(lab: Any, system: str, resource: str, key: str, value: str) -> None:
     """Change a value on a system with the system's own command."""
     command = [str(BIN / "activelogic-embedded"), "set", str(lab.root), system, resource, key, value]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def set_quirks(lab: Any, system: str, **quirks: Any) -> None:
+    """Give a system the quirks of :class:`activelogic_embedded.quirks.Quirks`, and no others."""
+    given = {**asdict(Quirks()), **quirks}
+    command = [str(BIN / "activelogic-embedded"), "quirks", str(lab.root), system]
+    command += [f"{key}={json.dumps(value)}" for key, value in given.items()]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 

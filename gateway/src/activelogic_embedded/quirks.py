@@ -18,6 +18,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -62,12 +63,13 @@ class Fault:
     """One trouble with one command.
 
     :param command: one of :data:`COMMANDS`.
-    :param does: ``wait`` (awaiting), ``block`` (blocks the loop), ``thread`` (blocks a thread of the loop's executor);
+    :param does: ``wait`` (awaiting), ``block`` (blocks the loop), ``thread`` (blocks a thread of the loop's executor),
+        ``pool`` (blocks a thread of this package's own, which the interpreter waits for at its end);
         ``lose`` (the session is lost), ``refuse`` (an error of the system); in a transfer also ``cut`` (ends short,
         without an error) and ``flip`` (one byte is another).
     :param when: ``before`` the command does anything, ``after`` everything is done but the answer, or ``during`` a
         transfer.
-    :param seconds: how long the first three last, times ``time_factor``; ``None`` is for ever.
+    :param seconds: how long the first four last, times ``time_factor``; ``None`` is for ever.
     :param at: byte of the transfer where ``during`` happens.
     :param times: how often it happens; ``None`` is always.
     """
@@ -81,7 +83,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         _require("command", self.command, COMMANDS)
-        _require("does", self.does, ("wait", "block", "thread", "lose", "refuse", "cut", "flip"))
+        _require("does", self.does, ("wait", "block", "thread", "pool", "lose", "refuse", "cut", "flip"))
         _require("when", self.when, ("before", "during", "after"))
         if self.when == "during" and (self.command not in TRANSFERS or self.does == "refuse"):
             raise QuirkError("only a download or an upload has something during it, and it can't be refused there")
@@ -382,6 +384,8 @@ async def _happen(fault: Fault, time_factor: float, line: Line) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - blocking the loop is the point
     elif fault.does == "thread":
         await asyncio.to_thread(time.sleep, seconds)
+    elif fault.does == "pool":
+        await asyncio.get_running_loop().run_in_executor(ThreadPoolExecutor(1), time.sleep, seconds)
     else:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:

@@ -30,6 +30,9 @@ class Transport(Protocol):
     tries: int
     """How often the most repeated request was sent; 1 when nothing was repeated."""
 
+    gave_up: bool
+    """Whether a call was left behind in a thread, which may hold the end of the process."""
+
     def identity(self) -> System:
         """Log in and say which system answered."""
 

@@ -175,6 +175,7 @@ class GatewayTransport:
         self._unfinished: set[str] = set()
         self._session = self._open_session()
         self.tries = 1
+        self.gave_up = False
 
     def _open_session(self) -> Any:
         settings = self._settings

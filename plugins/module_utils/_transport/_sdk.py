@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -47,6 +48,9 @@ T = TypeVar("T")
 GRACE = 2.0
 """Seconds that a cancelled call has to end before its thread is given up."""
 
+MAX_LEFT_BEHIND = 3
+"""How many calls may hang, each in a thread that is left behind, before the system is given up."""
+
 MAX_REOPEN = 5
 """How often a read opens a new resource after PLDBNewDataCommitted."""
 
@@ -64,11 +68,45 @@ class _ExpiredError(Exception):
     """A call did not end in time; never leaves this file."""
 
 
+class _DaemonExecutor(ThreadPoolExecutor):
+    """The loop's default executor, with a daemon thread for each call: one that hangs never holds the exit."""
+
+    def __init__(self) -> None:
+        super().__init__(max_workers=1)
+        self._started: set[threading.Thread] = set()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # noqa: BLE001  # pylint: disable=broad-exception-caught
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        thread = threading.Thread(target=run, name="activelogic-call", daemon=True)
+        self._started = {each for each in self._started if each.is_alive()} | {thread}
+        thread.start()
+        return future
+
+    def is_busy(self, deadline: float) -> bool:
+        """Whether a call still runs at a time of :func:`time.monotonic`."""
+        for each in self._started:
+            each.join(max(0.0, deadline - time.monotonic()))
+        return any(each.is_alive() for each in self._started)
+
+
 class _Loop:
     """A daemon thread with an asyncio loop: a blocking call in it can be left behind, and never holds the exit."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._executor = _DaemonExecutor()
+        self._loop.set_default_executor(self._executor)
         self._thread = threading.Thread(target=self._loop.run_forever, name="activelogic", daemon=True)
         self._thread.start()
         self.stuck = False
@@ -84,18 +122,19 @@ class _Loop:
         except concurrent.futures.TimeoutError:
             if future.done():
                 raise  # a TimeoutError of the call itself (one class since Python 3.11)
-            raise self._give_up(future) from None
+            self._give_up(future)
+            raise _ExpiredError from None
         except BaseException:
             if not future.done():
                 self._give_up(future)
             raise
 
-    def _give_up(self, future: concurrent.futures.Future[Any]) -> _ExpiredError:
+    def _give_up(self, future: concurrent.futures.Future[Any]) -> None:
         future.cancel()
+        deadline = time.monotonic() + GRACE
         asked = threading.Event()
         self._loop.call_soon_threadsafe(asked.set)
-        self.stuck = not asked.wait(GRACE)
-        return _ExpiredError()
+        self.stuck = not asked.wait(GRACE) or self._executor.is_busy(deadline)
 
     def stop(self) -> None:
         if self.stuck or self._loop.is_closed():
@@ -115,7 +154,9 @@ class SdkTransport:
         self._sdk = _import_sdk(settings.sdk_module)
         self._loop: _Loop | None = None
         self._connection: Any = None
+        self._left_behind = 0
         self.tries = 1
+        self.gave_up = False
 
     # The verbs of the Backup resource
 
@@ -271,6 +312,7 @@ class SdkTransport:
         except ActiveLogicError:
             raise
         except _ExpiredError:
+            self.gave_up = True
             self._drop()
             reason = f"the {seconds:g} s of {clock_option} ran out before the system answered"
             hint = f"set {clock_option} higher, and look at the system"
@@ -279,10 +321,13 @@ class SdkTransport:
             raise self._translate(error, writes) from error
 
     def _running_loop(self) -> _Loop:
+        if self._loop is not None and self._loop.stuck:
+            if self._left_behind >= MAX_LEFT_BEHIND:
+                raise UnreachableError("earlier calls to the system still hang", hint="look at the system")
+            self._left_behind += 1
+            self._loop = None
         if self._loop is None:
             self._loop = _Loop()
-        if self._loop.stuck:
-            raise UnreachableError("an earlier call to the system still hangs", hint="look at the system")
         return self._loop
 
     def _connect(self) -> Any:
@@ -297,6 +342,7 @@ class SdkTransport:
         try:
             self._connection = loop.run(call(), settings.connect_timeout)
         except _ExpiredError:
+            self.gave_up = True
             raise UnreachableError(
                 f"the system did not answer within {settings.connect_timeout:g} s (connect_timeout)",
                 hint="check host, and that the system is up",

@@ -1,0 +1,104 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Calls of the vendor's API that never end: the client's clocks hold, and so do the gateway's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import standins
+from conftest import System, running_lab
+from lab import Lab
+from ways import CLIENT_DIRECT, CLIENT_GATEWAY, DEADLINE, UNKNOWN, UNREACHABLE, CommandError, Way
+
+READING = ["connect", "list", "download"]
+WRITING = ["create_new", "restore", "remove", "upload"]
+KINDS = ["wait", "block", "thread"]
+"""How a call hangs: awaiting, blocking its loop, blocking a thread of the loop's executor."""
+
+WITHIN = 12.0
+"""Seconds after which a command has to have failed: clocks of 1 to 2 s, and what it takes to give a call up."""
+
+
+@pytest.fixture(scope="module")
+def hasty(standin: standins.Standin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A gateway that gives every call one second."""
+    folder = tmp_path_factory.mktemp("hasty")
+    yield from running_lab(standin, folder, read_seconds=1, write_seconds=1, transfer_seconds=1)
+
+
+@pytest.fixture
+def prepared(system: System, lab: Lab, tmp_path: Path) -> System:
+    """A system with a backup ``there.plb``."""
+    with Way(CLIENT_DIRECT, system.standin.module, lab.url, str(lab.ca_path)) as way:
+        way.connect(system.name, system.username, system.password).create_new("there.plb")
+    (tmp_path / "source").write_bytes(b"content")
+    return system
+
+
+def run(session: Any, command: str, folder: Path) -> Any:
+    arguments: dict[str, tuple[Any, ...]] = {
+        "connect": (),
+        "list": (),
+        "create_new": ("new.plb",),
+        "restore": ("there.plb",),
+        "remove": ("there.plb",),
+        "download": ("there.plb", folder / "target"),
+        "upload": ("new.plb", folder / "source"),
+    }
+    return getattr(session, "list" if command == "connect" else command)(*arguments[command])
+
+
+def fails(session: Any, command: str, folder: Path) -> str:
+    """The command fails in time; returns its word."""
+    began = time.monotonic()
+    with pytest.raises(CommandError) as caught:
+        run(session, command, folder)
+    assert time.monotonic() - began < WITHIN
+    return caught.value.word
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("command", [*READING, *WRITING])
+def test_the_clocks_of_the_direct_way_hold(prepared: System, lab: Lab, tmp_path: Path, command: str, kind: str) -> None:
+    prepared.quirks(faults=[{"command": command, "does": kind, "times": 1}])
+    clocks: dict[str, Any] = {"connect_timeout": 1, "read_timeout": 1, "wait_timeout": 1, "transfer_timeout": 1, "retries": 0}
+    before = prepared.digest()
+    with Way(CLIENT_DIRECT, prepared.standin.module, lab.url, str(lab.ca_path)) as way:
+        login = (prepared.name, prepared.username, prepared.password)
+        word = fails(way.connect(*login, **clocks), command, tmp_path)
+        assert word == {"connect": UNREACHABLE, "list": DEADLINE, "download": DEADLINE}.get(command, UNKNOWN)
+        assert prepared.digest() == before
+        assert list(way.connect(*login, **clocks).list()) == ["there.plb"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("command", [*READING, *WRITING])
+def test_the_clocks_of_the_gateway_hold_and_its_lane_is_free_afterwards(
+    prepared: System, hasty: Lab, tmp_path: Path, command: str, kind: str
+) -> None:
+    prepared.quirks(faults=[{"command": command, "does": kind, "times": 1}])
+    before = prepared.digest()
+    with Way(CLIENT_GATEWAY, prepared.standin.module, hasty.url, str(hasty.ca_path)) as way:
+        login = (prepared.name, prepared.username, prepared.password)
+        word = fails(way.connect(*login, retries=0), command, tmp_path)
+        assert word == (DEADLINE if command in READING else UNKNOWN)
+        assert prepared.digest() == before
+        assert way.connect(*login).create_new("afterwards.plb") == "afterwards.plb"
+
+
+@pytest.mark.parametrize("command", [*READING, *WRITING])
+def test_the_clocks_of_the_client_hold_when_the_gateway_waits_longer(
+    prepared: System, lab: Lab, tmp_path: Path, command: str
+) -> None:
+    prepared.quirks(faults=[{"command": command, "does": "wait", "times": 1}])
+    clocks: dict[str, Any] = {"read_timeout": 2, "wait_timeout": 2, "transfer_timeout": 2, "retries": 0}
+    with Way(CLIENT_GATEWAY, prepared.standin.module, lab.url, str(lab.ca_path)) as way:
+        session = way.connect(prepared.name, prepared.username, prepared.password, **clocks)
+        assert fails(session, command, tmp_path) in (DEADLINE, UNKNOWN, UNREACHABLE)
