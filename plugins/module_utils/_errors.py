@@ -39,16 +39,28 @@ class ActiveLogicError(Exception):
     :param reason: what happened, as the end of a sentence: no capital letter, no full stop, no secret.
     :param hint: what the user can do, as a clause of its own; empty when there is nothing to advise.
     :param operation: what was being done, as in "list the backups"; filled in by whoever knows it.
+    :param repeatable: whether the same request may be sent again.
+    :param retry_after: seconds that the peer asked us to wait; ``None`` when it did not.
     """
 
     kind = "error"
     default_hint = ""
 
-    def __init__(self, reason: str, *, hint: str = "", operation: str = "") -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        hint: str = "",
+        operation: str = "",
+        repeatable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.hint = hint or self.default_hint
         self.operation = operation
+        self.repeatable = repeatable
+        self.retry_after = retry_after
 
     def sentence(self, system: str) -> str:
         """One sentence that names the operation, the system, the reason, and what to do.
@@ -79,26 +91,9 @@ class DependencyError(ActiveLogicError):
 
 
 class UnreachableError(ActiveLogicError):
-    """No connection could be made, or it was lost before the request could have had an effect.
-
-    :param repeatable: whether the same request may be sent again.
-    :param retry_after: seconds that the peer asked us to wait; ``None`` when it did not.
-    """
+    """No connection could be made, or it was lost before the request could have had an effect."""
 
     kind = "unreachable"
-
-    def __init__(
-        self,
-        reason: str,
-        *,
-        hint: str = "",
-        operation: str = "",
-        repeatable: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(reason, hint=hint, operation=operation)
-        self.repeatable = repeatable
-        self.retry_after = retry_after
 
 
 class CertificateError(UnreachableError):

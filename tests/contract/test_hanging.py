@@ -68,14 +68,20 @@ def fails(session: Any, command: str, folder: Path) -> str:
 @pytest.mark.parametrize("command", [*READING, *WRITING])
 def test_the_clocks_of_the_direct_way_hold(prepared: System, lab: Lab, tmp_path: Path, command: str, kind: str) -> None:
     prepared.quirks(faults=[{"command": command, "does": kind, "times": 1}])
-    clocks: dict[str, Any] = {"connect_timeout": 1, "read_timeout": 1, "wait_timeout": 1, "transfer_timeout": 1, "retries": 0}
+    clocks: dict[str, Any] = {
+        "connect_timeout": 1,
+        "read_timeout": 1,
+        "wait_timeout": 1,
+        "transfer_timeout": 1,
+        "retries": 0,
+    }
     before = prepared.digest()
     with Way(CLIENT_DIRECT, prepared.standin.module, lab.url, str(lab.ca_path)) as way:
         login = (prepared.name, prepared.username, prepared.password)
-        word = fails(way.connect(*login, **clocks), command, tmp_path)
+        word = fails(way.connect(*login, retries=0, **clocks), command, tmp_path)
         assert word == {"connect": UNREACHABLE, "list": DEADLINE, "download": DEADLINE}.get(command, UNKNOWN)
         assert prepared.digest() == before
-        assert list(way.connect(*login, **clocks).list()) == ["there.plb"]
+        assert list(way.connect(*login, retries=0, **clocks).list()) == ["there.plb"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

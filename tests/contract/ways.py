@@ -212,47 +212,48 @@ class SdkSession:
 class ClientSession:
     """The collection's client."""
 
+    client: Client
+
     def __init__(self, settings: Settings) -> None:
-        self._client: Client
         with failures_of_client():
-            self._client = open_client(settings)
+            self.client = open_client(settings)
 
     def identity(self) -> tuple[str, str]:
         with failures_of_client():
-            system = self._client.identity()
+            system = self.client.identity()
         return str(system.machineid), str(system.distversion)
 
     def list(self) -> dict[str, int]:
         with failures_of_client():
-            listed = self._client.list()
+            listed = self.client.list()
         sizes = {each.name: each.size or 0 for each in listed}
         assert len(sizes) == len(listed), "a name is listed twice"
         return sizes
 
     def create_new(self, name: str = "", resource_name: str | None = None) -> str:
         with failures_of_client():
-            return self._client.create_new(name, resource_name)
+            return self.client.create_new(name, resource_name)
 
     def restore(self, name: str, resource_name: str | None = None) -> None:
         with failures_of_client():
-            outcome = self._client.restore(name, resource_name)
+            outcome = self.client.restore(name, resource_name)
         if outcome != "returned":
             raise CommandError(UNKNOWN, "the connection was lost during the restore")
 
     def remove(self, name: str) -> None:
         with failures_of_client():
-            self._client.remove(name)
+            self.client.remove(name)
 
     def download(self, name: str, path: Path) -> None:
         with failures_of_client():
-            self._client.download(name, str(path))
+            self.client.download(name, str(path))
 
     def upload(self, name: str, path: Path) -> None:
         with failures_of_client():
-            self._client.upload(name, str(path))
+            self.client.upload(name, str(path))
 
     def close(self) -> None:
-        self._client.close()
+        self.client.close()
 
 
 @dataclass

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from .._connection import Settings
-from .._errors import UnreachableError
+from .._errors import ActiveLogicError
 from .._model import Backups, Received, Sent, System
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ def repeat(
         on_try(number + 1)
         try:
             return attempt()
-        except UnreachableError as error:
+        except ActiveLogicError as error:
             if number >= settings.retries or not error.repeatable:
                 raise
             sleep(pause(number, settings, error.retry_after))

@@ -19,7 +19,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -243,16 +243,26 @@ class GatewayTransport:
 
     def download(self, name: str, path: str) -> Received:
         deadline = self._clock() + self._settings.transfer_timeout
-        with self._operation({"action": "download", "name": name}) as operation:
-            result = self._finish(operation, deadline, "transfer_timeout", writes=False)
-            size, sha256 = _whole(result, "size"), _text(result, "sha256")
+        with self._fetched(name, deadline) as (operation, size, sha256):
             return self._receive(operation, path, size, sha256, deadline)
 
     def digest(self, name: str) -> Received:
-        deadline = self._clock() + self._settings.transfer_timeout
-        with self._operation({"action": "download", "name": name}) as operation:
-            result = self._finish(operation, deadline, "transfer_timeout", writes=False)
-            return Received(_whole(result, "size"), _text(result, "sha256"), True, 0)
+        with self._fetched(name, self._clock() + self._settings.transfer_timeout) as (_operation, size, sha256):
+            return Received(size, sha256, True, 0)
+
+    @contextmanager
+    def _fetched(self, name: str, deadline: float) -> Iterator[tuple[str, int, str]]:
+        """Have the gateway fetch a backup, again where that fails on the way; gives operation, size and SHA-256."""
+
+        def attempt() -> tuple[ExitStack, str, dict[str, Any]]:
+            with ExitStack() as stack:
+                operation = stack.enter_context(self._operation({"action": "download", "name": name}))
+                result = self._finish(operation, deadline, "transfer_timeout", writes=False)
+                return stack.pop_all(), operation, result
+
+        kept, operation, result = repeat(attempt, self._settings, self._sleep, self._count)
+        with kept:
+            yield operation, _whole(result, "size"), _text(result, "sha256")
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
         deadline = self._clock() + self._settings.transfer_timeout
@@ -332,7 +342,7 @@ class GatewayTransport:
             state = _text(document, "state")
             if state == "failed":
                 self._unfinished.discard(operation)
-                raise _error_from_problem(document.get("problem"), self._settings)
+                raise _error_from_problem(document.get("problem"), self._settings, may_repeat=not writes)
             if state == "unknown":
                 self._unfinished.discard(operation)
                 cause = str(document.get("cause")).replace("_", " ")
@@ -648,9 +658,8 @@ def _error_from_problem(
         reason = reason[len(f"system {settings.host}: ") :]
     hint = HINTS_BY_KIND.get(kind, "")
     error_class = ERRORS_BY_KIND.get(kind, RefusedError)
-    if issubclass(error_class, UnreachableError):
-        return error_class(reason, hint=hint, repeatable=may_repeat, retry_after=retry_after)
-    return error_class(reason, hint=hint)
+    may_repeat = may_repeat and issubclass(error_class, (UnreachableError, TransferError))
+    return error_class(reason, hint=hint, repeatable=may_repeat, retry_after=retry_after)
 
 
 def _retry_after(response: Any) -> float | None:

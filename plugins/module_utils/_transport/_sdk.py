@@ -37,6 +37,7 @@ from .._errors import (
     ProtocolError,
     RefusedError,
     StaleDataError,
+    TransferError,
     UnreachableError,
 )
 from .._localfiles import digest_file
@@ -47,6 +48,11 @@ T = TypeVar("T")
 
 GRACE = 2.0
 """Seconds that a cancelled call has to end before its thread is given up."""
+
+STEADY = 5
+STEADY_PAUSE = 1.0
+"""An upload that is listed with another size counts as short when that size is not 0 and stays for five looks, each a
+second after the other."""
 
 MAX_LEFT_BEHIND = 3
 """How many calls may hang, each in a thread that is left behind, before the system is given up."""
@@ -182,7 +188,7 @@ class SdkTransport:
 
     def create_new(self, name: str, resource_name: str | None) -> str:
         if name:
-            self._require(name, listed=False)
+            self._require_free(name)
 
         async def call(connection: Any) -> str:
             backup = await connection.backup()
@@ -193,7 +199,7 @@ class SdkTransport:
         return self._write(call, self._settings.wait_timeout, "wait_timeout")
 
     def remove(self, name: str) -> None:
-        self._require(name, listed=True)
+        self._require_listed(name)
 
         async def call(connection: Any) -> None:
             await (await connection.backup()).remove(name)
@@ -209,7 +215,7 @@ class SdkTransport:
             else:
                 await backup.restore(name)
 
-        self._require(name, listed=True)
+        self._require_listed(name)
         try:
             self._write(call, self._settings.wait_timeout, "wait_timeout")
         except OutcomeUnknownError:
@@ -220,10 +226,15 @@ class SdkTransport:
         async def call(connection: Any) -> None:
             await (await connection.backup()).download(name, dest_path=path)
 
-        self._require(name, listed=True)
-        self._read(call, self._settings.transfer_timeout, "transfer_timeout")
-        size, sha256 = digest_file(path)
-        return Received(size, sha256, False, size)
+        def attempt() -> Received:
+            listed = self._require_listed(name).size
+            self._read(call, self._settings.transfer_timeout, "transfer_timeout")
+            size, sha256 = digest_file(path)
+            if size != listed:
+                raise TransferError(f"{size} bytes arrived, the system lists {listed}", repeatable=True)
+            return Received(size, sha256, False, size)
+
+        return repeat(attempt, self._settings, self._sleep, self._count)
 
     def digest(self, name: str) -> Received:
         with tempfile.TemporaryDirectory(prefix="activelogic-") as folder:
@@ -232,7 +243,7 @@ class SdkTransport:
     def upload(self, name: str, path: str, replace: bool) -> Sent:
         size, sha256 = digest_file(path)
         if not replace:
-            self._require(name, listed=False)
+            self._require_free(name)
         try:
             self._upload(name, path)
         except RefusedError:
@@ -240,7 +251,27 @@ class SdkTransport:
             if not replace or find(self.list(), name) is None:
                 raise
             self._replace(name, path)
+        self._check_uploaded(name, size)
         return Sent(size, sha256)
+
+    def _check_uploaded(self, name: str, size: int) -> None:
+        """The listing has to show the whole size, at once or after it grew; a part of ours is removed."""
+        seen: list[int] = []
+        while len(seen) < STEADY or len(set(seen[-STEADY:])) > 1 or not seen[-1]:
+            try:
+                found = find(self.list(), name)
+            except ActiveLogicError as error:
+                raise OutcomeUnknownError(f"it was sent, but can't be looked at: {error.reason}") from error
+            if found is None:
+                raise TransferError(f"{size} bytes were sent, but the system does not list it")
+            seen.append(found.size or 0)
+            if seen[-1] == size:
+                return
+            if len(seen) > self._settings.wait_timeout / STEADY_PAUSE:
+                break
+            self._sleep(STEADY_PAUSE)
+        self.remove(name)
+        raise TransferError(f"{size} bytes were sent, the system listed {seen[-1]}, which were removed again")
 
     def _upload(self, name: str, path: str) -> None:
         async def call(connection: Any) -> None:
@@ -264,12 +295,16 @@ class SdkTransport:
                     raise OutcomeUnknownError(f"{error.reason}, and {lost}") from error
                 raise
 
-    def _require(self, name: str, listed: bool) -> None:
-        """Look before a command: what the system does with a taken or a missing name is not documented."""
-        found = find(self.list(), name) is not None
-        if listed and not found:
+    # Looking before a command: what the system does with a taken or a missing name is not documented.
+
+    def _require_listed(self, name: str) -> BackupFile:
+        found = find(self.list(), name)
+        if found is None:
             raise NotFoundError(f"the system has no backup {name!r}")
-        if found and not listed:
+        return found
+
+    def _require_free(self, name: str) -> None:
+        if find(self.list(), name) is not None:
             raise ConflictError(f"the system already has a backup {name!r}")
 
     def close(self) -> None:
