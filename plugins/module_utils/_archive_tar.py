@@ -116,8 +116,9 @@ def _parse(block: bytes) -> _Header:
     if any(unused) or (magic == _GNU and any(prefix)):
         raise UnprovableError("holds bytes where a tar header has none")
     _number(mtime, may_be_negative=True)
+    folder = _text(prefix)
     return _Header(
-        name=b"/".join(part for part in (_text(prefix), _text(name)) if part),
+        name=folder + b"/" + _text(name) if folder else _text(name),
         mode=_number(mode),
         uid=_number(uid),
         gid=_number(gid),
@@ -155,14 +156,14 @@ def _text(field: bytes) -> bytes:
 
 def _read_extended(header: _Header, stream: Stream) -> dict[bytes, bytes]:
     """What an extended header says of the member that follows, in the keys of pax."""
-    if header.size > MAX_EXTENDED:
-        raise UnprovableError("holds an extended header that is too large")
+    if not 0 < header.size <= MAX_EXTENDED:
+        raise UnprovableError("holds an extended header that is empty or too large")
     content = stream.take(header.size)
     _read_padding(header.size, stream)
     if header.kind == _EXTENDED:
         return _parse_extended(content)
-    if content[-1:] != b"\0" or b"\0" in content[:-1]:
-        raise UnprovableError("holds a long name that does not end with its first NUL")
+    if content.find(b"\0") != len(content) - 1 or len(content) == 1:
+        raise UnprovableError("holds a long name that is empty, or does not end with its first NUL")
     return {_LONG_NAMES[header.kind]: content[:-1]}
 
 
@@ -180,7 +181,7 @@ def _parse_extended(content: bytes) -> dict[bytes, bytes]:
             raise UnprovableError("holds an extended header with a key or value that is not understood")
         found[key] = value
         start = stop
-    return {key: value for key, value in found.items() if key not in _TIMES}
+    return found
 
 
 def _is_understood(key: bytes, value: bytes) -> bool:

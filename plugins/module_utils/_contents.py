@@ -98,8 +98,8 @@ def _judge(one: tuple[str, dict[bytes, bytes]], two: tuple[str, dict[bytes, byte
     mine, theirs = one[1], two[1]
     differing = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
     if not differing:
-        return Comparison(Outcome.EQUAL, f"they are {one[0]} archives with the same {len(mine)} members")
-    reason = f"they are {one[0]} archives, in which the number of members that differ is {len(differing)}"
+        return Comparison(Outcome.EQUAL, f"they are {one[0]} archives with the same members ({len(mine)})")
+    reason = f"they are {one[0]} archives, and members differ ({len(differing)})"
     return Comparison(Outcome.DIFFERENT, reason, tuple(show(name) for name in differing[:MOST_DIFFERING]))
 
 

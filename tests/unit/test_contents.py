@@ -206,6 +206,10 @@ TARS = {
     "name in two extended headers": Pair(
         TAR, tar(tar_member(b"L", b"a\0", b"L"), pax((b"path", b"a")), A), UNKNOWN, "twice"
     ),
+    "long name that is empty": Pair(TAR, tar(tar_member(b"L", b"\0", b"L"), A), UNKNOWN, "long name"),
+    "empty extended header": Pair(TAR, tar(pax(), A), UNKNOWN, "empty"),
+    "times without a member": Pair(TAR, tar(A, pax((b"mtime", b"1"))), UNKNOWN, "without a member"),
+    "first folders of a name alone": Pair(TAR, tar(A, tar_member(b"", prefix=b"b")), UNKNOWN, "by its name"),
     "extended header without a member": Pair(TAR, tar(A, pax((b"path", b"b"))), UNKNOWN, "without a member"),
     "extended header of wrong lengths": Pair(
         TAR, tar(tar_member(b"x", b"12 mtime=1\n", b"x"), A), UNKNOWN, "can't be read"
@@ -416,14 +420,14 @@ def test_differing_members_are_named_in_order_and_counted(tmp_path: Path) -> Non
     second = tar(tar_member(b"a"), tar_member(b"c", b"two"), tar_member(b"b"))
     found = compared(tmp_path, first, second)
     assert found.differing == ("a", "c", "d", "\\xff")
-    assert "differ is 4" in found.reason
+    assert "members differ (4)" in found.reason
 
 
 def test_differing_members_are_not_listed_without_end(tmp_path: Path) -> None:
     many = tar(*(tar_member(b"%d" % index) for index in range(MOST_DIFFERING + 5)))
     found = compared(tmp_path, many, TAR)
     assert len(found.differing) == MOST_DIFFERING
-    assert f"differ is {MOST_DIFFERING + 6}" in found.reason
+    assert f"members differ ({MOST_DIFFERING + 6})" in found.reason
 
 
 # What usual writers write
