@@ -73,7 +73,6 @@ def test_the_clocks_of_the_direct_way_hold(prepared: System, lab: Lab, tmp_path:
         "read_timeout": 1,
         "wait_timeout": 1,
         "transfer_timeout": 1,
-        "retries": 0,
     }
     before = prepared.digest()
     with Way(CLIENT_DIRECT, prepared.standin.module, lab.url, str(lab.ca_path)) as way:
