@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ._connection import Settings
 from ._errors import (
+    AccessDeniedError,
     ActiveLogicError,
     AuthenticationError,
     ConflictError,
@@ -21,10 +22,10 @@ from ._errors import (
     IncompleteBackupError,
     NotFoundError,
     OutcomeUnknownError,
+    UnreachableError,
 )
 from ._model import BackupFile, Backups, Received, Sent, System, find
 from ._names import require_legal
-from ._transport._base import LOST
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,6 +37,8 @@ SETTLING_TIME = 2.0
 
 PROBES_IN_A_ROW = 3
 PROBE_PAUSE = 1.0
+REFUSED_PAUSE = 15.0
+"""Seconds between logins that are refused: four a minute, because systems and gateways lock out who tries more."""
 
 
 @dataclass(frozen=True)
@@ -228,49 +231,47 @@ class Client:
             error.hint = f"looking for it failed too ({second.reason}): {error.hint}"
             raise error from second
 
-    def restore_and_wait(
-        self, name: str, resource_name: str | None, expected_machine_id: str | None, settle_seconds: float
-    ) -> None:
-        """Restore once, then wait until the system is ready for work again.
+    def await_ready(self, operation: str, settle_seconds: float) -> bool:
+        """Wait until the system is ready for work after a restore; returns whether an outage was seen.
 
-        Ready: three logins with a listing in a row, and at least ``settle_seconds`` since the call ended, counted anew
-        after each failure.
+        Ready: three logins with a listing in a row, and at least ``settle_seconds`` since the call of this method,
+        counted anew after each failure.
 
-        :raises OutcomeUnknownError: when the call got lost and no outage was seen: it may not have run.
         :raises DeadlineError: when the system is not ready within ``wait_timeout`` seconds.
         """
-        outcome = self.restore(name, resource_name, expected_machine_id)
-        operation = f"restore the backup {name!r}"
         limit = self.settings.wait_timeout
         quiet_since = self._clock()
         deadline = quiet_since + limit
         in_a_row = 0
-        outage = False
-        last: ActiveLogicError | None = None
+        failures: list[ActiveLogicError] = []
         while True:
+            rest = PROBE_PAUSE
             try:
                 self._transport.probe()
                 in_a_row += 1
             except ActiveLogicError as error:
-                in_a_row, last, outage = 0, error, True
+                in_a_row = 0
+                failures.append(error)
                 quiet_since = self._clock()
+                if isinstance(error, (AuthenticationError, AccessDeniedError)):
+                    rest = REFUSED_PAUSE
             now = self._clock()
             if in_a_row >= PROBES_IN_A_ROW and now - quiet_since >= settle_seconds:
-                break
+                return bool(failures)
             if now >= deadline:
-                raise _not_ready(operation, limit, last)
-            self._sleep(PROBE_PAUSE)
-        if outcome == LOST and not outage:
-            raise OutcomeUnknownError("not known whether the restore ran", operation=operation)
+                raise _not_ready(operation, limit, failures)
+            self._sleep(min(rest, max(0.0, deadline - now)))
 
 
-def _not_ready(operation: str, limit: float, last: ActiveLogicError | None) -> ActiveLogicError:
-    hint = "look at the system, or set wait_timeout higher"
+def _not_ready(operation: str, limit: float, failures: list[ActiveLogicError]) -> ActiveLogicError:
     reason = f"the system was not ready {limit:g} s (wait_timeout) after it"
-    if last is not None:
-        reason += f", at last: {last.reason}"
-    if isinstance(last, AuthenticationError):
-        hint = "the restored configuration may hold another password or address"
+    hint = "look at the system, or set wait_timeout higher"
+    if failures:
+        reason += f", at last: {failures[-1].reason}"
+    if any(isinstance(each, AuthenticationError) for each in failures[-2:]):
+        hint = "the restored configuration may hold another password, or another address"
+    elif failures and isinstance(failures[-1], UnreachableError):
+        hint += "; the restored configuration may hold another address"
     return DeadlineError(reason, operation=operation, hint=hint)
 
 

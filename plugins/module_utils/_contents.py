@@ -50,12 +50,15 @@ class Outcome(Enum):
 class Comparison:
     """Outcome, the facts that it rests on as a sentence, and for DIFFERENT the names of the members, sorted.
 
-    ``differing`` has the first 1000 names; the reason has their number.
+    ``differing`` has the first 1000 names; the reason has their number. ``same_names`` says for DIFFERENT that none is
+    missing on either side, and ``is_readable`` for UNKNOWN that at least all bytes were compared.
     """
 
     outcome: Outcome
     reason: str
     differing: tuple[str, ...] = ()
+    same_names: bool = False
+    is_readable: bool = True
 
     @property
     def is_equal(self) -> bool:
@@ -81,7 +84,7 @@ def compare(
             if _have_same_bytes(one, two, expired):
                 return Comparison(Outcome.EQUAL, "they have the same bytes")
         except UnprovableError as error:
-            return Comparison(Outcome.UNKNOWN, f"a file {error}")
+            return Comparison(Outcome.UNKNOWN, f"a file {error}", is_readable=False)
         read = []
         for number, file in (("first", one), ("second", two)):
             try:
@@ -100,7 +103,8 @@ def _judge(one: tuple[str, dict[bytes, bytes]], two: tuple[str, dict[bytes, byte
     if not differing:
         return Comparison(Outcome.EQUAL, f"they are {one[0]} archives with the same members ({len(mine)})")
     reason = f"they are {one[0]} archives, and members differ ({len(differing)})"
-    return Comparison(Outcome.DIFFERENT, reason, tuple(show(name) for name in differing[:MOST_DIFFERING]))
+    shown = tuple(show(name) for name in differing[:MOST_DIFFERING])
+    return Comparison(Outcome.DIFFERENT, reason, shown, mine.keys() == theirs.keys())
 
 
 def _have_same_bytes(one: BinaryIO, two: BinaryIO, expired: Callable[[], bool]) -> bool:

@@ -20,6 +20,7 @@
     ├── IncompleteBackupError  a backup that is not whole
     ├── DeadlineError          one of our own clocks ran out
     ├── OutcomeUnknownError    a write may or may not have happened
+    ├── NotRestoredError       a restore ran, and the system holds something else
     ├── TransferError          bytes were lost or changed on the way
     ├── ProtocolError          the gateway answered something that makes no sense
     └── LocalFileError         a file or folder where the module runs
@@ -41,6 +42,8 @@ class ActiveLogicError(Exception):
     :param operation: what was being done, as in "list the backups"; filled in by whoever knows it.
     :param repeatable: whether the same request may be sent again.
     :param retry_after: seconds that the peer asked us to wait; ``None`` when it did not.
+
+    ``facts`` are return values that hold in spite of the failure, such as ``changed``.
     """
 
     kind = "error"
@@ -61,6 +64,7 @@ class ActiveLogicError(Exception):
         self.operation = operation
         self.repeatable = repeatable
         self.retry_after = retry_after
+        self.facts: dict[str, Any] = {}
 
     def sentence(self, system: str) -> str:
         """One sentence that names the operation, the system, the reason, and what to do.
@@ -75,7 +79,7 @@ class ActiveLogicError(Exception):
         """What a task returns that fails with this error; ``elapsed`` in seconds."""
         details = {"kind": self.kind, "operation": self.operation, "system": system, "hint": self.hint}
         counts = {"tries": tries, "elapsed": elapsed}
-        return {"msg": self.sentence(system), "error": {**details, **counts}, **counts}
+        return {"msg": self.sentence(system), "error": {**details, **counts}, **counts, **self.facts}
 
 
 class OptionError(ActiveLogicError):
@@ -162,6 +166,13 @@ class OutcomeUnknownError(ActiveLogicError):
 
     kind = "outcome_unknown"
     default_hint = "look at the system's backups before you run the task again"
+
+
+class NotRestoredError(ActiveLogicError):
+    """A restore ran, and a fresh backup proves that the system holds another configuration than the backup."""
+
+    kind = "not_restored"
+    default_hint = "compare the backups"
 
 
 class TransferError(ActiveLogicError):

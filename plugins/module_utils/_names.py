@@ -18,6 +18,9 @@ from ._errors import OptionError
 
 MAX_NAME_BYTES = 255
 SAFETY_PREFIX = "pre-restore-"
+COMPARE_PREFIX = "compare-"
+"""Of backups that are made to be compared, and removed again."""
+
 PARTIAL_MARK = "-only-"
 
 FULL = "full"
@@ -81,8 +84,8 @@ def generate(now: datetime, *, prefix: str = "", resource_name: str | None = Non
 
 
 def purpose(name: str) -> str:
-    """Tell what a backup is for by its name: ``safety``, ``partial`` or ``full``."""
-    if name.startswith(SAFETY_PREFIX):
+    """Tell what a backup is for by its name: ``safety`` (made by a restore), ``partial`` or ``full``."""
+    if name.startswith((SAFETY_PREFIX, COMPARE_PREFIX)):
         return SAFETY
     if PARTIAL_MARK in name:
         return PARTIAL

@@ -166,12 +166,19 @@ def plan_absent(found: Listing, names: list[str]) -> Plan:
     return Plan(REMOVED, reason, name, found.backups, after, remove=remove)
 
 
-def plan_restored(found: Listing, name: str, safety_name: str | None) -> Plan:
-    """Plan for ``state: restored``; ``safety_name`` is ``None`` when no safety backup is made."""
+def plan_restored(found: Listing, name: str, safety_name: str | None, why: str, is_proven: bool = False) -> Plan:
+    """Plan for ``state: restored``.
+
+    :param safety_name: ``None`` when no safety backup is made.
+    :param why: the facts, as a clause.
+    :param is_proven: whether they prove that the system holds the wanted configuration.
+    """
+    if is_proven:
+        return Plan(NONE, f"the system holds this configuration already: {why}", name, found.backups, found.backups)
     after = found.backups
     if safety_name is not None:
         after = (*after, BackupFile(safety_name, None))
-    return Plan(RESTORED, "nothing proves that the system already holds this configuration", name, found.backups, after)
+    return Plan(RESTORED, f"no proof that the system holds it: {why}", name, found.backups, after)
 
 
 def _create(before: tuple[BackupFile, ...], name: str, reason: str) -> Plan:

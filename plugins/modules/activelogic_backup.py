@@ -29,13 +29,16 @@ attributes:
     support: partial
     details:
       - O(always=true) makes a new backup each time.
-      - O(state=restored) restores each time.
+      - O(state=restored) restores unless a fresh backup proves that the system holds the configuration already. A
+        system whose backups differ each time without a change gives no proof.
 options:
   state:
     description:
       - V(present) needs one of O(name), O(max_age) and O(always).
       - V(absent) needs O(name) or O(names). A backup that is not there is fine.
-      - V(restored) needs O(name). It makes a safety backup, restores, and waits until the system is ready again.
+      - V(restored) needs O(name). It makes a safety backup and compares it with the wanted one. If they are equal,
+        nothing is restored, and the safety backup is removed. Otherwise it restores, waits until the system is ready
+        again, and compares a fresh backup with the wanted one.
     type: str
     choices: [present, absent, restored]
     default: present
@@ -90,11 +93,14 @@ options:
   force:
     description:
       - With O(state=present) and O(name), make the backup anew if the one that is there is not complete.
+      - With O(state=restored), restore without looking for a proof that it is not needed.
     type: bool
     default: false
   safety_backup:
     description:
-      - Make a backup of everything before a restore. It stays, and O(ignore:safety_backup) names it in the result.
+      - Make a backup of everything before a restore. If it can't be made, nothing is restored. It stays when something
+        was restored, and RV(safety_backup) names it.
+      - Without it nothing proves that a restore is not needed.
     type: bool
     default: true
   settle_after_restore:
@@ -178,13 +184,18 @@ backup:
       type: str
       sample: full
 safety_backup:
-  description: The backup that was made before a restore, in the form of RV(backup); V(null) when none was made.
+  description:
+    - The backup that was made before a restore, in the form of RV(backup); V(null) when there is none.
+    - In a failure only its name, when it stays.
   type: dict
-  returned: success
+  returned: with O(state=restored)
 verified:
-  description: Whether the system holds the restored configuration; V(null) when that is not known.
+  description:
+    - Whether the system holds the configuration of the backup, as a comparison of backups proves. V(null) when nothing
+      proves it, as with a system whose backups differ each time.
+    - V(false) only in a failure, when two fresh backups equal each other, and not the restored one.
   type: bool
-  returned: success
+  returned: with O(state=restored)
 system:
   description: The system that answered.
   type: dict

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import activelogic_embedded
 import yaml
 from activelogic_embedded.quirks import Quirks
 
@@ -155,12 +158,24 @@ def change_configuration(lab: Any, system: str, resource: str, key: str, value: 
     subprocess.run(command, check=True, capture_output=True, timeout=60)
 
 
+def log_in(lab: Any, system: str) -> Any:
+    """A session with a system, without the collection."""
+    os.environ["ACTIVELOGIC_EMBEDDED_ROOT"] = str(lab.root)
+    return activelogic_embedded.sync_connect(system, lab.username, lab.password)
+
+
 def set_quirks(lab: Any, system: str, **quirks: Any) -> None:
     """Give a system the quirks of :class:`activelogic_embedded.quirks.Quirks`, and no others."""
     given = {**asdict(Quirks()), **quirks}
     command = [str(BIN / "activelogic-embedded"), "quirks", str(lab.root), system]
     command += [f"{key}={json.dumps(value)}" for key, value in given.items()]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def restores_on(lab: Any, system: str) -> int:
+    """How often a backup was restored on a system, read from its database."""
+    with contextlib.closing(sqlite3.connect(Path(lab.root) / system / "system.sqlite")) as database:
+        return int(database.execute("SELECT value FROM facts WHERE key = 'restores'").fetchone()[0])
 
 
 def digest_of_systems(lab: Any) -> str:

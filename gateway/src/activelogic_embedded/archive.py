@@ -47,14 +47,14 @@ class ArchiveError(ValueError):
 
 @dataclass(frozen=True)
 class Archive:
-    """A backup's content: where it is from, and the data of its resources by name.
+    """A backup's content: the data of its resources by name.
+
+    Nothing tells where it is from: systems that hold the same configuration make equal backups.
 
     :param made: time of its members, seconds since the epoch.
     :param mark: anything; part of the manifest where it is not empty.
     """
 
-    machineid: str
-    distversion: str
     resources: Mapping[str, Any]
     made: float = 0
     mark: str = ""
@@ -97,8 +97,6 @@ def _tar(archive: Archive) -> bytes:
     documents = {name: _json(data) for name, data in sorted(archive.resources.items())}
     manifest = {
         "format": FORMAT,
-        "machineid": archive.machineid,
-        "distversion": archive.distversion,
         "resources": {name: hashlib.sha256(document).hexdigest() for name, document in documents.items()},
     }
     if archive.mark:
@@ -127,7 +125,7 @@ def _parse(unpacked: bytes) -> Archive:
     resources = {name: json.loads(documents[_member(name)]) for name in manifest["resources"]}
     if not all(isinstance(data, dict) for data in resources.values()):
         raise ArchiveError("a resource without data")
-    return Archive(manifest["machineid"], manifest["distversion"], resources, made, manifest.get("mark", ""))
+    return Archive(resources, made, manifest.get("mark", ""))
 
 
 def _member(resource: str) -> str:

@@ -322,7 +322,7 @@ class Store:
             data = {resource: data[resource]}
         made = time.time() if volatile else 0
         mark = secrets.token_hex(16) if volatile == "content" else ""
-        return archive.dump(Archive(self.fact("machineid"), self.fact("distversion"), data, made, mark))
+        return archive.dump(Archive(data, made, mark))
 
     @contextlib.contextmanager
     def incoming(self) -> Iterator[BinaryIO]:

@@ -1,0 +1,63 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all states of activelogic_backup begin and end with. Private to this collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import tzinfo
+from typing import Any
+
+from . import _names
+from ._errors import ConflictError
+from ._model import BackupFile, System, describe, listing_to_result
+from ._plan import Plan
+from ._runner import Context
+
+
+def log_in(context: Context) -> System:
+    """Log in, and guard against the wrong machine (``expected_machine_id``)."""
+    system = context.client.identity()
+    system.require_machine(context.params["expected_machine_id"], "log in")
+    return system
+
+
+def unused_name(context: Context, listing: Iterable[BackupFile], prefix: str, resource_name: str | None = None) -> str:
+    """Make a name of ours that no backup has.
+
+    :raises ConflictError: when twenty names were taken.
+    """
+    taken = {each.name for each in listing}
+    for _number in range(20):
+        name = _names.generate(context.now, prefix=prefix, resource_name=resource_name)
+        if name not in taken:
+            return name
+    raise ConflictError("no unused name was found for the new backup", hint="run the task again")
+
+
+def result(
+    context: Context,
+    plan: Plan,
+    system: System,
+    backup: BackupFile | None,
+    *,
+    zone: tzinfo | None,
+    after: tuple[BackupFile, ...] | None = None,
+) -> dict[str, Any]:
+    """The result in its one form; ``after`` is what the system reports, where something was done."""
+    described = None if backup is None else describe(backup, context.now, zone)
+    return {
+        "changed": plan.changed,
+        "action": plan.action,
+        "reason": plan.reason,
+        "backup": described,
+        "safety_backup": None,
+        "verified": None,
+        "system": system.to_result(),
+        "diff": {
+            "before": {"backups": listing_to_result(plan.before)},
+            "after": {"backups": listing_to_result(plan.after if after is None else after)},
+        },
+    }
