@@ -158,12 +158,12 @@ def test_a_restart_that_never_ends_is_an_error_that_names_the_safety_backup(ansi
 
 
 def test_another_password_after_the_restore_is_named_as_the_cause(ansible: Runner) -> None:
-    password = "of long ago"
-    set_quirks(ansible.lab, EDGE, restored_password=password)
+    other = "of long ago"
+    set_quirks(ansible.lab, EDGE, restored_password=other)
     result = fails(ansible, "deadline", wait_timeout=4)
     assert "another password" in result["msg"]
     assert safety_backups(ansible.lab)[0] in result["msg"]
-    assert password not in str(result)
+    assert other not in str(result)
     assert result["elapsed"] < 30
 
 
