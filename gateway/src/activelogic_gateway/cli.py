@@ -13,6 +13,7 @@ import os
 import signal
 import sqlite3
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -144,7 +145,7 @@ def _serve(config: Config, ready_file: Path | None) -> int:
             stack.callback(audit.close)
         except (OSError, sqlite3.Error) as error:
             raise StartError(f"state_dir or audit_log can't be used: {error}") from error
-        sessions = Sessions(sdk, limits.sessions)
+        sessions = Sessions(sdk, limits.sessions, secrets)
         logins = Logins(limits.remember_login_seconds, limits.failed_logins_per_minute)
         gateway = Gateway(config, sessions, store, spool, logins, audit, secrets)
         gateway.certificate_days_left = lambda: days_left(config.tls)
@@ -169,6 +170,7 @@ def _serve(config: Config, ready_file: Path | None) -> int:
         started = server.started
     sys.stdout.flush()
     sys.stderr.flush()
-    if sessions.active:
-        os._exit(0 if started else 1)  # a call that blocks must not keep the process alive
-    return 0 if started else 1
+    status = 0 if started else 1
+    if threading.active_count() > 1:
+        os._exit(status)  # of the SDK, whose threads must not hold the exit
+    return status

@@ -33,6 +33,7 @@ from typing import Any
 from .auth import Login, Logins
 from .config import Config
 from .documents import FINAL, Request
+from .fetch import fetch
 from .logs import AuditLog, Secrets, now_text
 from .problems import ANSWERED, Problem, from_sdk, is_named, kind_of
 from .spool import Content, Receiver, Spool, hash_file
@@ -708,14 +709,11 @@ class Gateway:
         name = operation.request.name
         before = await self._require_listed(operation, session)
         self.spool.reserve(operation.spool_key, before)
-        part = self.spool.path(operation.spool_key, "part")
         try:
-            # An abandoned call may go on writing: its files go when its thread ends.
-            session.at_end(lambda: self.spool.drop_parts(operation.spool_key))
-            await session.download(name, part, self.limits.transfer_seconds)
+            part = await fetch(
+                self.spool, session, operation.spool_key, "part", name, before, self.limits.transfer_seconds
+            )
             after = (await self._listed(operation, session)).get(name)
-            if not part.is_file():
-                raise Problem("transfer_incomplete", f"{name}: the download left no file")
             size, sha256 = await asyncio.to_thread(hash_file, part)
             if not size == before == after:
                 listed = f"{before} before and {'none' if after is None else after} after"
@@ -764,9 +762,7 @@ class Gateway:
             return
         size = await self._require_listed(operation, session)
         self.spool.reserve(operation.spool_key, content.size + size)
-        saved = self.spool.path(operation.spool_key, "part-old")
-        session.at_end(lambda: self.spool.drop_parts(operation.spool_key))
-        await session.download(name, saved, self.limits.transfer_seconds)
+        saved = await fetch(self.spool, session, operation.spool_key, "old", name, size, self.limits.transfer_seconds)
         if saved.stat().st_size != size:
             raise Problem(
                 "replace_failed", f"{name}: the upload was refused ({refused}); the old backup could not be saved first"

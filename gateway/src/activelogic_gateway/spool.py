@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from .problems import Problem
 
@@ -68,18 +70,17 @@ class Spool:
             )
         disk = os.statvfs(self._folder)
         # What others hold may not be written yet, so all of it is counted as still to come, less what is there.
-        pending = max(0, others - self._written())
+        pending = max(0, others - self.written())
         if disk.f_bavail * disk.f_frsize - pending - size < self._keep_free:
             raise Problem("spool_full", f"the disk of the spool has no room for {size} more bytes", retry_after=60)
         self._held[key] = size
 
-    def _written(self) -> int:
+    def written(self, beginning: str = "") -> int:
+        """Bytes of all files whose names begin so."""
         total = 0
-        for path in self._folder.iterdir():
-            try:
+        for path in self._folder.glob(f"{beginning}*"):
+            with suppress(FileNotFoundError):
                 total += path.stat().st_size
-            except OSError:  # gone meanwhile
-                continue
         return total
 
     def drop(self, key: str) -> None:
@@ -88,10 +89,37 @@ class Spool:
         for path in self._folder.glob(f"{key}.*"):
             path.unlink(missing_ok=True)
 
-    def drop_parts(self, key: str) -> None:
-        """Remove what a download of ``key`` has left half done; for any thread."""
-        for path in self._folder.glob(f"{key}.part*"):
-            path.unlink(missing_ok=True)
+    def remains(self, beginning: str) -> Remains:
+        """Take away all files whose names begin so."""
+        return Remains(self._folder, beginning)
+
+
+class Remains:
+    """Files of a writer that can't be stopped: gone from the folder at once, and kept empty as long as it may write.
+
+    A removed file that somebody has open still grows, and fills the disk where nobody sees it.
+    """
+
+    def __init__(self, folder: Path, beginning: str) -> None:
+        self._folder = folder
+        self._beginning = beginning
+        self._files: list[BinaryIO] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove what is there by now, and empty what was removed."""
+        for path in self._folder.glob(f"{self._beginning}*"):
+            with suppress(FileNotFoundError):
+                self._files.append(path.open("r+b", buffering=0))
+                path.unlink()
+        for each in self._files:
+            each.truncate(0)
+
+    def close(self) -> None:
+        """The writer has ended."""
+        self.clear()
+        for each in self._files:
+            each.close()
 
 
 def hash_file(path: Path) -> tuple[int, str]:

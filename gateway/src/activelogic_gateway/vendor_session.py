@@ -4,8 +4,8 @@
 """Sessions with ActiveLogic systems. The only file that imports the SDK, and it does so by name.
 
 Whether the SDK's coroutines block the loop is not documented, and a blocking call can't be cancelled. So every session
-lives on a daemon thread with a loop of its own, and all limits are enforced from outside: past its limit a call that
-awaits is cancelled, one that blocks is abandoned with its thread and counted.
+lives on a daemon thread with a loop and an executor of its own, and all limits are enforced from outside: past its
+limit a call that awaits is cancelled, one that blocks is abandoned with its thread and counted.
 
 Only what the vendor documents is used: ``async_connect(host, username, password)``, ``async with``, ``machineid``,
 ``distversion``, ``backup()``, and the methods of ``Backup`` and ``BackupFile``.
@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .daemon_threads import DaemonThreads
+from .logs import Secrets
 from .problems import Problem, is_named
 
 logger = logging.getLogger(__name__)
@@ -130,9 +132,11 @@ class Session:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[Any] | None = None
         self._steps: asyncio.Queue[tuple[Step, Future[Any]] | None] = asyncio.Queue()
-        self._ended = asyncio.Event()
+        self._executor = DaemonThreads()
         self._backup: Any = None
         self._endings: list[Callable[[], None]] = []
+        self.ended = asyncio.Event()
+        """Set when the SDK runs nowhere any more: neither on the session's thread, nor on one that the loop started."""
         self.given_up_at: float | None = None
         self.thread = threading.Thread(target=self._run, name="activelogic-session", daemon=True)
 
@@ -148,11 +152,11 @@ class Session:
                 item = self._steps.get_nowait()
                 if item is not None:
                     item[1].set_exception(ConnectionError("the session has ended"))
+            self._executor.join()  # a call that hangs there keeps this thread, and so its session, in the count
             for each in self._endings:
-                with contextlib.suppress(OSError):
-                    each()
+                each()
             with contextlib.suppress(RuntimeError):  # the gateway's loop has ended
-                self._home.call_soon_threadsafe(self._ended.set)
+                self._home.call_soon_threadsafe(self.ended.set)
 
     def _fail(self, error: BaseException) -> None:
         if self._opened.done():
@@ -162,6 +166,7 @@ class Session:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(self._executor)
         self._task = asyncio.current_task()
         login, self._login = self._login, None
         if self._given_up.is_set() or login is None:
@@ -293,7 +298,7 @@ class Session:
         await self._command(f"upload {name!r}", seconds, lambda backup: backup.upload(name, in_path=str(path)))
 
     def at_end(self, action: Callable[[], None]) -> None:
-        """Run ``action`` on the session's thread when that ends, however late."""
+        """Run ``action``, which must not raise, on the session's thread when that ends, however late."""
         self._endings.append(action)
 
     def give_up(self) -> None:
@@ -315,7 +320,7 @@ class Session:
                 loop.call_soon_threadsafe(self._steps.put_nowait, None)
         for _ in range(2):
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ended.wait(), GRACE if self.given_up_at is None else GRACE / 2)
+                await asyncio.wait_for(self.ended.wait(), GRACE if self.given_up_at is None else GRACE / 2)
                 return
             self.give_up()
 
@@ -324,11 +329,13 @@ class Sessions:
     """Opens sessions and keeps count of those that are stuck.
 
     :param most: sessions at once, stuck ones included; more are refused.
+    :param secrets: where passwords are noted for as long as the SDK may log them.
     """
 
-    def __init__(self, sdk: Sdk, most: int) -> None:
+    def __init__(self, sdk: Sdk, most: int, secrets: Secrets) -> None:
         self._sdk = sdk
         self._most = most
+        self._secrets = secrets
         self._alive: set[Session] = set()
 
     def _living(self) -> set[Session]:
@@ -340,11 +347,6 @@ class Sessions:
         """Sessions that were given up a while ago and still have not ended."""
         now = time.monotonic()
         return sum(1 for each in self._living() if each.given_up_at is not None and now - each.given_up_at > GRACE / 2)
-
-    @property
-    def active(self) -> int:
-        """Sessions whose threads live."""
-        return len(self._living())
 
     @asynccontextmanager
     async def open(
@@ -358,6 +360,8 @@ class Sessions:
         if len(self._living()) >= self._most:
             raise Problem("too_busy", "the gateway has too many sessions with systems", retry_after=5)
         session = Session(self._sdk, host, username, password)
+        self._secrets.add(password)
+        session.at_end(lambda: self._secrets.discard(password))
         self._alive.add(session)
         try:
             identity = await session.open(seconds)

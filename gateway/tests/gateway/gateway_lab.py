@@ -101,6 +101,11 @@ class Lab:
         path = self.folder / "calls"
         return path.read_text(encoding="utf-8").split() if path.exists() else []
 
+    def notes(self) -> list[dict[str, Any]]:
+        """When commands on backups began and ended on the systems' side, in order."""
+        path = self.folder / "notes"
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
     def backups(self, system: str = "edge1") -> Path:
         """Where the embedded system keeps its backups: the other side, seen without the gateway."""
         return self.folder / "systems" / system / "backups"

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from gateway_lab import Lab
@@ -240,3 +242,34 @@ def test_unfinished_uploads_end_and_free_their_room(make_lab: Callable[..., Lab]
     assert lab.get(path).json()["problem"]["kind"] == "abandoned"
     assert spool_files(lab) == []
     assert lab.put({"action": "upload", "name": "b.plb", "size": 1000}).status_code == 202
+
+
+@pytest.mark.parametrize("trouble", ["endless", "endless_thread"])
+def test_download_that_outgrows_its_size_is_given_up_and_does_not_fill_the_disk(
+    make_lab: Callable[..., Lab], trouble: str
+) -> None:
+    lab = make_lab()
+    lab.start()
+    lab.create("endless.plb")
+    lab.trouble(download=trouble)
+    answer = lab.run({"action": "download", "name": "endless.plb"})
+    assert (answer.document["state"], answer.kind) == ("failed", "transfer_incomplete")
+    assert spool_files(lab) == []
+    for _ in range(5):
+        time.sleep(0.3)
+        assert disk_of_removed_files(lab) < 40_000_000
+    stuck = lab.get("/healthz").json()["stuck_sessions"]
+    assert stuck == (1 if trouble == "endless_thread" else 0)
+    lab.trouble()
+    assert lab.run({"action": "download", "name": "endless.plb"}).document["state"] == "succeeded"
+
+
+def disk_of_removed_files(lab: Lab) -> int:
+    """Bytes on the disk of files that the gateway still has open, and that nobody sees any more."""
+    assert lab.process is not None
+    total = 0
+    for path in Path(f"/proc/{lab.process.pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(path.readlink()).endswith(" (deleted)"):
+                total += path.stat().st_blocks * 512
+    return total

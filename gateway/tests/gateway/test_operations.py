@@ -244,7 +244,7 @@ def test_queued_operation_that_nobody_asks_for_does_not_run(make_lab: Callable[.
     assert names(lab.backups()) == {"first.plb"}
 
 
-@pytest.mark.parametrize("trouble", ["hang", "block"])
+@pytest.mark.parametrize("trouble", ["hang", "block", "block_thread"])
 @pytest.mark.parametrize("action", ["create_new", "restore", "remove"])
 def test_write_past_its_limit_is_unknown_and_frees_its_lane(troubled: Lab, action: str, trouble: str) -> None:
     troubled.create("there.plb")
@@ -255,7 +255,7 @@ def test_write_past_its_limit_is_unknown_and_frees_its_lane(troubled: Lab, actio
     troubled.trouble()
     assert troubled.run({"action": "create_new", "name": "after.plb"}).document["state"] == "succeeded"
     stuck = troubled.get("/healthz").json()["stuck_sessions"]
-    assert stuck == (1 if trouble == "block" else 0)
+    assert stuck == (0 if trouble == "hang" else 1)
 
 
 @pytest.mark.parametrize("action", ["create_new", "restore", "remove", "upload"])
@@ -331,10 +331,11 @@ def test_sigterm_lets_a_running_command_end_and_exits_0(make_lab: Callable[..., 
     assert names(lab.backups()) == {"ending.plb"}
 
 
-def test_sigterm_does_not_wait_for_a_call_that_blocks(make_lab: Callable[..., Lab]) -> None:
+@pytest.mark.parametrize("trouble", ["hang", "block", "block_thread", "block_pool"])
+def test_sigterm_does_not_wait_for_a_call_that_hangs(make_lab: Callable[..., Lab], trouble: str) -> None:
     lab = make_lab(limits={"shutdown_seconds": 1})
     lab.start()
-    lab.trouble(create_new="block")
+    lab.trouble(create_new=trouble)
     path = lab.path_of(lab.put({"action": "create_new", "name": "blocked.plb"}))
     while lab.get(path).json()["state"] != "running":
         time.sleep(0.02)
@@ -344,6 +345,15 @@ def test_sigterm_does_not_wait_for_a_call_that_blocks(make_lab: Callable[..., La
     lab.trouble()
     lab.start()
     assert lab.get(path).json()["cause"] == "gateway_restarted"
+
+
+@pytest.mark.parametrize("trouble", ["hang", "block", "block_thread", "block_pool"])
+def test_sigterm_does_not_wait_for_a_call_that_was_given_up(troubled: Lab, trouble: str) -> None:
+    troubled.trouble(create_new=trouble)
+    assert troubled.run({"action": "create_new", "name": "blocked.plb"}).document["cause"] == "time_limit"
+    began = time.monotonic()
+    assert troubled.stop() == 0
+    assert time.monotonic() - began < 10
 
 
 def test_end_of_an_operation_is_in_the_audit_log(lab: Lab) -> None:
