@@ -25,7 +25,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint typing sanity docs-lint test-unit test-contract test-gateway test-end-to-end molecule build clean
+.PHONY: help demo test check lint typing sanity docs-lint test-unit test-contract test-gateway test-kills test-end-to-end molecule bench build clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -66,6 +66,12 @@ test-contract: $(VENV)/test build  ## Test the Backup resource in its four imple
 
 test-gateway: $(VENV)/test  ## Test the gateway and the embedded system
 	cd gateway && $(PYTEST) -n $(WORKERS) tests
+
+test-kills: $(VENV)/test  ## Kill the gateway a hundred times under load
+	cd gateway && GATEWAY_KILLS=100 $(PYTEST) --capture=no tests/gateway/test_killed.py
+
+bench: $(VENV)/test  ## Measure speed and memory of the gateway with files of 2 GiB; needs 20 GiB of disk
+	cd gateway && GATEWAY_TRANSFER_MIB=2048 $(PYTEST) --capture=no tests/gateway/test_memory.py
 
 test-end-to-end: $(VENV)/test build  ## Test with the real Ansible and the real gateway
 	$(PYTEST) -n $(WORKERS) tests/end_to_end

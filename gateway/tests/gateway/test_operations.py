@@ -187,29 +187,6 @@ def test_long_poll_ends_after_its_seconds(troubled: Lab) -> None:
     assert troubled.finish(path).document["state"] == "succeeded"
 
 
-def test_writes_on_one_system_run_one_at_a_time(troubled: Lab) -> None:
-    troubled.trouble(create_new="slow:0.3")
-    began = time.monotonic()
-    bodies = [({"action": "create_new", "name": f"{n}.plb"}, system) for n in range(3) for system in ("edge1", "edge2")]
-    paths = [troubled.path_of(troubled.put(body, system=system)) for body, system in bodies]
-    assert [troubled.finish(path).document["state"] for path in paths] == ["succeeded"] * 6
-    assert 0.85 < time.monotonic() - began < 1.7  # three times 0.3 s, and the two systems side by side
-    assert names(troubled.backups()) == {"0.plb", "1.plb", "2.plb"}
-
-
-def test_nine_waiting_writes_are_one_too_many(troubled: Lab) -> None:
-    troubled.trouble(create_new="slow:1.5")
-    first = troubled.path_of(troubled.put({"action": "create_new", "name": "first.plb"}))
-    while troubled.get(first).json()["state"] != "running":
-        time.sleep(0.02)
-    responses = [troubled.put({"action": "create_new", "name": f"{n}.plb"}) for n in range(9)]
-    assert [response.status_code for response in responses] == [202] * 8 + [503]
-    assert int(responses[-1].headers["retry-after"]) > 0
-    for response in responses[:8]:
-        assert troubled.request("DELETE", troubled.path_of(response)).status_code == 200
-    assert troubled.finish(first).document["state"] == "succeeded"
-
-
 def test_deleted_before_it_began_never_runs(troubled: Lab) -> None:
     troubled.trouble(create_new="slow:1")
     running = troubled.path_of(troubled.put({"action": "create_new", "name": "running.plb"}))
@@ -315,6 +292,11 @@ def test_killed_gateway_reports_unknown_after_its_restart(make_lab: Callable[...
     assert list((lab.folder / "state" / "spool").iterdir()) == []
     again = lab.put({"action": "create_new", "name": "running.plb"}, operation=running.rsplit("/", 1)[1])
     assert (again.status_code, again.json()["state"]) == (200, "unknown")
+    again = lab.put({"action": "create_new", "name": "done.plb"}, operation=done.path.rsplit("/", 1)[1])
+    assert (again.status_code, again.json()) == (200, done.document)
+    another = lab.put({"action": "create_new", "name": "other.plb"}, operation=done.path.rsplit("/", 1)[1])
+    assert another.status_code == 409
+    assert "create_new" not in lab.calls()[before:]
     assert names(lab.backups()) == {"done.plb"}
 
 
