@@ -12,7 +12,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Annotated, Any, cast
 
 from fastapi import FastAPI, Path, Query, Request
@@ -40,6 +40,7 @@ from .documents import (
     parse_commit,
     parse_request,
 )
+from .documents import Request as Asked
 from .operations import Gateway, Operation
 from .problems import MEDIA_TYPE, Problem
 from .spool import PIECE, Content
@@ -48,6 +49,9 @@ logger = logging.getLogger(__name__)
 
 MAX_DOCUMENT = 65536
 """Bytes of a JSON body at most."""
+
+SHORTEST_SECRET = 8
+"""Characters of a password at least, so that it is no accident where it stands in a name."""
 
 LONGEST_POLL = 60.0
 """Seconds."""
@@ -181,29 +185,29 @@ class Asker:
     """Who asks for what: the system by its name in the configuration, the login, and the client's address."""
 
     def __init__(self, gateway: Gateway, request: Request, word: str, command: str) -> None:
-        login = parse_basic(header_values(request.scope, b"authorization"))
-        if login is None:
-            raise Problem("authentication_failed", "this needs HTTP Basic with a user of the ActiveLogic system")
         self.audit: dict[str, Any] = request.scope["audit"]
         self.audit["command"] = command
+        login: Login = self.audit["login"]  # the outermost layer lets no request without one through
         system = gateway.config.find_system(word)
         if system is None:
             raise Problem("unknown_system", f"the gateway has no system {word!r}")
         self.audit["system"] = system
         self.system = system
-        self.login: Login = login
+        self.login = login
         self.address = client_address(request)
         self._gateway = gateway
 
-    def accepted(self) -> None:
-        """The login was right: it goes into the audit log."""
-        self.audit["user"] = self.login.username
+    def refuse_password_in(self, asked: Asked) -> None:
+        """An operation is stored, and its name is logged and listed: the password of its owner must not be in it."""
+        password = self.login.password
+        if len(password) >= SHORTEST_SECRET and any(password in str(each) for each in asked.model_dump().values()):
+            raise Problem("invalid_request", "the body holds the password of the login")
 
     async def operation(self, uuid: str) -> Operation:
         """The operation that is asked about."""
+        self.audit.update(operation=uuid.lower())
         operation = await self._gateway.find(self.system, self.login, self.address, uuid.lower())
-        self.accepted()
-        self.audit.update(name=operation.request.name, operation=uuid.lower())
+        self.audit.update(name=operation.request.name)
         return operation
 
 
@@ -284,7 +288,12 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        audit: dict[str, Any] = {}
+        login = parse_basic(header_values(scope, b"authorization"))
+        with self._gateway.secrets.held(login.password) if login is not None else nullcontext():
+            await self._answer(scope, receive, send, login)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, login: Login | None) -> None:
+        audit: dict[str, Any] = {"login": login}
         scope["audit"] = audit
         began = time.monotonic()
         sent: dict[str, Any] = {"status": None, "bytes": 0}
@@ -297,26 +306,29 @@ class Front:
             await send(message)
 
         try:
-            refusal = self._refuse(scope)
+            refusal = self._refuse(scope, login)
             if refusal is not None:
+                audit["kind"] = refusal.kind
                 await problem_response(refusal)(scope, receive, counting_send)
             else:
                 await self._app(scope, receive, counting_send)
         except Exception as error:
             logger.exception("a request failed in the gateway")
+            audit["kind"] = "internal_error"
             if sent["status"] is not None:
                 raise
             await problem_response(Problem("internal_error", f"the gateway failed ({type(error).__name__})"))(
                 scope, receive, counting_send
             )
         finally:
+            user = login.username if login is not None and login.accepted else None
             self._gateway.audit.write(
-                event="request",
+                "request",
                 client=scope["client"][0] if scope.get("client") else None,
                 system=audit.get("system"),
-                user=audit.get("user"),
+                user=user,
                 command=audit.get("command", "health" if scope["path"] == "/healthz" else None),
-                name=audit.get("name"),
+                name=audit.get("name") if user else None,  # a stranger's words stay out of the log
                 operation=audit.get("operation"),
                 method=scope["method"],
                 outcome={"status": sent["status"], "kind": audit.get("kind")},
@@ -325,7 +337,7 @@ class Front:
             )
 
     @staticmethod
-    def _refuse(scope: Scope) -> Problem | None:
+    def _refuse(scope: Scope, login: Login | None) -> Problem | None:
         hosts = header_values(scope, b"host")
         if len(hosts) != 1 or not re.fullmatch(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]+", hosts[0].strip()):
             return Problem("bad_request", "the request needs exactly one Host", headers={"Connection": "close"})
@@ -335,7 +347,7 @@ class Front:
                 "Content-Length and Transfer-Encoding exclude each other",
                 headers={"Connection": "close"},
             )
-        if scope["path"].startswith("/v1/") and parse_basic(header_values(scope, b"authorization")) is None:
+        if scope["path"].startswith("/v1/") and login is None:
             return Problem("authentication_failed", "this needs HTTP Basic with a user of the ActiveLogic system")
         # A quoted slash or backslash must not become another route, or another part of one.
         if re.search(rb"%2f|%5c|\\\\", scope["raw_path"], re.IGNORECASE):
@@ -402,7 +414,6 @@ def routes(gateway: Gateway) -> list[APIRoute]:
     async def show_system(request: Request, system: SystemName) -> Response:
         asker = Asker(gateway, request, system, "identity")
         identity = await gateway.identity(asker.system, asker.login, asker.address)
-        asker.accepted()
         return document_response(
             {"name": asker.system, "machineid": identity.machineid, "distversion": identity.distversion}
         )
@@ -410,22 +421,19 @@ def routes(gateway: Gateway) -> list[APIRoute]:
     async def list_backups(request: Request, system: SystemName) -> Response:
         asker = Asker(gateway, request, system, "list")
         entries = await gateway.backups(asker.system, asker.login, asker.address)
-        asker.accepted()
         return document_response([{"name": each.name, "size": each.size} for each in entries])
 
     async def list_operations(request: Request, system: SystemName) -> Response:
         asker = Asker(gateway, request, system, "list_operations")
         documents = await gateway.of_owner(asker.system, asker.login, asker.address)
-        asker.accepted()
         return document_response(documents)
 
     async def put_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
         asker = Asker(gateway, request, system, "put_operation")
         asked = parse_request(await read_json(request, gateway))
-        asker.audit.update(command=asked.action, operation=operation.lower())
+        asker.refuse_password_in(asked)
+        asker.audit.update(command=asked.action, name=asked.name, operation=operation.lower())
         found = await gateway.put(asker.system, asker.login, asker.address, operation.lower(), asked)
-        asker.accepted()
-        asker.audit.update(name=asked.name)
         return operation_response(found)
 
     def operation_response(operation: Operation, accepted: bool = True) -> Response:

@@ -27,12 +27,13 @@ MAX_KEYS = 10_000
 """Users and addresses that are remembered at most; the oldest ones go first."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Login:
-    """What HTTP Basic carried."""
+    """What HTTP Basic carried; ``accepted`` once it was seen to be right."""
 
     username: str
     password: str = field(repr=False)
+    accepted: bool = field(default=False, compare=False)
 
 
 def parse_basic(values: list[bytes]) -> Login | None:

@@ -97,14 +97,25 @@ def _check(config: Config) -> int:
     above = config.state_dir
     while not above.exists() and above != above.parent:
         above = above.parent
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+    if not _is_writable_folder(above):
         problems.append(f"state_dir: {config.state_dir} can't be made or written to")
+    audit_log = config.audit_log
+    if audit_log is not None and not (
+        os.access(audit_log, os.W_OK) and audit_log.is_file()
+        if audit_log.exists()
+        else _is_writable_folder(audit_log.parent)
+    ):
+        problems.append(f"audit_log: {audit_log} can't be made or written to")
     for problem in problems:
         print(f"activelogic-gateway: {problem}", file=sys.stderr)
     if problems:
         return 2
     print(f"The configuration is good: {len(config.systems)} systems, through the Python package {config.sdk}.")
     return 0
+
+
+def _is_writable_folder(path: Path) -> bool:
+    return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
 
 
 def _openapi() -> int:
@@ -126,6 +137,16 @@ def _lock(state_dir: Path, stack: ExitStack) -> None:
         raise StartError(f"state_dir: {state_dir} is in use by another gateway") from error
 
 
+def _make_way(ready_file: Path) -> None:
+    """Nobody must take the file of an earlier process for this one's."""
+    try:
+        ready_file.unlink(missing_ok=True)
+    except OSError as error:
+        raise StartError(f"--ready-file: {ready_file} can't be removed: {error.strerror}") from error
+    if not _is_writable_folder(ready_file.parent):
+        raise StartError(f"--ready-file: {ready_file} can't be written")
+
+
 def _serve(config: Config, ready_file: Path | None) -> int:
     os.umask(0o077)
     secrets = logs.Secrets()
@@ -135,6 +156,8 @@ def _serve(config: Config, ready_file: Path | None) -> int:
     limits = config.limits
     with ExitStack() as stack:
         _lock(config.state_dir, stack)
+        if ready_file is not None:
+            _make_way(ready_file)
         store = Store(config.state_dir / "operations.sqlite")
         spool = Spool(config.state_dir / "spool", limits.spool_bytes, limits.spool_free_bytes)
         try:
@@ -162,8 +185,9 @@ def _serve(config: Config, ready_file: Path | None) -> int:
                 write_ready_file(ready_file, url)
             print(f"activelogic-gateway {__version__} listens on {url}", file=sys.stderr, flush=True)
 
-        # uvicorn raises the signal again after its clean end: with these handlers that does nothing.
-        for each in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again after its clean end: with these handlers that does nothing. A SIGHUP that
+        # comes before the server listens to it finds the certificates just read.
+        for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(each, lambda _signal, _frame: None)
         server = GatewayServer(create_app(gateway), gateway, sock, context, ready)
         asyncio.run(server.serve())

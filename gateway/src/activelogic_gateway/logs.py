@@ -73,8 +73,15 @@ class RedactingFilter(logging.Filter):
         return True
 
 
+_MEMBERS = ("client", "system", "user", "command", "name", "operation", "method", "outcome", "bytes", "milliseconds")
+
+
 class AuditLog:
-    """One JSON object a line, to a file or to standard output; each line is written at once."""
+    """One JSON object a line, to a file or to standard output; each line is written at once.
+
+    Every line has every member. ``event`` is ``request``, ``refused`` (what never became a request) or ``operation``
+    (its end); ``user`` is only there after a login; ``bytes`` are those of the content, as far as there is one.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -93,9 +100,9 @@ class AuditLog:
             if stream is not sys.stdout:
                 stream.close()
 
-    def write(self, **members: Any) -> None:
+    def write(self, event: str, **members: Any) -> None:
         """Write one line; ``time`` (UTC, RFC 3339) is added. A full disk is only reported."""
-        line = json.dumps({"time": now_text(), **members}, default=str)
+        line = json.dumps({"time": now_text(), "event": event, **dict.fromkeys(_MEMBERS), **members}, default=str)
         try:
             with self._lock:
                 self._stream.write(line + "\n")

@@ -66,7 +66,6 @@ class Operation:
     commit_sha256: str | None = None
     task: asyncio.Task[None] | None = None
     ended: float | None = None
-    started: float = field(default_factory=time.monotonic)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -135,7 +134,7 @@ class Gateway:
                     operation=row.key[2],
                 ).document()
             self.store.save_now(row)
-            self._audit_end(row, None)
+            self._audit_end(row)
 
     def start(self) -> None:
         """Begin the work that goes on in the background."""
@@ -210,6 +209,7 @@ class Gateway:
                             self.logins.failed(system, login, address)
                         raise
                     self.logins.succeeded(system, login)
+                    login.accepted = True
                 yield session, identity, deadline
         except (ConnectFailed, CommandFailed, TimeLimit) as failure:
             raise self._problem(failure, system, (login.password,)) from failure
@@ -228,10 +228,12 @@ class Gateway:
         digest = self.logins.digest(system, login)
         known = operation.login_digest if operation is not None else None
         if known is not None and hmac.compare_digest(known, digest):
+            login.accepted = True
             return
         if not self.logins.worked_lately(system, login):
             async with self.session(system, login, address):
                 pass
+        login.accepted = True
         if operation is not None:
             operation.login_digest = digest
 
@@ -559,7 +561,7 @@ class Gateway:
         operation.row = finished
         operation.ended = time.monotonic()
         operation.wake()
-        self._audit_end(finished, int((operation.ended - operation.started) * 1000))
+        self._audit_end(finished)
 
     async def _end(
         self,
@@ -573,14 +575,14 @@ class Gateway:
         finished = self._finished(operation, state, result=result, problem=problem, cause=cause)
         await self._close_books(operation, finished)
 
-    def _audit_end(self, row: Row, milliseconds: int | None) -> None:
+    def _audit_end(self, row: Row) -> None:
         outcome: dict[str, Any] = {"state": row.state}
         if row.cause:
             outcome["cause"] = row.cause
         if row.problem:
             outcome["kind"], outcome["exception"] = row.problem["kind"], row.problem["exception"]
         self.audit.write(
-            event="operation",
+            "operation",
             system=row.key[0],
             user=row.key[1],
             command=row.request.action,
@@ -588,7 +590,7 @@ class Gateway:
             operation=row.key[2],
             outcome=outcome,
             bytes=(row.result or {}).get("size"),
-            milliseconds=milliseconds,
+            milliseconds=row.milliseconds,
         )
 
     async def _run(self, operation: Operation) -> None:

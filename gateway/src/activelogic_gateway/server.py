@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import ssl
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -40,7 +39,15 @@ class TlsError(Exception):
     """Certificate, key or authority can't be used; the text is one sentence."""
 
 
-def _load(context: ssl.SSLContext, tls: Tls) -> None:
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """A context for TLS 1.2 and later; with ``client_ca`` clients need a certificate.
+
+    :raises TlsError: if the files can't be used.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
     try:
         context.load_cert_chain(tls.certificate, tls.key)
     except (OSError, ssl.SSLError) as error:
@@ -53,18 +60,6 @@ def _load(context: ssl.SSLContext, tls: Tls) -> None:
             reason = getattr(error, "reason", None) or error.strerror or str(error)
             raise TlsError(f"tls: client_ca {tls.client_ca} can't be used: {reason}") from error
         context.verify_mode = ssl.CERT_REQUIRED
-
-
-def tls_context(tls: Tls) -> ssl.SSLContext:
-    """A context for TLS 1.2 and later; with ``client_ca`` clients need a certificate.
-
-    :raises TlsError: if the files can't be used.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
-    _load(context, tls)
     return context
 
 
@@ -87,6 +82,7 @@ def guarded_protocol(limits: Limits, audit: AuditLog) -> type[HttpToolsProtocol]
         _linger_timer: asyncio.TimerHandle | None = None
         _message_open = False
         _header_bytes = 0
+        _began = 0.0
 
         def _later(self, seconds: float, action: Callable[[], object]) -> asyncio.TimerHandle:
             return self.loop.call_later(seconds, action)
@@ -99,6 +95,7 @@ def guarded_protocol(limits: Limits, audit: AuditLog) -> type[HttpToolsProtocol]
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)  # type: ignore[arg-type]
+            self._began = self.loop.time()
             self._header_timer = self._later(limits.header_seconds, self._headers_too_slow)
 
         def connection_lost(self, exc: Exception | None) -> None:
@@ -117,6 +114,7 @@ def guarded_protocol(limits: Limits, audit: AuditLog) -> type[HttpToolsProtocol]
             super().data_received(data)
 
         def on_message_begin(self) -> None:
+            self._began = self.loop.time()
             if self._header_timer is None:
                 self._header_timer = self._later(limits.header_seconds, self._headers_too_slow)
             super().on_message_begin()
@@ -179,7 +177,13 @@ def guarded_protocol(limits: Limits, audit: AuditLog) -> type[HttpToolsProtocol]
                 )
                 self.transport.write(head.encode("ascii") + body)
             client = self.client[0] if self.client else None
-            audit.write(event="refused", client=client, outcome={"status": problem.status, "kind": kind})
+            audit.write(
+                "refused",
+                client=client,
+                outcome={"status": problem.status, "kind": kind},
+                bytes={"in": 0, "out": 0},
+                milliseconds=int((self.loop.time() - self._began) * 1000),
+            )
             self.transport.close()
 
     return GuardedProtocol
@@ -197,7 +201,8 @@ class _Listener:
     ) -> None:
         self._sock = sock
         self._factory = factory
-        self._context = context
+        self.context = context
+        """Of the handshakes to come."""
         self._limits = limits
         self._handshakes: set[asyncio.Task[None]] = set()
         self.connections: Callable[[], int] = lambda: 0
@@ -223,9 +228,9 @@ class _Listener:
         with contextlib.suppress(OSError):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         extra: dict[str, Any] = {}
-        if self._context is not None:
+        if self.context is not None:
             extra = {
-                "ssl": self._context,
+                "ssl": self.context,
                 "ssl_handshake_timeout": self._limits.header_seconds,
                 "ssl_shutdown_timeout": 5.0,
             }
@@ -293,7 +298,7 @@ class GatewayServer(uvicorn.Server):
         listener = _Listener(self._sock, protocol, self._context, self._gateway.limits)
         listener.connections = lambda: len(self.server_state.connections)
         self.servers = [listener]  # type: ignore[list-item]
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload, listener)
         self.started = True
         self._ready()
 
@@ -302,17 +307,18 @@ class GatewayServer(uvicorn.Server):
         self._gateway.begin_shutdown()
         await super().shutdown(sockets)
 
-    def _reload(self) -> None:
+    def _reload(self, listener: _Listener) -> None:
         """SIGHUP: read the certificates anew, for new connections, and open the audit log anew."""
-        self._gateway.audit.reopen()
-        tls = self._gateway.config.tls
-        if self._context is None or tls is None:
-            return
         try:
-            tls_context(tls)  # a try on a context of its own: a broken file must not harm the one in use
-            _load(self._context, tls)
-        except TlsError as error:
-            logger.error("the certificates are kept as they were: %s", error)
+            self._gateway.audit.reopen()
+        except OSError as error:
+            logger.error("the audit log is kept open as it was: %s", error)
+        tls = self._gateway.config.tls
+        if tls is not None:
+            try:
+                listener.context = tls_context(tls)
+            except TlsError as error:
+                logger.error("the certificates are kept as they were: %s", error)
 
 
 def listen(config: Config) -> socket.socket:
@@ -339,11 +345,6 @@ def url_of(sock: socket.socket, config: Config) -> str:
 
 def write_ready_file(path: Path, url: str) -> None:
     """Say where the gateway listens, in one step, so that no reader sees half of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump({"url": url, "pid": os.getpid()}, stream)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    part = path.with_name(f".{path.name}.part")  # of a fixed name: a killed process leaves one at most
+    part.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
+    part.replace(path)

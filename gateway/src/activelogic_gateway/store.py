@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +45,14 @@ class Row:
     problem: dict[str, Any] | None = None
     cause: str | None = None
     finished: str | None = None
+
+    @property
+    def milliseconds(self) -> int | None:
+        """From being asked for to the end, also across a restart; ``None`` before the end."""
+        if self.finished is None:
+            return None
+        length = datetime.fromisoformat(self.finished) - datetime.fromisoformat(self.created)
+        return length // timedelta(milliseconds=1)
 
     def document(self) -> dict[str, Any]:
         """The document of the HTTP API."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from gateway_lab import PASSWORD, Lab
+from gateway_lab import Lab
 
 
 def test_health_needs_no_login(lab: Lab) -> None:
@@ -126,12 +126,3 @@ def test_read_past_its_limit_is_504_and_does_not_hold_others(make_lab: Callable[
     lab.trouble()
     assert lab.get("/v1/systems/edge1/backups").status_code == 200
     assert lab.get("/healthz").json()["stuck_sessions"] == (1 if trouble == "block" else 0)
-
-
-def test_audit_log_names_who_asked_and_never_the_password(lab: Lab) -> None:
-    lab.get("/v1/systems/edge2/backups")
-    lab.get("/v1/systems/edge2/backups", password="wrong-" + PASSWORD)
-    lines = [line for line in lab.audit() if line["system"] == "edge2" and line["command"] == "list"]
-    assert [(line["user"], line["outcome"]["status"]) for line in lines[-2:]] == [("admin", 200), (None, 401)]
-    assert PASSWORD not in (lab.folder / "audit.log").read_text(encoding="utf-8")
-    assert PASSWORD not in lab.errors()

@@ -8,14 +8,16 @@ when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``
 (awaits for ever), ``block`` (blocks the loop), ``block_thread`` (blocks a thread of the loop's executor),
 ``block_pool`` (blocks a thread of an executor of its own), ``lost`` (PLDBIOError before the command), ``lost_after``
 (the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a download or upload that is one byte
-short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be cancelled), ``refuse`` (an
-upload of what begins with "bad" is refused), ``bug`` (an exception that nobody documented), or ``slow:SECONDS``.
+short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be cancelled), ``refuse``
+(an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody documented), ``tell`` (the password
+in the log and in an exception), or ``slow:SECONDS``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import time
 from collections.abc import AsyncIterator
@@ -159,5 +161,7 @@ class _Connection:
 
 
 async def async_connect(host: str, username: str, password: str) -> _Connection:
-    await _meet("connect")
+    if await _meet("connect") == "tell":
+        logging.getLogger(__name__).error("the password is %s", password)
+        raise PLDBError(f"{username} with {password!r} is not welcome")
     return _Connection(await embedded.async_connect(host, username, password), host)
