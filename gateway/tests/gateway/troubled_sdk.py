@@ -10,7 +10,7 @@ when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``
 (the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a download or upload that is one byte
 short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be cancelled), ``refuse``
 (an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody documented), ``tell`` (the password
-in the log and in an exception), or ``slow:SECONDS``.
+in the log and in an exception), ``tell_late`` (in the log, after three seconds), or ``slow:SECONDS``.
 """
 
 from __future__ import annotations
@@ -87,6 +87,11 @@ def _shorten(source: Path, target: Path) -> None:
     target.write_bytes(source.read_bytes()[:-1])
 
 
+def _tell_late(password: str) -> None:
+    time.sleep(3)
+    logging.getLogger(__name__).error("late, the password is %s", password)
+
+
 class _Backup:
     def __init__(self, real: Any, host: str) -> None:
         self._real = real
@@ -161,7 +166,10 @@ class _Connection:
 
 
 async def async_connect(host: str, username: str, password: str) -> _Connection:
-    if await _meet("connect") == "tell":
+    trouble = await _meet("connect")
+    if trouble == "tell_late":
+        await asyncio.to_thread(_tell_late, password)
+    if trouble == "tell":
         logging.getLogger(__name__).error("the password is %s", password)
         raise PLDBError(f"{username} with {password!r} is not welcome")
     return _Connection(await embedded.async_connect(host, username, password), host)
