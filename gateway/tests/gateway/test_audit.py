@@ -186,7 +186,7 @@ def test_no_secret_is_in_any_log_state_or_argument(audited: Lab, add_user: Calla
         assert PASSWORD not in str(answer.document)
         assert PASSWORD not in lab.get("/v1/systems/edge2/backups").text
         if trouble == "tell_late":
-            time.sleep(2)  # it is told when no request holds the password any more
+            time.sleep(3)  # it is told when no request holds the password any more
     lab.trouble(create_new="hang")  # a password is in memory while it runs
     path = lab.path_of(lab.put({"action": "create_new", "name": "running.plb"}))
     assert lab.get(path + "?wait=0.5").json()["state"] == "running"

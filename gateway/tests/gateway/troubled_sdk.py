@@ -10,7 +10,7 @@ when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``
 (the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a download or upload that is one byte
 short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be cancelled), ``refuse``
 (an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody documented), ``tell`` (the password
-in the log and in an exception), ``tell_late`` (in the log, after three seconds), or ``slow:SECONDS``.
+in the log and in an exception), ``tell_late`` (in the log, after five seconds), or ``slow:SECONDS``.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _shorten(source: Path, target: Path) -> None:
 
 
 def _tell_late(password: str) -> None:
-    time.sleep(3)
+    time.sleep(5)
     logging.getLogger(__name__).error("late, the password is %s", password)
 
 
