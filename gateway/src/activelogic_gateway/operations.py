@@ -26,7 +26,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -57,6 +57,8 @@ class Operation:
     password: str | None = None
     pollers: int = 0
     seen: float = field(default_factory=time.monotonic)
+    claimed: bool = False
+    """Its turn has come. Nobody sees that it runs before the store has it, or a restart could tell another story."""
     sent: bool = False
     done: bool = False
     content: Content | None = None
@@ -72,6 +74,11 @@ class Operation:
     def state(self) -> str:
         """The state, as in the document."""
         return self.row.state
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is in the queue, and nothing has been done for it."""
+        return self.state == "queued" and not self.claimed
 
     @property
     def request(self) -> Request:
@@ -152,7 +159,7 @@ class Gateway:
         if self._janitor is not None:
             self._janitor.cancel()
         tasks = {each.task for each in self._operations.values() if each.task is not None and not each.task.done()}
-        waiting = {each.task for each in self._operations.values() if each.state == "queued" and each.task in tasks}
+        waiting = {each.task for each in self._operations.values() if each.waits and each.task in tasks}
         for task in waiting:
             if task is not None:
                 task.cancel()
@@ -175,7 +182,7 @@ class Gateway:
     async def _clean_once(self) -> None:
         now = time.monotonic()
         for key, operation in list(self._operations.items()):
-            if operation.state == "queued" and self._is_abandoned(operation):
+            if operation.waits and self._is_abandoned(operation):
                 await self._abandon(operation)
             elif operation.state == "awaiting_content" and operation.receiving is None:
                 if now - operation.seen > self.limits.content_seconds:
@@ -365,7 +372,7 @@ class Gateway:
         waiting = sum(
             1
             for each in self._operations.values()
-            if each.row.key[0] == system and each.state == "queued" and (each.request.action == "download") == download
+            if each.row.key[0] == system and each.waits and (each.request.action == "download") == download
         )
         most = self.limits.waiting_downloads_per_system if download else self.limits.waiting_writes_per_system
         # The first in the queue of an idle lane is about to run and takes nobody's place.
@@ -408,7 +415,7 @@ class Gateway:
 
         :raises Problem: ``conflict`` if it runs. The bytes of a running download are dropped when it ends.
         """
-        if operation.state == "running":
+        if operation.claimed and operation.state not in FINAL:
             operation.content_wanted = False
             system, _, uuid = operation.row.key
             raise Problem("conflict", f"operation {uuid} runs already", system=system, operation=uuid)
@@ -496,8 +503,13 @@ class Gateway:
             raise Problem("shutting_down", "the gateway is being shut down", system=system, retry_after=5)
         self._check_room(system, "commit")
         operation.commit_sha256 = sha256
-        operation.row.state = "queued"
-        await self.store.save(operation.row)
+        row = operation.row
+        row.state = "queued"
+        try:
+            await self.store.save(row)
+        except sqlite3.Error:
+            operation.commit_sha256, row.state = None, "awaiting_content"
+            raise
         operation.wake()
         self._begin(operation, login.password)
 
@@ -606,16 +618,18 @@ class Gateway:
             if self._is_abandoned(operation):
                 await self._abandon(operation)
                 return
-            # From here on DELETE is refused; the store knows it before the system can.
-            operation.row.state = "running"
+            # From here on DELETE is refused; the store knows it before anybody else can.
+            operation.claimed = True
+            running = replace(operation.row, state="running")
             try:
-                await self.store.save(operation.row)
+                await self.store.save(running)
             except sqlite3.Error as error:
                 logger.error("operation %s can't be stored: %s", operation.row.key[2], error)
                 await self._end(
                     operation, "failed", problem=Problem("internal_error", "the gateway can't store the operation")
                 )
                 return
+            operation.row = running
             operation.wake()
             await self._perform(operation)
         if not operation.content_wanted or (operation.request.action == "upload" and operation.state in FINAL):

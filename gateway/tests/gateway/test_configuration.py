@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +25,12 @@ import trustme
 import yaml
 from gateway_lab import Lab
 
+GATEWAY = (sys.executable, "-m", "activelogic_gateway")
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "activelogic_gateway", *arguments],
+        [*GATEWAY, *arguments],
         capture_output=True,
         text=True,
         timeout=30,
@@ -84,6 +89,10 @@ def test_good_configuration_passes_and_leaves_nothing(tmp_path: Path, good: dict
         ({"sdk": "not a module", "embedded_root": None}, "sdk should be the name of a Python module"),
         ({"sdk": "activelogic"}, "embedded_root goes with sdk activelogic_embedded only"),
         ({"embedded_root": "nowhere"}, "nowhere is not a folder"),
+        ({"state_dir": "gateway.pem"}, "gateway.pem can't be made or written to"),
+        ({"state_dir": "gateway.pem/state"}, "can't be made or written to"),
+        ({"audit_log": "systems"}, "systems can't be made or written to"),
+        ({"audit_log": "nowhere/audit.log"}, "audit.log can't be made or written to"),
     ],
 )
 def test_check_says_what_is_wrong_and_where(
@@ -94,6 +103,56 @@ def test_check_says_what_is_wrong_and_where(
     assert said in result.stderr
     assert "Traceback" not in result.stderr
     assert all(line.startswith("activelogic-gateway: ") for line in result.stderr.splitlines())
+
+
+def test_check_says_everything_that_is_wrong_at_once(tmp_path: Path, good: dict[str, Any]) -> None:
+    change = {"embedded_root": "nowhere", "state_dir": "gateway.pem", "audit_log": "nowhere/log"}
+    result = check(tmp_path, {**good, **change, "tls": {"certificate": "none.pem", "key": "none.pem"}})
+    assert [line.split(": ")[1] for line in result.stderr.splitlines()] == [
+        "tls",
+        "embedded_root",
+        "state_dir",
+        "audit_log",
+    ]
+    result = check(tmp_path, {**good, "sytems": {}, "listen": 5, "limits": {"upload_byte": 1}})
+    assert len(result.stderr.splitlines()) == 3
+
+
+def test_check_knows_an_expired_certificate_and_a_key_of_another(
+    tmp_path: Path, good: dict[str, Any], ca: trustme.CA
+) -> None:
+    ended = ca.issue_cert("127.0.0.1", not_after=datetime.now(UTC) - timedelta(days=1))
+    ended.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "ended.pem"))
+    result = check(tmp_path, {**good, "tls": {"certificate": "ended.pem", "key": "ended.pem"}})
+    assert (result.returncode, "ended.pem has expired" in result.stderr) == (2, True)
+    result = check(tmp_path, {**good, "tls": {"certificate": "gateway.pem", "key": "ended.pem"}})
+    assert result.returncode == 2
+    assert f"the key {tmp_path / 'ended.pem'} can't be used" in result.stderr
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become somebody else")
+def test_check_knows_a_folder_that_it_may_not_write_to(tmp_path: Path, good: dict[str, Any]) -> None:
+    def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
+        words = ["setpriv", "--reuid=65534", "--clear-groups", *command]
+        return subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
+
+    def check_as_nobody(state_dir: str) -> subprocess.CompletedProcess[str]:
+        path = folder / "gateway.yml"
+        path.write_text(yaml.safe_dump({**good, "tls": None, "state_dir": state_dir}), encoding="utf-8")
+        return as_nobody(*GATEWAY, "check", "--config", str(path))
+
+    if as_nobody(*GATEWAY, "--version").returncode != 0:
+        pytest.skip("this Python is closed to anybody else")
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to anybody else
+        folder = Path(name)
+        for path in (folder, folder / "systems", folder / "open", folder / "closed"):
+            path.mkdir(exist_ok=True)
+            path.chmod(0o755)
+        (folder / "open").chmod(0o777)
+        assert check_as_nobody("open/state").returncode == 0
+        result = check_as_nobody("closed/state")
+    assert result.returncode == 2
+    assert f"state_dir: {folder / 'closed' / 'state'} can't be made or written to" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -197,6 +256,43 @@ def test_client_certificates_are_required_where_an_authority_is_named(
     lab.session.close()
     with pytest.raises((requests.exceptions.SSLError, requests.exceptions.ConnectionError)):
         lab.get("/healthz", cert=str(foreign))
+
+
+def test_an_authority_that_was_replaced_is_no_longer_trusted_after_sighup(
+    make_lab: Callable[..., Lab], tmp_path: Path
+) -> None:
+    lab = make_lab(sdk="activelogic_embedded")
+    lab.settings["tls"]["client_ca"] = "clients.pem"
+    clients: list[Path] = []
+    authorities = [trustme.CA(), trustme.CA()]
+    for number, authority in enumerate(authorities):
+        clients.append(tmp_path / f"client{number}.pem")
+        authority.issue_cert("client").private_key_and_cert_chain_pem.write_to_path(str(clients[-1]))
+    authorities[0].cert_pem.write_to_path(str(lab.folder / "clients.pem"))
+    lab.start()
+    assert lab.get("/healthz", cert=str(clients[0])).status_code == 200
+    authorities[1].cert_pem.write_to_path(str(lab.folder / "clients.pem"))
+    assert lab.process is not None
+    lab.process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    lab.session.close()
+    assert lab.get("/healthz", cert=str(clients[1])).status_code == 200
+    lab.session.close()
+    with pytest.raises((requests.exceptions.SSLError, requests.exceptions.ConnectionError)):
+        lab.get("/healthz", cert=str(clients[0]))
+
+
+def test_the_ready_file_of_an_earlier_process_is_removed_first(lab: Lab, tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    ready.write_text("old", encoding="utf-8")
+    port = lab.url.rsplit(":", 1)[1]
+    settings = {**lab.settings, "listen": f"127.0.0.1:{port}", "state_dir": str(tmp_path / "state")}
+    path = lab.folder / "third.yml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    assert run("serve", "--config", str(path), "--ready-file", str(ready)).returncode == 2
+    assert not ready.exists()
+    result = run("serve", "--config", str(path), "--ready-file", str(tmp_path / "none" / "ready.json"))
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
 
 
 def test_openapi_describes_every_route_with_schemas_problems_and_login() -> None:
