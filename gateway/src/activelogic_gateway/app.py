@@ -12,7 +12,7 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from typing import Annotated, Any, cast
 
 from fastapi import FastAPI, Path, Query, Request
@@ -40,7 +40,6 @@ from .documents import (
     parse_commit,
     parse_request,
 )
-from .documents import Request as Asked
 from .operations import Gateway, Operation
 from .problems import MEDIA_TYPE, Problem
 from .spool import PIECE, Content
@@ -49,9 +48,6 @@ logger = logging.getLogger(__name__)
 
 MAX_DOCUMENT = 65536
 """Bytes of a JSON body at most."""
-
-SHORTEST_SECRET = 8
-"""Characters of a password at least, so that it is no accident where it stands in a name."""
 
 LONGEST_POLL = 60.0
 """Seconds."""
@@ -197,12 +193,6 @@ class Asker:
         self.address = client_address(request)
         self._gateway = gateway
 
-    def refuse_password_in(self, asked: Asked) -> None:
-        """An operation is stored, and its name is logged and listed: the password of its owner must not be in it."""
-        password = self.login.password
-        if len(password) >= SHORTEST_SECRET and any(password in str(each) for each in asked.model_dump().values()):
-            raise Problem("invalid_request", "the body holds the password of the login")
-
     async def operation(self, uuid: str) -> Operation:
         """The operation that is asked about."""
         self.audit.update(operation=uuid.lower())
@@ -289,7 +279,7 @@ class Front:
             await self._app(scope, receive, send)
             return
         login = parse_basic(header_values(scope, b"authorization"))
-        with self._gateway.secrets.held(login.password) if login is not None else nullcontext():
+        with self._gateway.secrets.held(login.password if login is not None else ""):
             await self._answer(scope, receive, send, login)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, login: Login | None) -> None:
@@ -431,7 +421,9 @@ def routes(gateway: Gateway) -> list[APIRoute]:
     async def put_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
         asker = Asker(gateway, request, system, "put_operation")
         asked = parse_request(await read_json(request, gateway))
-        asker.refuse_password_in(asked)
+        if asker.login.shows_in(*(str(each) for each in asked.model_dump().values())):
+            # It would be stored with the operation, logged and listed.
+            raise Problem("invalid_request", "the body holds the password of the login")
         asker.audit.update(command=asked.action, name=asked.name, operation=operation.lower())
         found = await gateway.put(asker.system, asker.login, asker.address, operation.lower(), asked)
         return operation_response(found)

@@ -26,6 +26,9 @@ WINDOW = 60.0
 MAX_KEYS = 10_000
 """Users and addresses that are remembered at most; the oldest ones go first."""
 
+SHORTEST_SECRET = 8
+"""Characters of a password at least, so that it is no accident where it stands in another text."""
+
 
 @dataclass
 class Login:
@@ -34,6 +37,10 @@ class Login:
     username: str
     password: str = field(repr=False)
     accepted: bool = field(default=False, compare=False)
+
+    def shows_in(self, *texts: str) -> bool:
+        """Whether the password is a part of one of the texts; a short one, which may be there by chance, never is."""
+        return len(self.password) >= SHORTEST_SECRET and any(self.password in each for each in texts)
 
 
 def parse_basic(values: list[bytes]) -> Login | None:
