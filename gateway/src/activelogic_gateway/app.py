@@ -303,8 +303,8 @@ class Front:
             else:
                 await self._app(scope, receive, counting_send)
         except Exception as error:
-            logger.exception("a request failed in the gateway")
             audit["kind"] = "internal_error"
+            logger.exception("a request failed in the gateway")
             if sent["status"] is not None:
                 raise
             await problem_response(Problem("internal_error", f"the gateway failed ({type(error).__name__})"))(

@@ -211,14 +211,13 @@ class Session:
         waiter = asyncio.wrap_future(future)
         try:
             await asyncio.wait([waiter], timeout=max(0.0, seconds))
-        except asyncio.CancelledError:
-            self.give_up()
-            raise
-        if not waiter.done():
+            if not waiter.done():
+                raise TimeLimit(doing, seconds)
+        except (asyncio.CancelledError, TimeLimit):
             self.give_up()
             # Whatever becomes of it is nobody's concern any more.
             waiter.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-            raise TimeLimit(doing, seconds)
+            raise
         return waiter.result()
 
     async def _do(self, step: Step, doing: str, seconds: float) -> Any:

@@ -262,6 +262,8 @@ def test_download_that_outgrows_its_size_is_given_up_and_does_not_fill_the_disk(
     assert stuck == (1 if trouble == "endless_thread" else 0)
     lab.trouble()
     assert lab.run({"action": "download", "name": "endless.plb"}).document["state"] == "succeeded"
+    lab.stop()
+    assert "never retrieved" not in lab.errors()
 
 
 def disk_of_removed_files(lab: Lab) -> int:
