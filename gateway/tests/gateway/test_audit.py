@@ -170,8 +170,13 @@ def test_no_secret_is_in_any_log_state_or_argument(audited: Lab, add_user: Calla
         for refused in (lab.get("/v1/systems/edge1", **wrong), lab.put(body, **wrong), lab.get(path, **wrong)):
             assert refused.status_code == 401
     # Where they don't belong: in names, bodies, paths, queries and headers.
-    names = {"action": "create_new", "name": f"{PASSWORD}.plb"}, {"action": "upload", "name": PASSWORD, "size": 3}
-    for body in (*names, {**names[0], "name": "a", "resource_name": PASSWORD}, {**names[0], "password": PASSWORD}):
+    bodies: list[dict[str, Any]] = [
+        {"action": "create_new", "name": f"{PASSWORD}.plb"},
+        {"action": "create_new", "name": "a", "resource_name": PASSWORD},
+        {"action": "create_new", "name": "a", "password": PASSWORD},
+        {"action": "upload", "name": PASSWORD, "size": 3},
+    ]
+    for body in bodies:
         assert lab.put(body).status_code == 422
     lab.request("PUT", f"/v1/systems/edge1/operations/{uuid.uuid4()}", data=PASSWORD)
     for path in (f"/v1/systems/{PASSWORD}", f"/{PASSWORD}", f"/v1/systems/edge1?p={PASSWORD}"):
