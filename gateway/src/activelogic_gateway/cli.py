@@ -100,11 +100,7 @@ def _check(config: Config) -> int:
     if not _is_writable_folder(above):
         problems.append(f"state_dir: {config.state_dir} can't be made or written to")
     audit_log = config.audit_log
-    if audit_log is not None and not (
-        os.access(audit_log, os.W_OK) and audit_log.is_file()
-        if audit_log.exists()
-        else _is_writable_folder(audit_log.parent)
-    ):
+    if audit_log is not None and not _is_writable_file(audit_log):
         problems.append(f"audit_log: {audit_log} can't be made or written to")
     for problem in problems:
         print(f"activelogic-gateway: {problem}", file=sys.stderr)
@@ -116,6 +112,13 @@ def _check(config: Config) -> int:
 
 def _is_writable_folder(path: Path) -> bool:
     return path.is_dir() and os.access(path, os.W_OK | os.X_OK)
+
+
+def _is_writable_file(path: Path) -> bool:
+    """Whether it can be written to, or be made."""
+    if path.exists():
+        return not path.is_dir() and os.access(path, os.W_OK)
+    return _is_writable_folder(path.parent)
 
 
 def _openapi() -> int:

@@ -19,9 +19,6 @@ LOOK_SECONDS = 0.2
 MARGIN = 1024 * 1024
 """Bytes that a file may have beyond the listed size before its download is given up."""
 
-_keepers: set[asyncio.Task[None]] = set()
-"""Tasks are held weakly by their loop."""
-
 
 async def fetch(spool: Spool, session: Session, key: str, suffix: str, name: str, size: int, seconds: float) -> Path:
     """Download the backup ``name``, which the system lists with ``size`` bytes, to the spool file of ``key``.
@@ -43,9 +40,7 @@ async def fetch(spool: Spool, session: Session, key: str, suffix: str, name: str
             raise Problem("transfer_incomplete", f"{name}: the download left no file")
     except BaseException:
         download.cancel()  # its session is given up with it
-        keeper = asyncio.create_task(_keep_empty(spool.remains(path.name), session))
-        _keepers.add(keeper)
-        keeper.add_done_callback(_keepers.discard)
+        session.aftermath = asyncio.create_task(_keep_empty(spool.remains(path.name), session))
         raise
     return path
 

@@ -80,7 +80,8 @@ class AuditLog:
     """One JSON object a line, to a file or to standard output; each line is written at once.
 
     Every line has every member. ``event`` is ``request``, ``refused`` (what never became a request) or ``operation``
-    (its end); ``user`` is only there after a login; ``bytes`` are those of the content, as far as there is one.
+    (its end); ``user`` is only there after a login; ``bytes`` are those of a request's bodies (in and out), or of the
+    operation's backup where they are known.
     """
 
     def __init__(self, path: Path | None) -> None:

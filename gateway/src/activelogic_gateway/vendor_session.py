@@ -137,6 +137,8 @@ class Session:
         self._endings: list[Callable[[], None]] = []
         self.ended = asyncio.Event()
         """Set when the SDK runs nowhere any more: neither on the session's thread, nor on one that the loop started."""
+        self.aftermath: asyncio.Task[None] | None = None
+        """What goes on until then; a loop holds its tasks only weakly."""
         self.given_up_at: float | None = None
         self.thread = threading.Thread(target=self._run, name="activelogic-session", daemon=True)
 
