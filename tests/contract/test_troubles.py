@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.netops.activelogic.plugins.module_utils._errors import IncompleteBackupError
+from ansible_collections.netops.activelogic.plugins.module_utils._errors import IncompleteBackupError, TransferError
 from conftest import System
 from ways import (
     LOGIN,
@@ -125,6 +125,29 @@ def test_an_upload_that_is_stored_short_is_an_error_and_is_removed_again(
     system.quirks(**fault("upload", "cut", when="during", at=at))
     assert word_of(session, "upload", tmp_path) == TRANSFER
     assert system.backups() == before
+
+
+@pytest.mark.parametrize("look", ["growing", "empty"])
+def test_an_upload_that_is_listed_before_it_is_whole_is_waited_for(
+    session: Any, system: System, tmp_path: Path, look: str
+) -> None:
+    system.quirks(complete_after=3, incomplete_size=look)
+    began = time.monotonic()
+    session.upload("new.plb", tmp_path / "source")
+    assert time.monotonic() - began >= 3
+    assert session.list()["new.plb"] == len(CONTENT)
+    assert system.backups()["new.plb"] == CONTENT
+
+
+def test_an_upload_over_a_backup_that_changes_nothing_removes_nothing(
+    session: Any, system: System, tmp_path: Path
+) -> None:
+    """The system says that it took the new bytes, and lists the old size: the old backup is not ours to remove."""
+    before = system.backups()
+    system.quirks(upload_overwrites=True, **fault("upload", "cut", when="during", at=len(before["there.plb"])))
+    with pytest.raises(TransferError, match="nothing was removed"):
+        session.client.upload("there.plb", str(tmp_path / "source"), replace=True)
+    assert list(system.backups()) == ["there.plb"]
 
 
 def test_an_upload_that_is_lost_on_the_way_leaves_nothing(session: Any, system: System, tmp_path: Path) -> None:

@@ -42,6 +42,10 @@ from .vendor_session import BackupEntry, CommandFailed, ConnectFailed, Identity,
 
 logger = logging.getLogger(__name__)
 
+STEADY = 5
+STEADY_PAUSE = 1.0
+"""What was uploaded counts as stored with another size when that is not 0 and stays for five looks, a second apart."""
+
 JANITOR_SECONDS = 5.0
 MOST_LISTED = 1000
 """Operations in one listing."""
@@ -806,7 +810,7 @@ class Gateway:
     ) -> None:
         """The listing must show the whole size; a part of ours is removed, so that nobody takes it for a backup."""
         name = operation.request.name
-        size = (await self._listed(operation, session)).get(name)
+        size = await self._steady_size(operation, session, content.size)
         if size == content.size:
             return
         if size is None:
@@ -821,6 +825,17 @@ class Gateway:
         except (CommandFailed, TimeLimit) as failure:
             raise Problem("transfer_incomplete", f"{said}; the part could not be removed") from failure
         raise Problem("transfer_incomplete", f"{said}; the part was removed")
+
+    async def _steady_size(self, operation: Operation, session: Session, wanted: int) -> int | None:
+        """The listed size once it is the wanted one, or another that stays: a system may list what is not yet whole."""
+        seen: list[int | None] = []
+        for _look in range(int(self.limits.read_seconds / STEADY_PAUSE) + STEADY):
+            seen.append((await self._listed(operation, session)).get(operation.request.name))
+            is_steady = len(seen) >= STEADY and len(set(seen[-STEADY:])) == 1
+            if seen[-1] in (wanted, None) or (is_steady and seen[-1]):
+                break
+            await asyncio.sleep(STEADY_PAUSE)
+        return seen[-1]
 
 
 def _refused_argument(operation: Operation, failure: CommandFailed | TimeLimit) -> bool:

@@ -70,6 +70,9 @@ ANSWERED = (
 )
 
 
+TAKEN = "the system already has a backup {0!r}"
+
+
 class _ExpiredError(Exception):
     """A call did not end in time; never leaves this file."""
 
@@ -242,19 +245,20 @@ class SdkTransport:
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
         size, sha256 = digest_file(path)
-        if not replace:
-            self._require_free(name)
+        before = find(self.list(), name)
+        if before is not None and not replace:
+            raise ConflictError(TAKEN.format(name))
         try:
             self._upload(name, path)
         except RefusedError:
             # Whether an upload over an existing name overwrites is unknown: where it does not, make room first.
-            if not replace or find(self.list(), name) is None:
+            if before is None:
                 raise
             self._replace(name, path)
-        self._check_uploaded(name, size)
+        self._check_uploaded(name, size, before)
         return Sent(size, sha256)
 
-    def _check_uploaded(self, name: str, size: int) -> None:
+    def _check_uploaded(self, name: str, size: int, before: BackupFile | None) -> None:
         """The listing has to show the whole size, at once or after it grew; a part of ours is removed."""
         seen: list[int] = []
         while len(seen) < STEADY or len(set(seen[-STEADY:])) > 1 or not seen[-1]:
@@ -270,8 +274,11 @@ class SdkTransport:
             if len(seen) > self._settings.wait_timeout / STEADY_PAUSE:
                 break
             self._sleep(STEADY_PAUSE)
+        said = f"{size} bytes were sent, the system lists {seen[-1]}"
+        if before is not None and before.size == seen[-1]:
+            raise TransferError(f"{said}, as before; nothing was removed")
         self.remove(name)
-        raise TransferError(f"{size} bytes were sent, the system listed {seen[-1]}, which were removed again")
+        raise TransferError(f"{said}, which were removed again")
 
     def _upload(self, name: str, path: str) -> None:
         async def call(connection: Any) -> None:
@@ -305,7 +312,7 @@ class SdkTransport:
 
     def _require_free(self, name: str) -> None:
         if find(self.list(), name) is not None:
-            raise ConflictError(f"the system already has a backup {name!r}")
+            raise ConflictError(TAKEN.format(name))
 
     def close(self) -> None:
         self._disconnect()
