@@ -67,8 +67,9 @@ test-contract: $(VENV)/test build  ## Test the Backup resource in its four imple
 test-gateway: $(VENV)/test  ## Test the gateway and the embedded system
 	cd gateway && $(PYTEST) -n $(WORKERS) tests
 
-test-kills: $(VENV)/test  ## Kill the gateway a hundred times under load
+test-kills: $(VENV)/test build  ## Kill the gateway, and the modules, a hundred times
 	cd gateway && GATEWAY_KILLS=100 $(PYTEST) --capture=no tests/gateway/test_killed.py
+	RANDOM_KILLS=13 $(PYTEST) -n $(WORKERS) tests/end_to_end/test_killed.py
 
 bench: $(VENV)/test  ## Measure speed and memory of the gateway with files of 2 GiB; needs 20 GiB of disk
 	cd gateway && GATEWAY_TRANSFER_MIB=2048 $(PYTEST) --capture=no tests/gateway/test_memory.py

@@ -1,0 +1,192 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A module that is killed with ``kill -9`` loses nothing, and the next run ends in the wanted state."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import Lab
+from runner import (
+    GATEWAY,
+    WAYS,
+    backups_on,
+    change_configuration,
+    configuration_of,
+    log_in,
+    restores_on,
+)
+
+EDGE = "edge1"
+WANTED = "wanted.plb"
+OTHER = "other.plb"
+SPOILED = "spoiled.plb"
+"""A backup that is empty."""
+
+RANDOM_KILLS = int(os.environ.get("RANDOM_KILLS", "1"))
+"""Moments at which each task is killed, beside the named points; ``make test-kills`` asks for more."""
+
+TASKS: dict[str, dict[str, Any]] = {
+    "present": {"name": "new.plb"},
+    "present with force": {"name": SPOILED, "force": True},
+    "absent": {"state": "absent", "names": [OTHER, SPOILED]},
+    "restored": {"state": "restored", "name": WANTED, "settle_after_restore": 0.3},
+}
+POINTS = {
+    "present": [
+        "_client:Client.identity:before:0",
+        "_client:Client.identity:after:0",
+        "_client:Client.create_new:before:0",
+        "_client:Client.create_new:after:0",
+        "_client:Client.await_complete:after:0",
+        "_states:result:after:0",
+    ],
+    "present with force": [
+        "_client:Client.settle:after:0",
+        "_client:Client.remove:before:0",
+        "_client:Client.remove:after:0",
+        "_client:Client.create_new:after:0",
+    ],
+    "absent": [
+        "_client:Client.list:after:0",
+        "_client:Client.remove:before:0",
+        "_client:Client.remove:after:0",
+        "_client:Client.remove:after:1",
+        "_states:result:before:0",
+    ],
+    "restored": [
+        "_client:Client.settle:after:0",
+        "_client:Client.create_new:before:0",
+        "_client:Client.create_new:after:0",
+        "_client:Client.create_complete:after:0",
+        "_client:Client.download:before:0",
+        "_client:Client.download:after:1",
+        "_restored:_Run._prove:after:0",
+        "_restored:_Run._require_nobody_else:after:0",
+        "_client:Client.restore:before:0",
+        "_client:Client.restore:after:0",
+        "_client:Client.await_ready:after:0",
+        "_client:Client.create_new:after:1",
+        "_restored:compare:after:1",
+        "_client:Client.remove:before:0",
+        "_client:Client.remove:after:0",
+        "_restored:result:before:0",
+    ],
+}
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """One system behind a gateway, with three backups, and another configuration than in the wanted one."""
+    with Lab(tmp_path / "lab", [EDGE]) as running:
+        with log_in(running, EDGE) as connection:
+            for name in (WANTED, OTHER):
+                connection.backup().create_new(name)
+        (running.root / EDGE / "backups" / SPOILED).touch()
+        change_configuration(running, EDGE, "Ruleset", "marker", "changed")
+        yield running
+
+
+def start(lab: Lab, way: str, task: str, point: str) -> subprocess.Popen[str]:
+    options = {"host": EDGE, "username": lab.username, "password": lab.password, "retries": 1, "retry_delay": 0.1}
+    if way == GATEWAY:
+        options |= {"gateway_url": lab.url, "ca_path": str(lab.ca_path)}
+    else:
+        options |= {"sdk_module": "activelogic_embedded"}
+    program = str(Path(__file__).parent / "killed_module.py")
+    process = subprocess.Popen(
+        [sys.executable, program, "activelogic_backup", point],
+        env={**os.environ, "ACTIVELOGIC_EMBEDDED_ROOT": str(lab.root)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if process.stdin is not None:
+        process.stdin.write(json.dumps({**options, **TASKS[task]}))
+        process.stdin.close()
+        process.stdin = None
+    return process
+
+
+def contents(lab: Lab) -> dict[str, str]:
+    folder = lab.root / EDGE / "backups"
+    return {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in folder.iterdir()}
+
+
+def require_nothing_lost(lab: Lab, task: str, before: dict[str, str], configuration: Any) -> None:
+    """What was there is there, but for what the task is about; a configuration that is gone is in a safety backup."""
+    after = contents(lab)
+    mine = {"absent": {OTHER, SPOILED}, "present with force": {SPOILED}}.get(task, set())
+    assert {name: after.get(name) for name in before.keys() - mine} == {
+        name: before[name] for name in before.keys() - mine
+    }
+    own = {name for name in after.keys() - before.keys() if not name.startswith(("pre-restore-", "compare-"))}
+    assert own <= {"new.plb"}
+    if configuration_of(lab, EDGE) != configuration:
+        assert task == "restored"
+        assert any(name.startswith("pre-restore-") for name in after), "the old configuration is lost"
+
+
+def require_wanted_state(lab: Lab, task: str) -> None:
+    listed = backups_on(lab, EDGE)
+    if task == "restored":
+        assert "marker" not in configuration_of(lab, EDGE)["Ruleset"]
+    elif task == "absent":
+        assert set(listed) == {WANTED}
+    else:
+        assert listed[TASKS[task]["name"]] > 0
+
+
+def run_again(lab: Lab, way: str, task: str) -> None:
+    """The next run succeeds, says truly if it changed something, and the one after it changes nothing."""
+    for number in range(2):
+        before = (contents(lab), restores_on(lab, EDGE))
+        process = start(lab, way, task, "")
+        output, _none = process.communicate(timeout=60)
+        assert process.returncode == 0, output
+        result = json.loads(output)
+        assert result["changed"] is ((contents(lab), restores_on(lab, EDGE)) != before), output
+        assert number == 0 or result["changed"] is False
+        require_wanted_state(lab, task)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("task", "point"), [(task, point) for task, points in POINTS.items() for point in points])
+def test_a_module_that_is_killed_at_a_named_point(lab: Lab, way: str, task: str, point: str) -> None:
+    before, configuration = contents(lab), configuration_of(lab, EDGE)
+    process = start(lab, way, task, point)
+    output, _none = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL, output
+    require_nothing_lost(lab, task, before, configuration)
+    run_again(lab, way, task)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("seed", range(RANDOM_KILLS))
+def test_a_module_that_is_killed_at_a_random_moment(lab: Lab, way: str, task: str, seed: int) -> None:
+    before, configuration = contents(lab), configuration_of(lab, EDGE)
+    delay = random.Random(f"{seed} {task}").uniform(0.2, 3.0 if task == "restored" else 1.2)  # noqa: S311 - no secret
+    process = start(lab, way, task, "")
+    try:
+        process.communicate(timeout=delay)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate(timeout=60)
+    time.sleep(0.1)  # what the gateway was told to do goes on without its client
+    require_nothing_lost(lab, task, before, configuration)
+    run_again(lab, way, task)
