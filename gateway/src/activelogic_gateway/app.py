@@ -13,12 +13,12 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from pydantic import BeforeValidator
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -26,22 +26,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import __version__
 from .auth import Login, parse_basic
-from .documents import (
-    FINAL,
-    NEW_OPERATION,
-    UUID_PATTERN,
-    BackupDocument,
-    Commit,
-    ContentDocument,
-    HealthDocument,
-    OperationDocument,
-    ProblemDocument,
-    SystemDocument,
-    parse_commit,
-    parse_request,
-)
+from .documents import FINAL, LONGEST_POLL, UUID_PATTERN, parse_commit, parse_request
+from .openapi import ROUTES
 from .operations import Gateway, Operation
-from .problems import MEDIA_TYPE, Problem
+from .problems import MEDIA_TYPE, NO_ROOM, Problem
 from .spool import PIECE, Content
 
 logger = logging.getLogger(__name__)
@@ -49,29 +37,19 @@ logger = logging.getLogger(__name__)
 MAX_DOCUMENT = 65536
 """Bytes of a JSON body at most."""
 
-LONGEST_POLL = 60.0
-"""Seconds."""
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
-SystemName = Annotated[
-    str,
-    Path(
-        description="A system's name or address, exactly as in the gateway's configuration",
-        min_length=1,
-        max_length=255,
-    ),
-]
-OperationId = Annotated[
-    str, Path(description="A UUID that the client chose", pattern=UUID_PATTERN, json_schema_extra={"format": "uuid"})
-]
-Wait = Annotated[
-    float,
-    Query(
-        description="Seconds to wait at most until the operation waits for nobody but its owner",
-        ge=0,
-        le=LONGEST_POLL,
-        allow_inf_nan=False,
-    ),
-]
+
+def _as_json_has_it(text: Any) -> Any:
+    """Numbers are written as in JSON: pydantic alone would take "1_0", " 1" and more."""
+    if not isinstance(text, str) or not _NUMBER.fullmatch(text):
+        raise ValueError("should be a number")
+    return text
+
+
+SystemName = Annotated[str, Path(min_length=1, max_length=255)]
+OperationId = Annotated[str, Path(pattern=UUID_PATTERN)]
+Wait = Annotated[float, BeforeValidator(_as_json_has_it), Query(ge=0, le=LONGEST_POLL, allow_inf_nan=False)]
 
 
 def document_response(
@@ -226,19 +204,28 @@ def parse_range(value: str, size: int) -> tuple[int, int] | None:
     return first, last
 
 
+def content_headers(content: Content) -> dict[str, str]:
+    """What tells the content from any other."""
+    digest = base64.b64encode(bytes.fromhex(content.sha256)).decode("ascii")
+    return {
+        "ETag": f'"{content.sha256}"',
+        "Repr-Digest": f"sha-256=:{digest}:",
+        "Cache-Control": "no-store, no-transform",
+    }
+
+
+def etags(scope: Scope, header: bytes, weak: bool) -> set[str]:
+    """The entity tags in If-Match or If-None-Match (RFC 9110, section 13.1); weak ones only where they count."""
+    text = b",".join(header_values(scope, header)).decode("latin-1")
+    return {tag for mark, tag in re.findall(r'(W/)?("[^"]*"|\*)', text) if weak or not mark}
+
+
 class ContentResponse(Response):
     """Bytes of a file in 1 MiB pieces, read off the loop; constant memory."""
 
     def __init__(self, content: Content, span: tuple[int, int] | None, head: bool) -> None:
         first, last = span or (0, content.size - 1)
-        digest = base64.b64encode(bytes.fromhex(content.sha256)).decode("ascii")
-        headers = {
-            "Content-Length": str(last - first + 1),
-            "ETag": f'"{content.sha256}"',
-            "Repr-Digest": f"sha-256=:{digest}:",
-            "Accept-Ranges": "bytes",
-            "Cache-Control": "no-store, no-transform",
-        }
+        headers = {**content_headers(content), "Content-Length": str(last - first + 1), "Accept-Ranges": "bytes"}
         if span:
             headers["Content-Range"] = f"bytes {first}-{last}/{content.size}"
         super().__init__(None, 206 if span else 200, headers, "application/octet-stream")
@@ -340,50 +327,9 @@ class Front:
         if scope["path"].startswith("/v1/") and login is None:
             return Problem("authentication_failed", "this needs HTTP Basic with a user of the ActiveLogic system")
         # A quoted slash or backslash must not become another route, or another part of one.
-        if re.search(rb"%2f|%5c|\\\\", scope["raw_path"], re.IGNORECASE):
+        if re.search(rb"%2f|%5c|\\", scope["raw_path"], re.IGNORECASE):
             return Problem("unknown_route", "no name in a route holds a slash or backslash")
         return None
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    schema = {"$ref": "#/components/schemas/ProblemDocument"}
-    texts = {
-        400: "Malformed request", 401: "The login is missing or wrong", 404: "Not there, or not the asker's",
-        405: "Method not allowed", 408: "The body came too slowly", 409: "In conflict with the state",
-        410: "No longer kept", 411: "Content-Length is missing", 413: "Too large", 415: "Other media type",
-        416: "The range lies outside the content", 422: "Does not fit its description, or refused by the system",
-        429: "Too many failed logins", 500: "The gateway failed", 501: "The system can't do this",
-        502: "The system can't be reached, or failed", 503: "Too much is waiting", 504: "A time limit ran out",
-        507: "No room for the content",
-    }  # fmt: skip
-    extra: dict[int, dict[str, Any]] = {
-        401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
-        429: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
-        503: {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds"}},
-    }
-    return {
-        status: {
-            "description": texts[status],
-            "content": {MEDIA_TYPE: {"schema": schema}},
-            **({"headers": extra[status]} if status in extra else {}),
-        }
-        for status in statuses
-    }
-
-
-_ALWAYS = (400, 401, 404, 422, 429, 500, 501, 502, 503, 504)
-_CONTENT_HEADERS = {
-    name: {"schema": {"type": "string"}, "description": text}
-    for name, text in {
-        "ETag": "The SHA-256 in hex, quoted: the content never changes",
-        "Repr-Digest": "SHA-256 of the whole content (RFC 9530)",
-        "Accept-Ranges": "bytes",
-    }.items()
-}
-
-
-def _body(schema: dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {media_type: {"schema": schema}}}}
 
 
 def routes(gateway: Gateway) -> list[APIRoute]:
@@ -429,8 +375,11 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         return operation_response(found)
 
     def operation_response(operation: Operation, accepted: bool = True) -> Response:
-        status = 202 if accepted and operation.state not in FINAL else 200
-        return document_response(operation.row.document(), status)
+        system, _, uuid = operation.row.key
+        if not accepted or operation.state in FINAL:
+            return document_response(operation.row.document())
+        location = f"/v1/systems/{system}/operations/{uuid}"
+        return document_response(operation.row.document(), 202, {"Location": location})
 
     async def show_operation(
         request: Request, system: SystemName, operation: OperationId, wait: Wait = 0.0
@@ -455,10 +404,15 @@ def routes(gateway: Gateway) -> list[APIRoute]:
     async def content_response(request: Request, system: str, operation: str, head: bool) -> Response:
         asker = Asker(gateway, request, system, "content_head" if head else "content_get")
         content = gateway.content(await asker.operation(operation))
+        etag = f'"{content.sha256}"'
+        if header_values(request.scope, b"if-match") and not etags(request.scope, b"if-match", False) & {etag, "*"}:
+            raise Problem("precondition_failed", "If-Match names other content", operation=operation)
+        if etags(request.scope, b"if-none-match", True) & {etag, "*"}:
+            return Response(None, 304, content_headers(content))
         span = None
         ranges = header_values(request.scope, b"range")
         condition = request.headers.get("if-range")
-        if not head and len(ranges) == 1 and (condition is None or condition.strip() == f'"{content.sha256}"'):
+        if not head and len(ranges) == 1 and (condition is None or condition.strip() == etag):
             span = parse_range(ranges[0].decode("latin-1"), content.size)
         try:
             return ContentResponse(content, span, head)
@@ -490,6 +444,10 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         body = Body(request.receive, gateway.limits.stalled_seconds, gateway.limits.body_bytes_per_second)
         try:
             content = await gateway.receive(found, body.large_pieces())
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise Problem("spool_full", "the disk of the spool is full", retry_after=60) from error
         finally:
             asker.audit["received"] = body.size
         return document_response({"size": content.size, "sha256": content.sha256})
@@ -500,135 +458,16 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         await gateway.commit(found, asker.login, parse_commit(await read_json(request, gateway)))
         return operation_response(found)
 
-    def route(
-        method: str,
-        path: str,
-        endpoint: Callable[..., Awaitable[Response]],
-        summary: str,
-        responses: dict[int | str, dict[str, Any]],
-        **extra: Any,
-    ) -> APIRoute:
-        return APIRoute(
-            path,
-            endpoint,
-            methods=[method],
-            summary=summary,
-            operation_id=endpoint.__name__,
-            response_model=None,
-            response_class=Response,
-            responses=responses,
-            openapi_extra=extra or None,
-        )
-
-    one = "/v1/systems/{system}/operations/{operation}"
-    document: dict[int | str, dict[str, Any]] = {200: {"model": OperationDocument, "description": "The operation"}}
-    accepted: dict[int | str, dict[str, Any]] = {
-        200: {"model": OperationDocument, "description": "The operation, which has ended already"},
-        202: {"model": OperationDocument, "description": "The operation, which has not ended"},
-    }
-    binary = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
-    whole: dict[int | str, dict[str, Any]] = {
-        200: {"description": "The whole content", "content": binary, "headers": _CONTENT_HEADERS}
-    }
-    part: dict[int | str, dict[str, Any]] = {
-        206: {"description": "One range of it", "content": binary, "headers": _CONTENT_HEADERS}
-    }
-    new_operation = {
-        "oneOf": [
-            {"$ref": f"#/components/schemas/{name}"}
-            for name in ("CreateNew", "Restore", "Remove", "Download", "Upload")
-        ],
-        "discriminator": {
-            "propertyName": "action",
-            "mapping": {
-                action: f"#/components/schemas/{name}"
-                for action, name in {
-                    "create_new": "CreateNew",
-                    "restore": "Restore",
-                    "remove": "Remove",
-                    "download": "Download",
-                    "upload": "Upload",
-                }.items()
-            },
-        },
-    }
-    range_headers = [
-        {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
-        for name, text in {"Range": "One range of bytes", "If-Range": "Its ETag"}.items()
-    ]
+    endpoints: tuple[Callable[..., Awaitable[Response]], ...] = (
+        health, show_system, list_backups, list_operations, put_operation, show_operation, delete_operation,
+        get_content, head_content, put_content, commit_operation,
+    )  # fmt: skip
+    named = {each.__name__: each for each in endpoints}
     return [
-        route("GET", "/healthz", health, "Alive, without a login", {200: {"model": HealthDocument}, **_problems(400)}),
-        route(
-            "GET",
-            "/v1/systems/{system}",
-            show_system,
-            "What a system tells of itself",
-            {200: {"model": SystemDocument}, **_problems(*_ALWAYS)},
-        ),
-        route(
-            "GET",
-            "/v1/systems/{system}/backups",
-            list_backups,
-            "A system's backups",
-            {200: {"model": list[BackupDocument]}, **_problems(*_ALWAYS)},
-        ),
-        route(
-            "GET",
-            "/v1/systems/{system}/operations",
-            list_operations,
-            "One's own operations, the newest first",
-            {200: {"model": list[OperationDocument]}, **_problems(*_ALWAYS)},
-        ),
-        route(
-            "PUT",
-            one,
-            put_operation,
-            "Ask for an operation; sent again it never runs twice",
-            {**accepted, **_problems(*_ALWAYS, 408, 409, 413, 415, 507)},
-            **_body(new_operation),
-        ),
-        route("GET", one, show_operation, "An operation; with wait a long poll", {**document, **_problems(*_ALWAYS)}),
-        route(
-            "DELETE",
-            one,
-            delete_operation,
-            "End what has not started, and drop its bytes",
-            {**document, **_problems(*_ALWAYS, 409)},
-        ),
-        route(
-            "GET",
-            one + "/content",
-            get_content,
-            "The bytes of a download that succeeded",
-            {**whole, **part, **_problems(*_ALWAYS, 409, 410, 416)},
-            parameters=range_headers,
-        ),
-        route(
-            "HEAD",
-            one + "/content",
-            head_content,
-            "Size and digest of them",
-            {
-                200: {"description": "As GET, without a body", "headers": _CONTENT_HEADERS},
-                **_problems(*_ALWAYS, 409, 410),
-            },
-        ),
-        route(
-            "PUT",
-            one + "/content",
-            put_content,
-            "The bytes of an upload",
-            {200: {"model": ContentDocument}, **_problems(*_ALWAYS, 408, 409, 411, 413, 415)},
-            **_body({"type": "string", "format": "binary"}, "application/octet-stream"),
-        ),
-        route(
-            "PUT",
-            one + "/commit",
-            commit_operation,
-            "Start the upload of the bytes with this digest",
-            {**accepted, **_problems(*_ALWAYS, 408, 409, 413, 415)},
-            **_body({"$ref": "#/components/schemas/Commit"}),
-        ),
+        APIRoute(
+            each.path, named[each.operation_id], methods=[each.method], response_model=None, include_in_schema=False
+        )
+        for each in ROUTES
     ]
 
 
@@ -695,28 +534,3 @@ def create_app(gateway: Gateway) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
     return Front(app, gateway)
-
-
-def openapi() -> dict[str, Any]:
-    """The OpenAPI document of the API."""
-    document: dict[str, Any] = get_openapi(
-        title="activelogic-gateway",
-        version=__version__,
-        summary="The Backup resource of ActiveLogic systems over HTTPS",
-        routes=routes(cast("Gateway", None)),  # described, never called
-    )
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
-    inputs = NEW_OPERATION.json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(inputs["$defs"])
-    schemas["Commit"] = Commit.model_json_schema()
-    schemas["ProblemDocument"] = ProblemDocument.model_json_schema(mode="serialization")
-    document["components"]["securitySchemes"] = {
-        "login": {"type": "http", "scheme": "basic", "description": "A user of the ActiveLogic system, in UTF-8"}
-    }
-    for path, operations in document["paths"].items():
-        for operation in operations.values():
-            if path != "/healthz":
-                operation["security"] = [{"login": []}]
-    return document

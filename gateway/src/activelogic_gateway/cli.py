@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import TextIO
 
 from . import __version__, logs
-from .app import create_app, openapi
+from .app import create_app
 from .auth import Logins
 from .config import Config, ConfigError, load
+from .openapi import openapi
 from .operations import Gateway
 from .server import GatewayServer, TlsError, days_left, listen, tls_context, url_of, write_ready_file
 from .spool import Spool

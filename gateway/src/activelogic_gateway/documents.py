@@ -14,7 +14,10 @@ from .problems import KINDS, Problem
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
-NAME_PATTERN = r"^[^/\\\x00-\x1f\x7f-\x9f]+$"
+NAME_PATTERN = r"^(?!\.{1,2}$)[^/\\\x00-\x1f\x7f-\x9f]+$"
+
+LONGEST_POLL = 60.0
+"""Seconds."""
 
 State = Literal["queued", "awaiting_content", "running", "succeeded", "failed", "unknown"]
 Cause = Literal["connection_lost", "time_limit", "gateway_restarted", "unexpected_error"]
@@ -47,9 +50,7 @@ class CreateNew(_In):
     """Create a backup. With an empty name, or none, the system chooses one."""
 
     action: Literal["create_new"]
-    name: (
-        Annotated[str, Field(json_schema_extra={"maxLength": 255, "pattern": r"^[^/\\\x00-\x1f\x7f-\x9f]*$"})] | None
-    ) = ""
+    name: Annotated[str, Field(json_schema_extra={"maxLength": 255, "pattern": f"^$|{NAME_PATTERN}"})] | None = ""
     resource_name: ResourceName | None = None
     expected_machine_id: MachineId | None = None
 
@@ -150,69 +151,120 @@ def parse_commit(data: Any) -> str:
         raise Problem("invalid_request", _flaws(error)) from None
 
 
-class SystemDocument(BaseModel):
+class _Out(BaseModel):
+    """What the gateway sends has these members, always all of them, and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+Bytes = Annotated[int, Field(ge=0, description="Bytes")]
+Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN, description="SHA-256 in hex")]
+Time = Annotated[str, Field(description="RFC 3339, in UTC", json_schema_extra={"format": "date-time"})]
+
+
+class SystemDocument(_Out):
     """A system, as a session with it tells."""
 
     name: Annotated[str, Field(description="Its name in the gateway's configuration")]
-    machineid: str
+    machineid: Annotated[str, Field(description="Its machine id")]
     distversion: Annotated[str, Field(description="Its firmware")]
 
 
-class BackupDocument(BaseModel):
+class BackupDocument(_Out):
     """A backup in the system's listing."""
 
     name: str
-    size: Annotated[int, Field(description="Bytes")]
+    size: Bytes
 
 
-class ProblemDocument(BaseModel):
-    """RFC 9457; ``kind`` is the word to decide by."""
+class ProblemDocument(_Out):
+    """A problem as RFC 9457 has it; ``kind`` is the word to decide by."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
+    type: Annotated[
+        str, Field(pattern=r"^urn:activelogic:problem:[a-z-]+$", description="A name for the kind; nothing is there")
+    ]
+    title: Annotated[str, Field(description="The same sentence for every problem of this kind")]
+    status: Annotated[int, Field(ge=400, le=599, description="The HTTP status that belongs to the kind")]
+    detail: Annotated[str, Field(description="A sentence for people; never a secret")]
     kind: Annotated[str, Field(json_schema_extra={"enum": sorted(KINDS)})]
     exception: Annotated[str | None, Field(description="Class name of the SDK's exception, where one is the cause")]
-    system: str | None
-    operation: str | None
+    system: Annotated[str | None, Field(description="The system's name, where one is known")]
+    operation: Annotated[str | None, Field(description="The operation's UUID, where one is concerned")]
 
 
 class ResultDocument(BaseModel):
-    """``name`` after create_new, download and upload; ``size`` (bytes) and ``sha256`` after the last two."""
+    """``name`` after create_new, download and upload; ``size`` and ``sha256`` after the last two."""
 
-    name: str | None = None
-    size: int | None = None
-    sha256: Annotated[str | None, Field(pattern=SHA256_PATTERN)] = None
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"dependentRequired": {"size": ["name", "sha256"]}})
+
+    name: str = ""
+    size: Bytes = 0
+    sha256: Sha256 = ""
+
+
+def _exactly(member: str, states: tuple[str, ...]) -> dict[str, Any]:
+    """JSON Schema: ``member`` is not null in these states, and null in all others."""
+    return {
+        "if": {"properties": {"state": {"enum": list(states)}}},
+        "then": {"properties": {member: {"not": {"type": "null"}}}},
+        "else": {"properties": {member: {"type": "null"}}},
+    }
 
 
 class OperationDocument(BaseModel):
     """An operation: its owner alone sees it."""
 
-    id: str
-    system: str
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "allOf": [
+                _exactly("result", ("succeeded",)),
+                _exactly("cause", ("unknown",)),
+                _exactly("finished", ("failed", "succeeded", "unknown")),
+                {
+                    "if": {"properties": {"state": {"const": "failed"}}},
+                    "then": {"properties": {"problem": {"not": {"type": "null"}}}},
+                },
+                {
+                    "if": {"properties": {"problem": {"not": {"type": "null"}}}},
+                    "then": {"properties": {"state": {"enum": ["failed", "unknown"]}}},
+                },
+            ]
+        },
+    )
+
+    id: Annotated[str, Field(pattern=UUID_PATTERN, description="The UUID, in small letters")]
+    system: Annotated[str, Field(description="The system's name in the gateway's configuration")]
     action: Literal["create_new", "restore", "remove", "download", "upload"]
-    name: str
+    name: Annotated[str, Field(description="As it was asked for; empty where the system chooses")]
     resource_name: str | None
-    size: int | None
-    state: State
+    size: Annotated[int | None, Field(ge=1, description="Bytes; uploads only")]
+    state: Annotated[
+        State,
+        Field(
+            description="failed: known not to have happened (but see the problem kinds transfer_incomplete and"
+            " replace_failed); unknown: it may have happened"
+        ),
+    ]
     result: ResultDocument | None
     problem: ProblemDocument | None
     cause: Annotated[Cause | None, Field(description="Why the outcome is unknown")]
-    created: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    finished: Annotated[str | None, Field(json_schema_extra={"format": "date-time"})]
+    created: Time
+    finished: Time | None
 
 
-class ContentDocument(BaseModel):
+class ContentDocument(_Out):
     """Bytes that the gateway holds for an upload; nothing has reached the system yet."""
 
-    size: int
-    sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
+    size: Bytes
+    sha256: Sha256
 
 
-class HealthDocument(BaseModel):
+class HealthDocument(_Out):
     """The gateway is alive."""
 
     status: Literal["ok"]
-    stuck_sessions: Annotated[int, Field(description="Sessions past their limit that could not be ended")]
-    certificate_days_left: Annotated[int | None, Field(description="Whole days until the certificate expires")]
+    stuck_sessions: Annotated[int, Field(ge=0, description="Sessions past their limit that could not be ended")]
+    certificate_days_left: Annotated[
+        int | None, Field(description="Whole days until the certificate expires, negative after that; null without TLS")
+    ]

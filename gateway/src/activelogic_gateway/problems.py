@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "no_content": (404, "This operation has no content"),
     "content_gone": (410, "The content is no longer kept"),
     "method_not_allowed": (405, "The route does not know this method"),
+    "precondition_failed": (412, "The content is another one"),
     "bad_request": (400, "The request is malformed"),
     "invalid_request": (422, "The request does not fit its description"),
     "name_not_legal": (422, "The name is not a legal name of a backup"),
@@ -57,6 +58,9 @@ KINDS: dict[str, tuple[int, str]] = {
     "internal_error": (500, "The gateway failed"),
 }
 """Kind of a problem: its status and its title."""
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+"""Numbers of the errors that mean a full disk."""
 
 LOGIN_CHALLENGE = 'Basic realm="activelogic", charset="UTF-8"'
 
@@ -149,7 +153,7 @@ def kind_of(error: BaseException, connecting: bool) -> str:
     :param connecting: whether ``async_connect`` raised it: there PLDBIOError means a failed authorization, later a
         lost connection (vendor's page on connecting and on exceptions).
     """
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+    if getattr(error, "errno", None) in NO_ROOM:
         return "spool_full"
     table = _CONNECTING if connecting else _COMMAND
     return next((table[name] for name in class_names(error) if name in table), "sdk_error")
@@ -167,7 +171,7 @@ def from_sdk(error: BaseException, *, connecting: bool, doing: str, system: str,
         return Problem(kind, f"system {system} refused the login ({name})", exception=name, system=system)
     said = redact(" ".join(str(error).split()), secrets)[:500]
     detail = f"system {system}: could not {doing}: {name}" + (f": {said}" if said else "")
-    return Problem(kind, detail, exception=name, system=system)
+    return Problem(kind, detail, exception=name, system=system, retry_after=60 if kind == "spool_full" else None)
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:

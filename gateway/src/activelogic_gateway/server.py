@@ -173,7 +173,7 @@ def guarded_protocol(limits: Limits, audit: AuditLog) -> type[HttpToolsProtocol]
                 body = json.dumps(problem.document()).encode("ascii")
                 head = (
                     f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-                    f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+                    f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
                 )
                 self.transport.write(head.encode("ascii") + body)
             client = self.client[0] if self.client else None
