@@ -158,7 +158,9 @@ async def read_json(request: Request, gateway: Gateway) -> Any:
 class Asker:
     """Who asks for what: the system by its name in the configuration, the login, and the client's address."""
 
-    def __init__(self, gateway: Gateway, request: Request, word: str, command: str) -> None:
+    def __init__(
+        self, gateway: Gateway, request: Request, word: str, command: str, parameters: frozenset[str] = frozenset()
+    ) -> None:
         self.audit: dict[str, Any] = request.scope["audit"]
         self.audit["command"] = command
         login: Login = self.audit["login"]  # the outermost layer lets no request without one through
@@ -166,6 +168,9 @@ class Asker:
         if system is None:
             raise Problem("unknown_system", f"the gateway has no system {word!r}")
         self.audit["system"] = system
+        given = [name for name, _ in request.query_params.multi_items()]
+        if not parameters.issuperset(given) or len(set(given)) < len(given):
+            raise Problem("invalid_request", "the query has an unknown parameter, or one twice")
         self.system = system
         self.login = login
         self.address = client_address(request)
@@ -384,7 +389,7 @@ def routes(gateway: Gateway) -> list[APIRoute]:
     async def show_operation(
         request: Request, system: SystemName, operation: OperationId, wait: Wait = 0.0
     ) -> Response:
-        asker = Asker(gateway, request, system, "poll")
+        asker = Asker(gateway, request, system, "poll", frozenset({"wait"}))
         found = await asker.operation(operation)
 
         async def gone() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .names import why_illegal
 from .problems import KINDS, Problem
@@ -40,6 +40,11 @@ MachineId = Annotated[
         min_length=1, max_length=255, description="The command runs only if the session's system has this machine id"
     ),
 ]
+
+
+def _whole(value: Any) -> Any:
+    """For JSON Schema, 5.0 is an integer as 5 is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class _In(BaseModel):
@@ -85,7 +90,11 @@ class Upload(_In):
 
     action: Literal["upload"]
     name: BackupName
-    size: Annotated[int, Field(ge=0, le=2**62, description="Bytes", json_schema_extra={"minimum": 1})]
+    size: Annotated[
+        int,
+        Field(ge=0, le=2**62, description="Bytes", json_schema_extra={"minimum": 1}),
+        BeforeValidator(_whole),
+    ]
     replace: bool = False
     expected_machine_id: MachineId | None = None
 

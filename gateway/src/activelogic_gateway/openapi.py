@@ -461,7 +461,7 @@ def _components() -> Json:
             "commit": {
                 "operationId": "commit_operation",
                 "parameters": _SAME_OPERATION,
-                "requestBody": {"sha256": "$response.body#/sha256"},
+                "description": "With the sha256 of this answer, once it is the one of the file that was sent",
             }
         },
         "securitySchemes": {
@@ -593,7 +593,8 @@ def openapi() -> Json:
             "summary": "The Backup resource of ActiveLogic systems over HTTPS",
             "description": "Reads are plain; everything else is an operation, which has one owner, one outcome and a"
             " lifetime. Problems are RFC 9457 documents; their member kind is the word to decide by. Times are RFC 3339"
-            " in UTC, sizes are bytes, durations seconds. A method that a route does not know gets 405"
+            " in UTC, sizes are bytes, durations seconds. Unknown query parameters, and one that is given twice, are"
+            " refused (invalid_request). A method that a route does not know gets 405"
             " (method_not_allowed) with Allow. Over the limit of connections a connection is closed without an answer.",
             "license": {"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         },

@@ -51,6 +51,8 @@ class Lab:
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
     session: requests.Session = field(default_factory=requests.Session)
+    program: tuple[str, ...] = ("-m", "activelogic_gateway")
+    environment: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
         ready = self.folder / "ready.json"
@@ -58,7 +60,8 @@ class Lab:
         (self.folder / "gateway.yml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
         environment = {**os.environ, "PYTHONPATH": str(HERE), "TROUBLE_FOLDER": str(self.folder)}
         environment["ACTIVELOGIC_EMBEDDED_ROOT"] = str(self.folder / "systems")
-        command = [sys.executable, "-m", "activelogic_gateway", "serve"]
+        environment.update(self.environment)
+        command = [sys.executable, *self.program, "serve"]
         with (self.folder / "stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
                 [*command, "--config", str(self.folder / "gateway.yml"), "--ready-file", str(ready)],

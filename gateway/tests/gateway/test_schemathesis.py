@@ -1,0 +1,129 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""schemathesis against a live gateway: no finding in the gateway, and a finding in each defect that is planted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from defects import DEFECTS
+from fuzzing_exclusions import EXCLUSIONS
+from gateway_lab import HERE, PASSWORD, Lab
+
+DOCUMENT = HERE.parents[2] / "docs" / "openapi.json"
+SEED = 20261124
+MOST = 65536
+"""Bytes of an upload at most."""
+LIMITS = {
+    # What would make an answer depend on how fast the machine is.
+    "failed_logins_per_minute": 10**6,
+    "waiting_writes_per_system": 10**6,
+    "waiting_downloads_per_system": 10**6,
+    "upload_bytes": MOST,
+}
+
+REACHED = {
+    "health": {200},
+    "show_system": {200, 401, 404, 422},
+    "list_backups": {200, 401, 404, 422},
+    "list_operations": {200, 401, 404, 422},
+    "put_operation": {200, 202, 400, 401, 404, 409, 413, 415, 422},
+    "show_operation": {200, 401, 404, 422},
+    "delete_operation": {200, 401, 404, 422},
+    "get_content": {200, 206, 304, 401, 404, 412, 416, 422},
+    "head_content": {200, 304, 401, 404, 412, 422},
+    "put_content": {200, 400, 401, 404, 409, 422},
+    "commit_operation": {200, 202, 400, 401, 404, 409, 415, 422},
+}
+"""Statuses that the run must see, or it did not get far enough."""
+
+
+def seeds(lab: Lab) -> str:
+    """Prepare operations of every kind, and say which they are."""
+    content = lab.create("seed.plb")
+    body = {"action": "create_new", "name": "created.plb"}
+    created = lab.run(body).path
+    download = lab.run({"action": "download", "name": "seed.plb"}).path
+    failed = lab.run({"action": "remove", "name": "missing.plb"}).path
+    upload = lab.path_of(lab.put({"action": "upload", "name": "upload.plb", "size": 5}))
+    paths = {"created": created, "download": download, "failed": failed, "upload": upload}
+    return json.dumps(
+        {
+            **{name: path.rsplit("/", 1)[1] for name, path in paths.items()},
+            "url": lab.url,
+            "ca": str(lab.folder / "ca.pem"),
+            "user": "admin",
+            "password": PASSWORD,
+            "system": "edge1",
+            "backup": "seed.plb",
+            "created_body": body,
+            "upload_size": 5,
+            "most": MOST,
+            "etag": f'"{hashlib.sha256(content).hexdigest()}"',
+        }
+    )
+
+
+def fuzz(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run schemathesis on the lab's gateway, with all checks and phases."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(HERE),
+        "SCHEMATHESIS_HOOKS": "fuzzing_hooks",
+        "FUZZING_SEEDS": seeds(lab),
+        "FUZZING_STATUSES": str(lab.folder / "statuses"),
+    }
+    program = str(Path(sys.executable).with_name("schemathesis"))
+    return subprocess.run(
+        [
+            program, "--no-color", "run", str(DOCUMENT), "--url", lab.url, "--tls-verify", str(lab.folder / "ca.pem"),
+            "--auth", f"admin:{PASSWORD}", "--checks", "all", "--phases", "examples,coverage,fuzzing,stateful",
+            "--mode", "all", "--seed", str(SEED), "--generation-database", "none", *arguments,
+        ],
+        cwd=lab.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
+    )  # fmt: skip
+
+
+def test_no_finding_and_every_route_was_reached(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab(sdk="activelogic_embedded", limits=LIMITS)
+    lab.start()
+    result = fuzz(lab, "--max-examples", "200", "--continue-on-failure")
+    assert result.returncode == 0, result.stdout + result.stderr
+    seen: dict[str, Counter[int]] = {}
+    for line in (lab.folder / "statuses").read_text(encoding="ascii").splitlines():
+        _, operation_id, _, status = line.split()
+        seen.setdefault(operation_id, Counter())[int(status)] += 1
+    print(result.stdout, {name: dict(sorted(counts.items())) for name, counts in seen.items()})
+    missing = {name: statuses - set(seen.get(name, ())) for name, statuses in REACHED.items()}
+    assert not any(missing.values()), missing
+    assert "Traceback" not in lab.errors()
+
+
+@pytest.mark.parametrize("defect", sorted(DEFECTS))
+def test_planted_defect_is_found(make_lab: Callable[..., Lab], defect: str) -> None:
+    lab = make_lab(sdk="activelogic_embedded", limits=LIMITS)
+    lab.program = (str(HERE / "defects.py"),)
+    lab.environment = {"GATEWAY_DEFECT": defect}
+    lab.start()
+    result = fuzz(lab, "--max-examples", "50", "--max-failures", "1", "--no-shrink")
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert any(check in result.stdout for check in DEFECTS[defect].found_by), result.stdout
+
+
+def test_each_exclusion_has_a_reason() -> None:
+    assert all(len(each.reason) > 5 for each in EXCLUSIONS)
+    assert len({(each.operation_id, each.check, each.status) for each in EXCLUSIONS}) == len(EXCLUSIONS)
