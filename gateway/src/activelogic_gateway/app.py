@@ -65,6 +65,11 @@ def problem_response(problem: Problem) -> Response:
     return document_response(problem.document(), problem.status, problem.headers, MEDIA_TYPE)
 
 
+def failure(error: Exception) -> Problem:
+    """What is said of a failure of the gateway's own: its class alone, for its text may hold anything."""
+    return Problem("internal_error", f"the gateway failed ({type(error).__name__})")
+
+
 # What a request brings
 
 
@@ -297,11 +302,10 @@ class Front:
         except Exception as error:
             audit["kind"] = "internal_error"
             logger.exception("a request failed in the gateway")
-            if sent["status"] is not None:
-                raise
-            await problem_response(Problem("internal_error", f"the gateway failed ({type(error).__name__})"))(
-                scope, receive, counting_send
-            )
+            if sent["status"] is None:
+                await problem_response(failure(error))(scope, receive, counting_send)
+            elif sent["status"] != 500:
+                raise  # in the middle of an answer: the connection must end
         finally:
             user = login.username if login is not None and login.accepted else None
             self._gateway.audit.write(
@@ -505,6 +509,9 @@ def create_app(gateway: Gateway) -> ASGIApp:
         problem.system = problem.system or request.scope["audit"].get("system")
         return problem_response(problem)
 
+    async def on_failure(request: Request, error: Exception) -> Response:
+        return await on_problem(request, failure(error))  # it is raised again, and logged by the front
+
     async def on_invalid(request: Request, error: Exception) -> Response:
         where = "; ".join(
             f"{each['loc'][-1]}: {each['msg']}"
@@ -538,4 +545,5 @@ def create_app(gateway: Gateway) -> ASGIApp:
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(Exception, on_failure)
     return Front(app, gateway)

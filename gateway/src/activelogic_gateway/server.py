@@ -175,7 +175,8 @@ def guarded_protocol(limits: Limits, audit: AuditLog) -> type[HttpToolsProtocol]
                     f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
                     f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
                 )
-                self.transport.write(head.encode("ascii") + body)
+                only_head = self.parser.get_method() == b"HEAD"
+                self.transport.write(head.encode("ascii") + (b"" if only_head else body))
             client = self.client[0] if self.client else None
             audit.write(
                 "refused",

@@ -18,8 +18,8 @@ import pytest
 from defects import DEFECTS
 from fuzzing_exclusions import EXCLUSIONS
 from gateway_lab import HERE, PASSWORD, Lab
+from openapi_reader import PATH as DOCUMENT
 
-DOCUMENT = HERE.parents[2] / "docs" / "openapi.json"
 SEED = 20261124
 MOST = 65536
 """Bytes of an upload at most."""
@@ -55,7 +55,8 @@ def seeds(lab: Lab) -> str:
     download = lab.run({"action": "download", "name": "seed.plb"}).path
     failed = lab.run({"action": "remove", "name": "missing.plb"}).path
     upload = lab.path_of(lab.put({"action": "upload", "name": "upload.plb", "size": 5}))
-    paths = {"created": created, "download": download, "failed": failed, "upload": upload}
+    uploaded = lab.upload("uploaded.plb", b"hello").path
+    paths = {"uploaded": uploaded, "created": created, "download": download, "failed": failed, "upload": upload}
     return json.dumps(
         {
             **{name: path.rsplit("/", 1)[1] for name, path in paths.items()},

@@ -9,13 +9,16 @@ when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``
 ``block_pool`` (blocks a thread of an executor of its own), ``lost`` (PLDBIOError before the command), ``lost_after``
 (the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a download or upload that is one byte
 short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be cancelled), ``refuse``
-(an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody documented), ``tell`` (the password
-in the log and in an exception), ``tell_late`` (in the log, after five seconds), or ``slow:SECONDS``.
+(an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody documented), ``raise:CLASS`` (an
+exception of the SDK or of Python), ``full`` (a full disk), ``tell`` (the password in the log and in an exception),
+``tell_late`` (in the log, after five seconds), or ``slow:SECONDS``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import builtins
+import errno
 import json
 import logging
 import os
@@ -27,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import activelogic_embedded as embedded
-from activelogic_embedded import BackupFile
+from activelogic_embedded import BackupFile, exception
 from activelogic_embedded.exception import PLDBError, PLDBIOError, PLDBNewDataCommitted
 
 __all__ = ["BackupFile", "async_connect"]
@@ -70,6 +73,11 @@ async def _meet(call: str) -> str:
         raise PLDBNewDataCommitted("another session committed")
     elif trouble == "bug":
         raise KeyError("nobody documented this")
+    elif trouble == "full":
+        raise OSError(errno.ENOSPC, "No space left on device")
+    elif trouble.startswith("raise:"):
+        name = trouble[6:]
+        raise (getattr(exception, name, None) or getattr(builtins, name))("as told")
     elif trouble.startswith("slow:"):
         await asyncio.sleep(float(trouble[5:]))
     return trouble

@@ -1,0 +1,257 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every status of every route in the OpenAPI document, from a live gateway, as the document describes it.
+
+Which tests there are is read from the document: a status that nobody can produce fails, unless ``NOT_PRODUCED`` says
+why not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from gateway_lab import Lab
+from openapi_reader import OPERATIONS, matches, resolve
+
+NO_FAILURE = "no request is known that makes the gateway itself fail here; all routes share the layer that answers"
+NOT_PRODUCED = {("health", 500): NO_FAILURE, ("show_system", 500): NO_FAILURE, ("list_backups", 500): NO_FAILURE}
+
+CONTENT = b"hello"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@dataclass
+class Got:
+    """An answer: its status, its headers by small letters, and its body."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Asker:
+    """Asks one route of a lab's gateway."""
+
+    def __init__(self, lab: Lab, operation_id: str) -> None:
+        self.lab = lab
+        self.operation_id = operation_id
+        self.method, self.path, _ = OPERATIONS[operation_id]
+
+    def target(self, path: str | None = None, system: str = "edge1") -> str:
+        """The route's path, with a new operation or on the one that has this path."""
+        operation = path.rsplit("/", 1)[1] if path else str(uuid.uuid4())
+        return self.path.format(system=system, operation=operation)
+
+    def send(self, target: str | None = None, **options: Any) -> Got:
+        """Ask with a body that fits the route, unless ``options`` bring another one."""
+        if not {"json", "data"} & set(options):
+            options.update(BODIES.get(self.operation_id, {}))
+        response = self.lab.request(self.method, target or self.target(), **options)
+        return Got(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
+
+    def send_raw(self, headers: bytes, seconds: float = 5.0) -> Got:
+        """Ask over a socket of our own, with these header lines and nothing behind them."""
+        answer = self.lab.raw(f"{self.method} {self.target()} HTTP/1.1\r\n".encode() + headers, seconds)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        pairs = (line.split(": ", 1) for line in lines)
+        return Got(int(first.split()[1]), {name.lower(): value for name, value in pairs}, body)
+
+    def with_trouble(self, connect: str) -> Got:
+        """Ask while every login at the system ends so."""
+        self.lab.trouble(connect=connect)
+        try:
+            return self.send()
+        finally:
+            self.lab.trouble()
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "put_operation": {"json": {"action": "create_new"}},
+    "put_content": {"data": CONTENT},
+    "commit_operation": {"json": {"sha256": SHA256}},
+}
+
+
+def downloaded(lab: Lab) -> str:
+    """Path of a download that succeeded."""
+    name = f"{uuid.uuid4()}.plb"
+    lab.create(name)
+    return lab.run({"action": "download", "name": name}).path
+
+
+def awaiting(lab: Lab, content: bytes | None = None) -> str:
+    """Path of an upload, with its content if there is one."""
+    path = lab.path_of(lab.put({"action": "upload", "name": f"{uuid.uuid4()}.plb", "size": len(CONTENT)}))
+    if content is not None:
+        assert lab.request("PUT", path + "/content", data=content).status_code == 200
+    return path
+
+
+def dropped(lab: Lab) -> str:
+    """Path of a download whose content was deleted."""
+    path = downloaded(lab)
+    assert lab.request("DELETE", path).status_code == 200
+    return path
+
+
+def finished_upload(ask: Asker) -> Got:
+    path = awaiting(ask.lab, CONTENT)
+    ask.send(ask.target(path))
+    ask.lab.finish(path)
+    return ask.send(ask.target(path))
+
+
+def no_room(ask: Asker) -> Got:
+    return ask.send(json={"action": "upload", "name": "large.plb", "size": 2 * 10**5})
+
+
+def on_download(**options: Any) -> Callable[[Asker], Got]:
+    return lambda ask: ask.send(ask.target(downloaded(ask.lab)), **options)
+
+
+OWN: dict[tuple[str, int], Callable[[Asker], Got]] = {
+    ("put_operation", 200): lambda ask: ask.send(ask.lab.run({"action": "create_new", "name": ""}).path, json=EMPTY),
+    ("put_operation", 413): lambda ask: ask.send(json={"action": "upload", "name": "x.plb", "size": 2 * 10**6}),
+    ("put_operation", 507): no_room,
+    ("show_operation", 200): lambda ask: ask.send(ask.target(awaiting(ask.lab))),
+    ("delete_operation", 200): lambda ask: ask.send(ask.target(awaiting(ask.lab))),
+    ("get_content", 200): on_download(),
+    ("get_content", 206): on_download(headers={"Range": "bytes=0-4"}),
+    ("get_content", 304): on_download(headers={"If-None-Match": "*"}),
+    ("get_content", 410): lambda ask: ask.send(ask.target(dropped(ask.lab))),
+    ("get_content", 412): on_download(headers={"If-Match": '"x"'}),
+    ("get_content", 416): on_download(headers={"Range": "bytes=99999999-"}),
+    ("head_content", 200): on_download(),
+    ("head_content", 304): on_download(headers={"If-None-Match": "*"}),
+    ("head_content", 410): lambda ask: ask.send(ask.target(dropped(ask.lab))),
+    ("head_content", 412): on_download(headers={"If-Match": '"x"'}),
+    ("put_content", 200): lambda ask: ask.send(ask.target(awaiting(ask.lab))),
+    ("put_content", 411): lambda ask: ask.send(ask.target(awaiting(ask.lab)), data=iter([CONTENT])),
+    ("put_content", 415): lambda ask: ask.send(
+        ask.target(awaiting(ask.lab)), data=CONTENT, headers={"Content-Encoding": "gzip"}
+    ),
+    ("commit_operation", 200): finished_upload,
+    ("commit_operation", 202): lambda ask: ask.send(ask.target(awaiting(ask.lab, CONTENT))),
+    ("commit_operation", 413): lambda ask: ask.send(
+        ask.target(awaiting(ask.lab)), data=b" " * 70_000, headers={"Content-Type": "application/json"}
+    ),
+    ("commit_operation", 415): lambda ask: ask.send(ask.target(awaiting(ask.lab)), data=b"{}"),
+}
+EMPTY = {"action": "create_new", "name": ""}
+
+ON_ALL: dict[int, Callable[[Asker], Got]] = {
+    200: lambda ask: ask.send(),
+    202: lambda ask: ask.send(),
+    400: lambda ask: ask.send_raw(b"Host: a\r\nHost: b\r\n\r\n"),
+    401: lambda ask: ask.send(user=""),
+    404: lambda ask: ask.send(ask.target(system="edge9")),
+    408: lambda ask: ask.send_raw(b"Host: a\r\n"),
+    409: lambda ask: ask.with_trouble("raise:PLDBNewDataCommitted"),
+    415: lambda ask: ask.send(data=b"{}", headers={"Content-Type": "text/plain"}),
+    422: lambda ask: ask.send(ask.target(system="x" * 256)),
+    431: lambda ask: ask.send_raw(b"Host: a\r\nX: " + b"x" * 70_000 + b"\r\n\r\n"),
+    501: lambda ask: ask.with_trouble("raise:PLDBUnsupportedInFirmware"),
+    502: lambda ask: ask.with_trouble("raise:ConnectionRefusedError"),
+    504: lambda ask: ask.with_trouble("hang"),
+    507: lambda ask: ask.with_trouble("full"),
+}
+"""For statuses that every route gives in one way; 429, 500 and 503 have gateways of their own."""
+
+CASES = [
+    pytest.param(operation_id, int(status), id=f"{operation_id}-{status}")
+    for operation_id, (_, _, described) in OPERATIONS.items()
+    for status in described["responses"]
+]
+
+
+@pytest.fixture(scope="module")
+def willing(make_lab: Callable[..., Lab]) -> Lab:
+    """Logs in for every request, and is impatient."""
+    limits = {
+        "remember_login_seconds": 0.001, "read_seconds": 1, "header_seconds": 1, "upload_bytes": 10**6,
+        "spool_bytes": 10**5, "failed_logins_per_minute": 1000,
+    }  # fmt: skip
+    lab = make_lab(limits=limits)
+    lab.start()
+    return lab
+
+
+@pytest.fixture(scope="module")
+def locked(make_lab: Callable[..., Lab]) -> Lab:
+    """Has seen too many failed logins."""
+    lab = make_lab(limits={"failed_logins_per_minute": 1})
+    lab.start()
+    assert lab.get("/v1/systems/edge1", password="wrong").status_code == 401
+    return lab
+
+
+@pytest.fixture(scope="module")
+def broken(make_lab: Callable[..., Lab]) -> Lab:
+    """Has lost its database."""
+    lab = make_lab()
+    lab.start()
+    with sqlite3.connect(lab.folder / "state" / "operations.sqlite") as database:
+        database.execute("DROP TABLE operations")
+    database.close()
+    return lab
+
+
+@pytest.fixture(scope="module")
+def busy(make_lab: Callable[..., Lab]) -> Lab:
+    """Has one session for all, which is stuck."""
+    lab = make_lab(limits={"sessions": 1, "read_seconds": 0.5})
+    lab.start()
+    return lab
+
+
+def hold_the_session(lab: Lab) -> None:
+    """Have a call block the one session, unless one does already."""
+    lab.trouble(connect="block")
+    deadline = time.monotonic() + 10
+    while lab.get("/v1/systems/edge1").status_code != 503:
+        assert time.monotonic() < deadline
+    lab.trouble()
+
+
+@pytest.mark.parametrize(("operation_id", "status"), CASES)
+def test_documented_status_comes_from_the_gateway_as_described(
+    request: pytest.FixtureRequest, operation_id: str, status: int
+) -> None:
+    if (operation_id, status) in NOT_PRODUCED:
+        pytest.skip(NOT_PRODUCED[operation_id, status])
+    lab: Lab = request.getfixturevalue({429: "locked", 500: "broken", 503: "busy"}.get(status, "willing"))
+    ask = Asker(lab, operation_id)
+    if status == 503:
+        hold_the_session(lab)
+    produce = OWN.get((operation_id, status)) or ON_ALL.get(status) or (lambda ask: ask.send())
+    got = produce(ask)
+    assert got.status == status, got
+    described = resolve(OPERATIONS[operation_id][2]["responses"][str(status)])
+    for name, header in described.get("headers", {}).items():
+        value: Any = got.headers[name.lower()]
+        schema = resolve(header)["schema"]
+        assert matches(int(value) if schema["type"] == "integer" else value, schema), (name, value)
+    content = described.get("content", {})
+    if ask.method == "HEAD" or not content:
+        assert got.body == b""
+        return
+    assert set(content) == {got.headers["content-type"]}
+    if "json" in got.headers["content-type"]:
+        (described_body,) = content.values()
+        assert matches(json.loads(got.body), described_body["schema"]), got
+
+
+def test_reasons_stand_only_where_a_status_is_documented() -> None:
+    known = {(case.values[0], case.values[1]) for case in CASES}
+    assert set(NOT_PRODUCED) <= known
+    assert set(OWN) <= known
