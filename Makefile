@@ -25,7 +25,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint typing sanity docs-lint test-unit test-contract test-gateway test-kills test-end-to-end molecule bench build clean
+.PHONY: help demo test check lint typing sanity docs-lint test-unit test-contract test-gateway test-schemathesis \
+	test-kills test-end-to-end molecule bench openapi build clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -33,7 +34,7 @@ help:  ## Say what there is
 demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and bring it back
 	$(BIN)/python tests/demo/demo.py
 
-test: check sanity test-unit test-contract test-gateway test-end-to-end molecule  ## Run everything that a change has to pass
+test: check sanity test-unit test-contract test-gateway test-schemathesis test-end-to-end molecule  ## Run everything that a change has to pass
 
 check: lint typing docs-lint  ## Run the linters
 
@@ -65,7 +66,13 @@ test-contract: $(VENV)/test build  ## Test the Backup resource in its four imple
 	$(PYTEST) -n $(WORKERS) tests/contract
 
 test-gateway: $(VENV)/test  ## Test the gateway and the embedded system
-	cd gateway && $(PYTEST) -n $(WORKERS) tests
+	cd gateway && $(PYTEST) -n $(WORKERS) --ignore tests/gateway/test_schemathesis.py tests
+
+test-schemathesis: $(VENV)/test  ## Run schemathesis on the live gateway, and on gateways with planted defects
+	cd gateway && $(PYTEST) -n $(WORKERS) tests/gateway/test_schemathesis.py
+
+openapi: $(VENV)/demo  ## Write docs/openapi.json, the description of the gateway's HTTP API
+	$(BIN)/activelogic-gateway openapi > docs/openapi.json
 
 test-kills: $(VENV)/test build  ## Kill the gateway, and the modules, a hundred times
 	cd gateway && GATEWAY_KILLS=100 $(PYTEST) --capture=no tests/gateway/test_killed.py

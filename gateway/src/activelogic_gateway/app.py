@@ -41,8 +41,8 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 def _as_json_has_it(text: Any) -> Any:
-    """Numbers are written as in JSON: pydantic alone would take "1_0", " 1" and more."""
-    if not isinstance(text, str) or not _NUMBER.fullmatch(text):
+    """Numbers are written as in JSON: pydantic alone would take "1_0", " 1" and more. The default is no text."""
+    if isinstance(text, str) and not _NUMBER.fullmatch(text):
         raise ValueError("should be a number")
     return text
 
@@ -140,11 +140,18 @@ def _no_constant(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
 
 
+def refuse_encoded(request: Request) -> None:
+    """Bytes are taken as they come: nothing is unpacked, and no digest is of anything else than what was sent."""
+    if header_values(request.scope, b"content-encoding"):
+        raise Problem("unsupported_media_type", "the body must not be encoded (Content-Encoding)")
+
+
 async def read_json(request: Request, gateway: Gateway) -> Any:
     """The decoded JSON body, at most 64 KiB.
 
     :raises Problem: ``unsupported_media_type``, ``too_large``, ``bad_request``, ``request_timeout``.
     """
+    refuse_encoded(request)
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json":
         raise Problem("unsupported_media_type", "the body should be application/json")
@@ -197,7 +204,7 @@ def parse_range(value: str, size: int) -> tuple[int, int] | None:
 
     :raises Problem: ``range_not_satisfiable``.
     """
-    found = re.fullmatch(r"\s*bytes\s*=\s*([0-9]{0,19})-([0-9]{0,19})\s*", value, re.IGNORECASE | re.ASCII)
+    found = re.fullmatch(r"\s*bytes\s*=\s*([0-9]{0,99})-([0-9]{0,99})\s*", value, re.IGNORECASE | re.ASCII)
     if found is None or not (found[1] or found[2]):
         return None
     if found[1]:
@@ -325,14 +332,18 @@ class Front:
     @staticmethod
     def _refuse(scope: Scope, login: Login | None) -> Problem | None:
         hosts = header_values(scope, b"host")
-        if len(hosts) != 1 or not re.fullmatch(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]+", hosts[0].strip()):
-            return Problem("bad_request", "the request needs exactly one Host", headers={"Connection": "close"})
-        if header_values(scope, b"transfer-encoding") and header_values(scope, b"content-length"):
-            return Problem(
-                "bad_request",
-                "Content-Length and Transfer-Encoding exclude each other",
-                headers={"Connection": "close"},
-            )
+        codings = header_values(scope, b"transfer-encoding")
+        said = None
+        if scope["http_version"] not in ("1.0", "1.1"):
+            said = "this is not HTTP/1.1"
+        elif len(hosts) != 1 or not re.fullmatch(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]+", hosts[0].strip()):
+            said = "the request needs exactly one Host"
+        elif codings and header_values(scope, b"content-length"):
+            said = "Content-Length and Transfer-Encoding exclude each other"
+        elif codings and (codings[0].strip().lower() != b"chunked" or scope["http_version"] == "1.0"):
+            said = "the only Transfer-Encoding is chunked, in HTTP/1.1"  # RFC 9112, section 6.1
+        if said:
+            return Problem("bad_request", said, headers={"Connection": "close"})
         if scope["path"].startswith("/v1/") and login is None:
             return Problem("authentication_failed", "this needs HTTP Basic with a user of the ActiveLogic system")
         # A quoted slash or backslash must not become another route, or another part of one.
@@ -441,8 +452,7 @@ def routes(gateway: Gateway) -> list[APIRoute]:
             raise Problem(
                 "conflict", "only the content of an upload can be put", system=asker.system, operation=operation
             )
-        if header_values(request.scope, b"content-encoding"):
-            raise Problem("unsupported_media_type", "the content must not be encoded (Content-Encoding)")
+        refuse_encoded(request)
         length = header_values(request.scope, b"content-length")
         if len(length) != 1 or not length[0].isdigit():
             raise Problem("length_required", "the content needs a Content-Length")

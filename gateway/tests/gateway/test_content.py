@@ -60,13 +60,15 @@ def test_ranges(lab: Lab) -> None:
         ("bytes=-4", content[-4:]),
         (f"bytes={size - 1}-{size + 99}", content[-1:]),
         (f"bytes=-{size + 99}", content),
+        (f"bytes=7-{'9' * 40}", content[7:]),
+        ("Bytes=0-1", content[:2]),
     ):
         response = lab.get(path, headers={"Range": given, "If-Range": etag})
         assert (response.status_code, response.content) == (206, expected), given
         first = size - len(expected) if given.startswith("bytes=-") else int(given[6:].split("-")[0])
         assert response.headers["content-range"] == f"bytes {first}-{first + len(expected) - 1}/{size}"
         assert response.headers["content-length"] == str(len(expected))
-    for given in (f"bytes={size}-", "bytes=-0"):
+    for given in (f"bytes={size}-", "bytes=-0", f"bytes={'9' * 40}-"):
         response = lab.get(path, headers={"Range": given})
         assert response.status_code == 416, given
         assert response.headers["content-range"] == f"bytes */{size}"
@@ -75,9 +77,52 @@ def test_ranges(lab: Lab) -> None:
         {"Range": "lines=1-2"},
         {"Range": "bytes=5-4"},
         {"Range": "bytes=0-0", "If-Range": '"x"'},
+        {"Range": "bytes=0-0", "If-Range": f"W/{etag}"},
+        {"Range": "bytes=0-0", "If-Range": etag.strip('"')},
+        {"Range": "bytes=0-0", "If-Range": "Tue, 24 Nov 2026 12:00:00 GMT"},
+        {"Range": f"bytes={size}-", "If-Range": '"x"'},
+        {"Range": "bytes=" + "9" * 5000 + "-"},
+        {"Range": "bytes=a-b"},
+        {"Range": "bytes=--1"},
+        {"Range": ""},
     ):
         response = lab.get(path, headers=ignored)
         assert (response.status_code, response.content) == (200, content), ignored
+
+
+def test_head_has_no_ranges(lab: Lab) -> None:
+    content = lab.create("head.plb")
+    path = lab.run({"action": "download", "name": "head.plb"}).path + "/content"
+    for given in ("bytes=0-0", "bytes=99999999-"):
+        response = lab.request("HEAD", path, headers={"Range": given})
+        assert (response.status_code, response.content) == (200, b"")
+        assert response.headers["content-length"] == str(len(content))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_conditions_on_the_content(lab: Lab, method: str) -> None:
+    content = lab.create(f"conditions-{method}.plb")
+    path = lab.run({"action": "download", "name": f"conditions-{method}.plb"}).path + "/content"
+    etag = lab.get(path).headers["etag"]
+    for headers, expected in (
+        ({"If-None-Match": etag}, 304),
+        ({"If-None-Match": f'"x", W/{etag}'}, 304),
+        ({"If-None-Match": "*"}, 304),
+        ({"If-None-Match": '"x"'}, 200),
+        ({"If-Match": f'"x", {etag}'}, 200),
+        ({"If-Match": "*"}, 200),
+        ({"If-Match": '"x"'}, 412),
+        ({"If-Match": f"W/{etag}"}, 412),
+        ({"If-Match": "x"}, 412),
+        ({"If-Match": '"x"', "If-None-Match": etag}, 412),
+        ({"If-None-Match": etag, "Range": "bytes=99999999-"}, 304),
+    ):
+        response = lab.request(method, path, headers=headers)
+        assert response.status_code == expected, headers
+        if expected == 304:
+            assert (response.content, response.headers["etag"]) == (b"", etag)
+        elif expected == 200 and method == "GET":
+            assert response.content == content
 
 
 def test_deleted_content_is_gone(lab: Lab) -> None:
@@ -181,6 +226,7 @@ def test_empty_and_too_large_uploads_are_refused(make_lab: Callable[..., Lab]) -
     assert first.status_code == 202
     response = lab.put({"action": "upload", "name": "b.plb", "size": 1000})
     assert (response.status_code, response.json()["kind"]) == (507, "spool_full")
+    assert int(response.headers["retry-after"]) > 0
     lab.request("DELETE", lab.path_of(first))
     assert lab.put({"action": "upload", "name": "b.plb", "size": 1000}).status_code == 202
 
