@@ -321,3 +321,32 @@ def disk_of_removed_files(lab: Lab) -> int:
             if str(path.readlink()).endswith(" (deleted)"):
                 total += path.stat().st_blocks * 512
     return total
+
+
+SMALL_DISK = """
+import os, sys
+script = 'mkdir "$1" && mount -t tmpfs -o size=1m none "$1" && shift && exec "$@"'
+gateway = [sys.executable, "-m", "activelogic_gateway", *sys.argv[1:]]
+os.execvp("unshare", ["unshare", "-m", "sh", "-c", script, "sh", os.environ["SMALL_DISK"], *gateway])
+"""
+
+
+def test_a_disk_that_fills_up_while_content_comes_is_507_and_harms_nothing(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab(sdk="activelogic_embedded", limits={"spool_free_bytes": 1})
+    state = lab.folder / "state"
+    lab.program, lab.environment = ("-c", SMALL_DISK), {"SMALL_DISK": str(state)}
+    lab.start()
+    assert lab.process is not None
+    path = lab.path_of(lab.put({"action": "upload", "name": "up.plb", "size": 400_000}))
+    seen_by_gateway = Path(f"/proc/{lab.process.pid}/root{state}")
+    filler = seen_by_gateway / "filler"
+    with contextlib.suppress(OSError), filler.open("wb", buffering=0) as stream:
+        while stream.write(b"x" * 4096):
+            pass
+    assert list((seen_by_gateway / "spool").iterdir()) == []
+    response = lab.request("PUT", path + "/content", data=b"y" * 400_000)
+    assert (response.status_code, response.json()["kind"]) == (507, "spool_full")
+    assert int(response.headers["retry-after"]) > 0
+    assert list((seen_by_gateway / "spool").iterdir()) == []
+    filler.unlink()
+    assert lab.request("PUT", path + "/content", data=b"y" * 400_000).status_code == 200
