@@ -25,7 +25,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint typing sanity docs-lint test-unit test-contract test-gateway test-schemathesis \
+.PHONY: help demo test check lint typing sanity docs-lint test-unit test-contract test-mutants test-gateway test-schemathesis \
 	test-kills test-end-to-end molecule bench openapi build clean
 
 help:  ## Say what there is
@@ -34,7 +34,7 @@ help:  ## Say what there is
 demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and bring it back
 	$(BIN)/python tests/demo/demo.py
 
-test: check sanity test-unit test-contract test-gateway test-schemathesis test-end-to-end molecule  ## Run everything that a change has to pass
+test: check sanity test-unit test-contract test-mutants test-gateway test-schemathesis test-end-to-end molecule  ## Run everything that a change has to pass
 
 check: lint typing docs-lint  ## Run the linters
 
@@ -49,7 +49,7 @@ typing: $(VENV)/test build
 	cd $(COLLECTIONS) && $(MYPY) --config-file $(CURDIR)/pyproject.toml ansible_collections/netops/activelogic/plugins
 	$(MYPY) gateway/src/activelogic_embedded gateway/src/activelogic_gateway
 	MYPYPATH=tests/lab $(MYPY) tests/lab tests/demo tests/tools
-	MYPYPATH=tests/lab:tests/contract:$(COLLECTIONS) $(MYPY) tests/contract
+	MYPYPATH=tests/lab:tests/contract:tests/contract/mutants:$(COLLECTIONS) $(MYPY) tests/contract
 	MYPYPATH=tests/lab:tests/end_to_end $(MYPY) tests/end_to_end
 
 docs-lint: $(VENV)/test build
@@ -63,7 +63,10 @@ test-unit: $(VENV)/test build  ## Test the pure parts of the collection
 	$(PYTEST) tests/unit
 
 test-contract: $(VENV)/test build  ## Test the Backup resource in its four implementations
-	$(PYTEST) -n $(WORKERS) tests/contract
+	$(PYTEST) -n $(WORKERS) tests/contract --ignore tests/contract/mutants
+
+test-mutants: $(VENV)/test build  ## Test that defects of the embedded system turn the contract red
+	$(PYTEST) -n $(WORKERS) tests/contract/mutants
 
 test-gateway: $(VENV)/test  ## Test the gateway and the embedded system
 	cd gateway && $(PYTEST) -n $(WORKERS) --ignore tests/gateway/test_schemathesis.py tests

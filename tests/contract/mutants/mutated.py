@@ -1,0 +1,27 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The stand-in of :mod:`mutated_embedded`. The other side is observed as that of the embedded system is."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import standins
+
+HERE = str(Path(__file__).parent)
+sys.path.insert(0, HERE)
+
+
+class Mutated(standins.Embedded):
+    """The embedded system with a defect; the gateway finds its module by ``PYTHONPATH``."""
+
+    module = "mutated_embedded"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        paths = [HERE, *filter(None, [os.environ.get("PYTHONPATH")])]
+        self.environment = {**self.environment, "PYTHONPATH": os.pathsep.join(paths)}
