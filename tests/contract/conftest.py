@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sys
@@ -22,31 +23,57 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "
 import sentences  # noqa: E402
 import standins  # noqa: E402
 from lab import Lab  # noqa: E402
-from ways import CLIENT_WAYS, SDK_WAYS, WAYS, Way  # noqa: E402
+from ways import CLIENT_GATEWAY, CLIENT_WAYS, REFUSED, SDK_SYNC, SDK_WAYS, STALE, WAYS, CommandError, SdkSession, Way  # noqa: E402
 
 NOBODY = "nobody"
 """A system that the gateway knows and that does not exist."""
-
-NAMES = [f"c{number:03}" for number in range(1000)]
-"""Systems that the gateway knows; each is made when a test asks for it."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     default = os.environ.get("CONTRACT_STANDIN", "Embedded")
     text = "the stand-in for the vendor's package: FILE.py:CLASS, or a class in tests/contract/standins.py"
     parser.addoption("--standin", default=default, help=f"{text} (default: %(default)s)")
+    real = parser.getgroup("a real system", "login by ACTIVELOGIC_USERNAME and ACTIVELOGIC_PASSWORD")
+    real.addoption("--system", metavar="HOST", help="run test_real_system.py, and nothing else, on this system")
+    real.addoption("--sdk-module", default="activelogic", help="the vendor's Python module (default: %(default)s)")
+    real.addoption("--gateway-url", help="a gateway that knows the system by HOST too")
+    real.addoption("--ca-path", help="certificate of the authority that the gateway's is signed by")
+    real.addoption("--allow-write", action="store_true", help="make, download and remove backups contract-UUID-*")
+    real.addoption("--allow-restore", metavar="MACHINEID", help="restore what was made, on the system with this id")
+
+
+def require_login(config: pytest.Config) -> None:
+    """:raises pytest.UsageError: when what belongs to ``--system`` is given in part."""
+    option = config.getoption
+    if option("--system") is None:
+        if option("--allow-write") or option("--allow-restore"):
+            raise pytest.UsageError("--allow-write and --allow-restore belong to --system")
+        return
+    if not (os.environ.get("ACTIVELOGIC_USERNAME") and os.environ.get("ACTIVELOGIC_PASSWORD")):
+        raise pytest.UsageError("--system needs ACTIVELOGIC_USERNAME and ACTIVELOGIC_PASSWORD in the environment")
+    if option("--allow-restore") and not option("--allow-write"):
+        raise pytest.UsageError("--allow-restore needs --allow-write too, to make what is restored")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    require_login(config)
     config.addinivalue_line("markers", "sentence(*ids): sentences of tests/contract/sentences.py that a test shows")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--system") is not None:
+        others = [item for item in items if item.path.name != "test_real_system.py"]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
     for item in items:
         for marker in item.iter_markers("sentence"):
             unknown = sorted(set(marker.args) - set(sentences.SENTENCES))
             if unknown:
                 raise pytest.UsageError(f"{item.nodeid}: there is no sentence {unknown[0]}")
+
+
+NEIGHBOUR = "-other"
+"""What stands behind the name of a system in that of a second one for the same test."""
 
 
 @dataclass
@@ -73,6 +100,12 @@ class System:
     def backups(self) -> dict[str, bytes]:
         return self.standin.backups(self.name)
 
+    def neighbour(self) -> System:
+        """Another new system, with another password."""
+        made = System(self.standin, self.name + NEIGHBOUR, self.username, secrets.token_urlsafe(15))
+        made.standin.make(made.name, made.username, made.password)
+        return made
+
     def restores(self) -> int:
         return self.standin.restores(self.name)
 
@@ -82,15 +115,60 @@ class System:
     def machineid(self) -> str:
         return self.standin.machineid(self.name)
 
+    def distversion(self) -> str | None:
+        """The firmware, where the stand-in tells it."""
+        tell = getattr(self.standin, "distversion", None)
+        return None if tell is None else str(tell(self.name))
+
+    def answers(self, answer: str, session: Any = None) -> bool:
+        """Whether the stand-in says this of itself (or the session of a test settles it before the stand-in could)."""
+        return answer in self.standin.answers or (session is not None and answer in session.answers)
+
     def quirks(self, **quirks: Any) -> None:
         """Give the system these quirks and no others; skips the test where the stand-in has none."""
         self.needs(standins.QUIRKS)
         self.standin.set_quirks(self.name, quirks)
 
-    def needs(self, answer: str) -> None:
-        """Skip the test where the stand-in answers otherwise to what the vendor leaves open."""
-        if answer not in self.standin.answers:
+    def needs(self, answer: str, session: Any = None) -> None:
+        """Skip the test where nobody says this (see :meth:`answers`)."""
+        if not self.answers(answer, session):
             pytest.skip(f"this stand-in does not say: {answer}")
+
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Nothing on the system is other after the block than before it."""
+        before = self.digest()
+        yield
+        assert self.digest() == before
+
+    @contextlib.contextmanager
+    def refused(self) -> Iterator[None]:
+        """The command in the block is refused, and changes nothing."""
+        with self.unchanged(), pytest.raises(CommandError) as caught:
+            yield
+        assert caught.value.word != STALE
+        if self.answers(standins.PLAIN_ERRORS):
+            assert caught.value.word == REFUSED
+
+    def not_restored(self, session: Any, name: str, resource: str | int) -> None:
+        """The resource, which the backup does not hold, is not restored, and neither is any other."""
+        if self.answers(standins.REFUSES_ABSENT_RESOURCES):
+            with self.refused():
+                session.restore(name, resource)
+            return
+        before = self.configuration()
+        with contextlib.suppress(CommandError):
+            session.restore(name, resource)
+        assert self.configuration() == before
+
+    def says(self, text: str, *fragments: str) -> bool:
+        """Whether the text of a TypeError holds these, where the stand-in says that its texts tell the cause."""
+        return not self.answers(standins.TELLS_CAUSES) or all(each in text for each in fragments)
+
+    def connect(self, way: str = SDK_SYNC) -> SdkSession:
+        """A login by itself, of the user who may do everything, for the test to close."""
+        keeps = self.answers(standins.KEEPS_SESSIONS)
+        return SdkSession(self.standin.module, way, self.name, self.username, self.password, keeps)
 
 
 @pytest.fixture(scope="session")
@@ -105,7 +183,19 @@ def standin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     os.environ.update(before)
 
 
-def running_lab(standin: standins.Standin, folder: Path, **limits: float) -> Iterator[Lab]:
+@pytest.fixture(scope="session")
+def hosts(request: pytest.FixtureRequest) -> list[str]:
+    """Systems that the gateway knows, one for each test; each is made when a test asks for it."""
+    return [f"c{number:04}" for number in range(len(request.session.items))]
+
+
+@pytest.fixture(scope="session")
+def names(hosts: list[str]) -> Iterator[str]:
+    """Names of systems that no test has had yet."""
+    return iter(hosts)
+
+
+def running_lab(standin: standins.Standin, hosts: list[str], folder: Path, **limits: float) -> Iterator[Lab]:
     """A running gateway in front of the stand-in's systems, with limits of its configuration."""
     made = Lab(folder, systems=["unused"])
     made.prepare()
@@ -113,7 +203,8 @@ def running_lab(standin: standins.Standin, folder: Path, **limits: float) -> Ite
     configuration = yaml.safe_load(path.read_text(encoding="utf-8"))
     del configuration["embedded_root"]  # the stand-in's systems are found by the environment, whatever it is
     configuration["sdk"] = standin.module
-    configuration["systems"] = {name: {"host": name} for name in [*NAMES, NOBODY]}
+    known = [NOBODY, *hosts, *(name + NEIGHBOUR for name in hosts)]
+    configuration["systems"] = {name: {"host": name} for name in known}
     configuration["limits"] = {"failed_logins_per_minute": 100000, **limits}
     path.write_text(yaml.safe_dump(configuration), encoding="utf-8")
     try:
@@ -124,46 +215,47 @@ def running_lab(standin: standins.Standin, folder: Path, **limits: float) -> Ite
 
 
 @pytest.fixture(scope="session")
-def lab(standin: standins.Standin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(standin: standins.Standin, hosts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The gateway of all tests but those of its limits."""
-    yield from running_lab(standin, tmp_path_factory.mktemp("lab"))
-
-
-@pytest.fixture(scope="session")
-def names() -> Iterator[str]:
-    return iter(NAMES)
+    yield from running_lab(standin, hosts, tmp_path_factory.mktemp("lab"))
 
 
 @pytest.fixture
-def system(standin: standins.Standin, lab: Lab, names: Iterator[str]) -> System:
+def system(standin: standins.Standin, names: Iterator[str]) -> System:
     """A new system with some configuration and no backups."""
     made = System(standin, next(names), "admin", secrets.token_urlsafe(15))
     standin.make(made.name, made.username, made.password)
     return made
 
 
-def _way(name: str, standin: standins.Standin, lab: Lab) -> Way:
-    return Way(name, standin.module, lab.url, str(lab.ca_path))
+def make_way(request: pytest.FixtureRequest) -> Way:
+    """The way that the parameter names; the gateway is started where it leads through it."""
+    standin: standins.Standin = request.getfixturevalue("standin")
+    through = ("", "")
+    if request.param == CLIENT_GATEWAY:
+        lab: Lab = request.getfixturevalue("lab")
+        through = (lab.url, str(lab.ca_path))
+    return Way(request.param, standin.module, *through, standins.KEEPS_SESSIONS in standin.answers)
 
 
 @pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest, standin: standins.Standin, lab: Lab) -> Iterator[Way]:
+def way(request: pytest.FixtureRequest) -> Iterator[Way]:
     """Each of the four ways."""
-    with _way(request.param, standin, lab) as made:
+    with make_way(request) as made:
         yield made
 
 
 @pytest.fixture(params=SDK_WAYS)
-def sdk_way(request: pytest.FixtureRequest, standin: standins.Standin, lab: Lab) -> Iterator[Way]:
+def sdk_way(request: pytest.FixtureRequest) -> Iterator[Way]:
     """Each way of the Python API, for what only it can say."""
-    with _way(request.param, standin, lab) as made:
+    with make_way(request) as made:
         yield made
 
 
 @pytest.fixture(params=CLIENT_WAYS)
-def client_way(request: pytest.FixtureRequest, standin: standins.Standin, lab: Lab) -> Iterator[Way]:
+def client_way(request: pytest.FixtureRequest) -> Iterator[Way]:
     """Each way of the client, for what it says otherwise."""
-    with _way(request.param, standin, lab) as made:
+    with make_way(request) as made:
         yield made
 
 

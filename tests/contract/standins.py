@@ -18,8 +18,29 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
+# What a stand-in says of itself where the vendor's documentation leaves open how a system answers. One that says
+# nothing passes too: a test then asks for less, or is skipped where nothing would be left of it.
+
 REFUSES_TAKEN_NAMES = "refuses taken names"
 """create_new and upload are refused where the name exists (else they overwrite)."""
+
+REFUSES_MISSING_NAMES = "refuses missing names"
+"""remove is refused where there is no backup of the name (else nothing happens)."""
+
+REFUSES_ILLEGAL_NAMES = "refuses illegal names"
+"""Names that the collection's client takes for illegal are refused."""
+
+TAKES_LEGAL_NAMES = "takes legal names"
+"""Names that the client takes for legal are taken, and kept as they are (else only plain ones that end in .plb)."""
+
+EXACT_NAMES = "exact names"
+"""A name of a backup or resource is its alone: upper and lower case differ, blanks and patterns mean nothing."""
+
+GENERATED_NAMES_COLLIDE = "generated names collide"
+"""A generated name tells the minute and nothing else, and is refused where it exists."""
+
+REFUSES_ABSENT_RESOURCES = "refuses absent resources"
+"""A restore of a resource that the backup does not hold is refused (else nothing happens)."""
 
 EQUAL_BACKUPS = "equal backups"
 """Two backups of an unchanged system are equal byte for byte."""
@@ -27,8 +48,60 @@ EQUAL_BACKUPS = "equal backups"
 STRICT_FILE_OBJECTS = "strict file objects"
 """A file object has to be one of Python's own: what only behaves like one is refused."""
 
+UNBUFFERED_FILES = "unbuffered files"
+"""A file object may be one without a buffer."""
+
+FILES_WHERE_THEY_STAND = "files where they stand"
+"""A file object is read and written from where it stands, not from its start."""
+
 REFUSES_DAMAGED_BACKUPS = "refuses damaged backups"
 """A restore of bytes that are no whole backup is refused, and changes nothing."""
+
+RESTORES_OTHER_MACHINES = "restores other machines"
+"""A backup that another machine made can be restored."""
+
+RESTORE_COMMITS = "a restore commits"
+"""A restore is new data of the Backup resource for other sessions."""
+
+KEEPS_SESSIONS = "keeps sessions"
+"""A restore leaves all sessions open, and its call returns."""
+
+COMMITS_AT_THE_END = "commits at the end"
+"""An upload takes the lock of the resource when it has read its file, so that others may commit meanwhile."""
+
+RESOURCES_APART = "resources apart"
+"""Two resources of one session are stale by each other's commits."""
+
+RESOURCE_MEMBERS = "resource members"
+"""The module has the class ``Resource``, which makes a member of a number."""
+
+PLAIN_ERRORS = "plain errors"
+"""A refused command raises PLDBError, one in a closed session PLDBIOError, nobody at the address
+ConnectionRefusedError or TimeoutError, a missing local file OSError."""
+
+NO_FILE_ON_REFUSAL = "no file on refusal"
+"""A download that is refused makes no file at dest_path."""
+
+TELLS_CAUSES = "tells causes"
+"""A TypeError names the parameter and the cause in the reference's words."""
+
+LISTS_EXACT_CLASS = "lists the exact class"
+"""list takes no class that is derived from the right one."""
+
+CLOSES_TWICE = "closes twice"
+"""A second close does nothing."""
+
+BLOCKS_INSIDE_LOOPS = "blocks inside loops"
+"""sync_connect works where a loop runs in the same thread."""
+
+RESOURCES_KEEP_CONNECTIONS = "resources keep connections"
+"""A session lives as long as one of its resources, whatever became of the name of its connection."""
+
+OVERVIEW_OF_HOSTS = "overview of hosts"
+"""The overview lists all systems of the stand-in, by the name that one connects to."""
+
+MD5_OF_EVERYTHING = "md5 of everything"
+"""configmd5 follows every change of the configuration, and a restore brings the old one back."""
 
 
 QUIRKS = "quirks"
@@ -36,7 +109,11 @@ QUIRKS = "quirks"
 
 
 class Standin(Protocol):
-    """Systems that answer to a Python module with the vendor's API."""
+    """Systems that answer to a Python module with the vendor's API.
+
+    It may have ``distversion(system)`` too, the firmware, and ``set_privilege(system, username, resource, privilege)``,
+    which changes what a user may do with one resource.
+    """
 
     module: str
     """Name of that Python module."""
@@ -56,11 +133,11 @@ class Standin(Protocol):
     def add_user(self, system: str, username: str, password: str, privilege: str) -> None:
         """Add a user with the privilege ``none``, ``read`` or ``write`` on every resource."""
 
-    def resources(self) -> tuple[str, str]:
-        """Names of two resources that a backup can hold, each with data."""
+    def resources(self) -> tuple[str, ...]:
+        """Names of the resources that a backup can hold, each with data: at least two."""
 
     def number(self, resource: str) -> int:
-        """The number of a resource, of which ``Resource`` makes its member."""
+        """The number of a resource (see also :data:`RESOURCE_MEMBERS`)."""
 
     def configuration(self, system: str) -> dict[str, Any]:
         """All data of a system, by name of the resource."""
@@ -88,14 +165,45 @@ class Embedded:
     """``activelogic_embedded``, seen through its command's module and its files."""
 
     module = "activelogic_embedded"
-    answers = frozenset({REFUSES_TAKEN_NAMES, EQUAL_BACKUPS, STRICT_FILE_OBJECTS, REFUSES_DAMAGED_BACKUPS, QUIRKS})
+    answers = frozenset(
+        {
+            REFUSES_TAKEN_NAMES,
+            REFUSES_MISSING_NAMES,
+            REFUSES_ILLEGAL_NAMES,
+            TAKES_LEGAL_NAMES,
+            EXACT_NAMES,
+            GENERATED_NAMES_COLLIDE,
+            REFUSES_ABSENT_RESOURCES,
+            EQUAL_BACKUPS,
+            STRICT_FILE_OBJECTS,
+            UNBUFFERED_FILES,
+            FILES_WHERE_THEY_STAND,
+            REFUSES_DAMAGED_BACKUPS,
+            RESTORES_OTHER_MACHINES,
+            RESTORE_COMMITS,
+            KEEPS_SESSIONS,
+            COMMITS_AT_THE_END,
+            RESOURCES_APART,
+            RESOURCE_MEMBERS,
+            PLAIN_ERRORS,
+            NO_FILE_ON_REFUSAL,
+            TELLS_CAUSES,
+            LISTS_EXACT_CLASS,
+            CLOSES_TWICE,
+            BLOCKS_INSIDE_LOOPS,
+            RESOURCES_KEEP_CONNECTIONS,
+            OVERVIEW_OF_HOSTS,
+            MD5_OF_EVERYTHING,
+            QUIRKS,
+        }
+    )
 
     def __init__(self, folder: Path) -> None:
         self._root = folder
         self.environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(folder)}
-        self._admin = importlib.import_module(f"{self.module}.admin")
-        self._store = importlib.import_module(f"{self.module}.store")
-        self._quirks = importlib.import_module(f"{self.module}.quirks").Quirks
+        self._admin = importlib.import_module("activelogic_embedded.admin")
+        self._store = importlib.import_module("activelogic_embedded.store")
+        self._quirks = importlib.import_module("activelogic_embedded.quirks").Quirks
 
     def make(self, system: str, username: str, password: str) -> None:
         self._admin.create_system(self._root, system, username, password)
@@ -104,8 +212,12 @@ class Embedded:
         levels = {"*": self._store.Level[privilege.upper()]}
         self._admin.set_user(self._root, system, username, password, levels)
 
-    def resources(self) -> tuple[str, str]:
-        return "Ruleset", "System Diagnostics"
+    def set_privilege(self, system: str, username: str, resource: str, privilege: str) -> None:
+        levels = {resource: self._store.Level[privilege.upper()]}
+        self._admin.set_user(self._root, system, username, None, levels)
+
+    def resources(self) -> tuple[str, ...]:
+        return "Ruleset", "System Diagnostics", "Config"
 
     def number(self, resource: str) -> int:
         return {title: int(member) for member, title in self._store.TITLES.items()}[resource]
@@ -116,6 +228,9 @@ class Embedded:
 
     def change(self, system: str, resource: str, value: str) -> None:
         self._admin.set_value(self._root, system, resource, "contract", value)
+
+    def distversion(self, system: str) -> str:
+        return str(self._admin.open_system(self._root, system).fact("distversion"))
 
     def machineid(self, system: str) -> str:
         return str(self._admin.open_system(self._root, system).fact("machineid"))

@@ -27,10 +27,10 @@ WITHIN = 12.0
 
 
 @pytest.fixture(scope="module")
-def hasty(standin: standins.Standin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def hasty(standin: standins.Standin, hosts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A gateway that gives every call one second."""
     folder = tmp_path_factory.mktemp("hasty")
-    yield from running_lab(standin, folder, read_seconds=1, write_seconds=1, transfer_seconds=1)
+    yield from running_lab(standin, hosts, folder, read_seconds=1, write_seconds=1, transfer_seconds=1)
 
 
 @pytest.fixture

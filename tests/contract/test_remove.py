@@ -9,52 +9,80 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import standins
 from conftest import System
-from ways import REFUSED, CommandError
 
 
 @pytest.mark.sentence("remove.removes")
-def test_the_backup_is_gone_and_every_other_one_is_as_it_was(session: Any, system: System) -> None:
-    for name in ("a.plb", "b.plb", "b"):
-        session.create_new(name)
+@pytest.mark.parametrize("name", ["a.plb", "b.plb", "b.plb.plb", "ab.plb"])
+def test_the_backup_is_gone_and_every_other_one_is_as_it_was(session: Any, system: System, name: str) -> None:
+    for each in ("a.plb", "b.plb", "b.plb.plb", "ab.plb"):
+        session.create_new(each)
     configuration, backups = system.configuration(), system.backups()
-    session.remove("b.plb")
-    del backups["b.plb"]
+    session.remove(name)
+    del backups[name]
     assert system.backups() == backups
     assert system.configuration() == configuration
-    assert list(session.list()) == ["a.plb", "b"]
+    assert sorted(session.list()) == sorted(backups)
 
 
 @pytest.mark.sentence("remove.removes")
-@pytest.mark.parametrize("name", ["missing.plb", "A.plb", "a", "a.plb ", "*", "?.plb", "a.pl"])
-def test_a_missing_backup_is_refused(session: Any, system: System, name: str) -> None:
-    session.create_new("a.plb")
-    before = system.digest()
-    with pytest.raises(CommandError) as caught:
+def test_the_parameter_can_be_given_by_name(sdk: Any, system: System) -> None:
+    sdk.create_new("a.plb")
+    sdk.create_new("b.plb")
+    sdk.call("remove", name="a.plb")
+    assert list(system.backups()) == ["b.plb"]
+
+
+@pytest.mark.sentence("remove.removes")
+def test_every_backup_can_be_removed_one_after_the_other(session: Any, system: System) -> None:
+    names = ["c.plb", "a.plb", "b.plb"]
+    for name in names:
+        session.create_new(name)
+    for number, name in enumerate(names, 1):
         session.remove(name)
-    assert caught.value.word == REFUSED
-    assert system.digest() == before
+        assert sorted(session.list()) == sorted(system.backups()) == sorted(names[number:])
+
+
+@pytest.mark.sentence("remove.removes")
+def test_a_backup_of_the_same_name_on_another_system_stays(session: Any, system: System, way: Any) -> None:
+    other = system.neighbour()
+    way.connect(other.name, other.username, other.password).create_new("a.plb")
+    session.create_new("a.plb")
+    with other.unchanged():
+        session.remove("a.plb")
+    assert system.backups() == {}
+
+
+@pytest.mark.sentence("remove.removes")
+@pytest.mark.parametrize("name", ["missing.plb", "A.plb", "a", "a.plb ", "*", "?.plb", "a.pl", "%61.plb"])
+def test_a_missing_backup_is_refused(session: Any, system: System, name: str) -> None:
+    system.needs(standins.REFUSES_MISSING_NAMES, session)
+    if name != "missing.plb":
+        system.needs(standins.EXACT_NAMES, session)
+    session.create_new("a.plb")
+    with system.refused():
+        session.remove(name)
 
 
 @pytest.mark.sentence("remove.removes")
 @pytest.mark.parametrize("name", ["", ".", "..", "../backups/a.plb", "./a.plb", "a.plb\x00"], ids=ascii)
 def test_an_illegal_name_is_refused(session: Any, system: System, name: str) -> None:
+    system.needs(standins.REFUSES_ILLEGAL_NAMES, session)
     session.create_new("a.plb")
-    before = system.digest()
-    with pytest.raises(CommandError) as caught:
+    with system.refused():
         session.remove(name)
-    assert caught.value.word == REFUSED
-    assert system.digest() == before
 
 
 @pytest.mark.sentence("remove.removes")
 def test_a_second_removal_is_refused(session: Any, system: System) -> None:
+    system.needs(standins.REFUSES_MISSING_NAMES, session)
     session.create_new("a.plb")
+    session.create_new("b.plb")
     session.remove("a.plb")
-    with pytest.raises(CommandError) as caught:
+    with system.refused():
         session.remove("a.plb")
-    assert caught.value.word == REFUSED
-    assert system.backups() == {}
+    assert list(system.backups()) == ["b.plb"]
 
 
 @pytest.mark.sentence("remove.removes")

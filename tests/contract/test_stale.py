@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import standins
 from conftest import System
-from ways import SDK_SYNC, STALE, CommandError, SdkSession
+from ways import STALE, CommandError
 
 COMMITS = ["create_new", "restore", "remove", "upload"]
 COMMANDS = ["list", "download", *COMMITS]
@@ -47,13 +48,23 @@ def run(session: Any, command: str, folder: Path, name: str = "new.plb") -> Any:
 def test_the_next_command_after_a_commit_of_another_session_is_stale(
     sdk: Any, other: Any, system: System, tmp_path: Path, commit: str, command: str
 ) -> None:
+    if commit == "restore":
+        system.needs(standins.RESTORE_COMMITS)
+        system.needs(standins.KEEPS_SESSIONS)
     run(other, commit, tmp_path)
-    before = system.digest()
-    with pytest.raises(CommandError) as caught:
+    with system.unchanged(), pytest.raises(CommandError) as caught:
         run(sdk, command, tmp_path)
     assert caught.value.word == STALE
-    assert system.digest() == before
-    assert not (tmp_path / "target").exists()
+    assert not (tmp_path / "target").exists() or not system.answers(standins.NO_FILE_ON_REFUSAL)
+
+
+@pytest.mark.sentence("list.stale", "stale.every_command")
+def test_commits_of_other_users_count_too(sdk: Any, sdk_way: Any, system: System) -> None:
+    sdk_way.connect(system.name, *system.add_user("write")).create_new("there.plb")
+    for command in (sdk.list, lambda: sdk.create_new("new.plb")):
+        with system.unchanged(), pytest.raises(CommandError) as caught:
+            command()
+        assert caught.value.word == STALE
 
 
 @pytest.mark.sentence("stale.for_good")
@@ -61,12 +72,12 @@ def test_the_next_command_after_a_commit_of_another_session_is_stale(
 def test_retrying_on_the_same_object_never_helps_and_a_new_resource_does(
     sdk: Any, other: Any, system: System, tmp_path: Path, command: str
 ) -> None:
-    other.create_new("from another session.plb")
+    other.create_new("other.plb")
     for _number in range(3):
         with pytest.raises(CommandError) as caught:
             run(sdk, command, tmp_path)
         assert caught.value.word == STALE
-    assert sorted(system.backups()) == ["from another session.plb", "there.plb"]
+    assert sorted(system.backups()) == ["other.plb", "there.plb"]
     sdk.reopen()
     run(sdk, command, tmp_path)
 
@@ -75,8 +86,8 @@ def test_retrying_on_the_same_object_never_helps_and_a_new_resource_does(
 def test_an_object_that_is_stale_stays_so_also_when_the_other_session_undoes_it(
     sdk: Any, other: Any, system: System
 ) -> None:
-    other.create_new("for a moment.plb")
-    other.remove("for a moment.plb")
+    other.create_new("moment.plb")
+    other.remove("moment.plb")
     with pytest.raises(CommandError) as caught:
         sdk.list()
     assert caught.value.word == STALE
@@ -84,10 +95,15 @@ def test_an_object_that_is_stale_stays_so_also_when_the_other_session_undoes_it(
 
 
 @pytest.mark.sentence("stale.every_command")
-def test_a_refused_command_of_another_session_commits_nothing(sdk: Any, other: Any) -> None:
-    for command, argument in (("create_new", "there.plb"), ("remove", "missing.plb"), ("restore", "missing.plb")):
+def test_a_refused_command_of_another_session_commits_nothing(sdk: Any, other: Any, system: System) -> None:
+    commands = [("restore", "missing.plb"), ("create_new", "new.plb", "No Such Resource")]
+    if system.answers(standins.REFUSES_MISSING_NAMES):
+        commands.append(("remove", "missing.plb"))
+    if system.answers(standins.REFUSES_TAKEN_NAMES):
+        commands.append(("create_new", "there.plb"))
+    for command, *arguments in commands:
         with pytest.raises(CommandError):
-            getattr(other, command)(argument)
+            getattr(other, command)(*arguments)
     assert list(sdk.list()) == ["there.plb"]
 
 
@@ -101,13 +117,25 @@ def test_reading_in_another_session_commits_nothing(sdk: Any, other: Any, tmp_pa
 @pytest.mark.sentence("stale.every_command")
 def test_ones_own_commands_do_not_make_the_resource_stale(sdk: Any, other: Any, tmp_path: Path) -> None:
     assert other.identity() == sdk.identity()
-    for command in ("create_new", "list", "restore", "download", "remove", "list", "upload"):
-        run(sdk, command, tmp_path, name=f"{command}.plb")
-    assert sorted(sdk.list()) == ["create_new.plb", "upload.plb"]
+    for number, command in enumerate(("create_new", "list", "download", "upload", "list", "remove", "create_new")):
+        run(sdk, command, tmp_path, name=f"own-{number}.plb")
+    assert sorted(sdk.list()) == ["own-0.plb", "own-3.plb", "own-6.plb"]
 
 
 @pytest.mark.sentence("stale.every_command")
-def test_another_resource_of_the_same_session_counts_as_another_one(sdk: Any, other: Any) -> None:
+def test_ones_own_restore_does_not_make_the_resource_stale(sdk: Any, system: System) -> None:
+    system.needs(standins.KEEPS_SESSIONS)
+    sdk.create_new("there.plb")
+    for _number in range(2):
+        sdk.call("restore", "there.plb")
+        assert list(sdk.list()) == ["there.plb"]
+    sdk.create_new("new.plb")
+    assert sorted(system.backups()) == ["new.plb", "there.plb"]
+
+
+@pytest.mark.sentence("stale.every_command")
+def test_another_resource_of_the_same_session_counts_as_another_one(sdk: Any, system: System) -> None:
+    system.needs(standins.RESOURCES_APART)
     first = sdk.backup
     sdk.reopen()
     sdk.create_new("new.plb")
@@ -115,13 +143,11 @@ def test_another_resource_of_the_same_session_counts_as_another_one(sdk: Any, ot
     with pytest.raises(CommandError) as caught:
         sdk.list()
     assert caught.value.word == STALE
-    assert other is not sdk
 
 
 @pytest.mark.sentence("stale.every_command")
 def test_a_commit_on_another_system_does_not_matter(sdk: Any, sdk_way: Any, system: System) -> None:
-    neighbour = System(system.standin, f"{system.name}-other", "admin", system.password)
-    neighbour.standin.make(neighbour.name, neighbour.username, neighbour.password)
+    neighbour = system.neighbour()
     sdk_way.connect(neighbour.name, neighbour.username, neighbour.password).create_new("new.plb")
     assert sdk.list() == {}
     assert list(neighbour.backups()) == ["new.plb"]
@@ -134,10 +160,10 @@ def commits_of_others(system: System) -> Iterator[list[str]]:
     made: list[str] = []
 
     def commit() -> None:
-        session = SdkSession(system.standin.module, SDK_SYNC, system.name, system.username, system.password)
+        session = system.connect()
         while not ended.wait(0.03):
             session.reopen()
-            made.append(session.create_new(f"other {len(made)}"))
+            made.append(session.create_new(f"other-{len(made)}.plb"))
         session.close()
 
     thread = threading.Thread(target=commit)
@@ -174,7 +200,7 @@ def test_the_client_downloads_whatever_others_commit(
     client = client_way.connect(system.name, system.username, system.password)
     for _round in until(lambda: bool(commits_of_others)):
         client.list()
-    expected = system.backups()["other 0"]
+    expected = system.backups()["other-0.plb"]
     for _round in until(lambda: len(commits_of_others) >= 20):
-        client.download("other 0", tmp_path / "target")
+        client.download("other-0.plb", tmp_path / "target")
         assert (tmp_path / "target").read_bytes() == expected

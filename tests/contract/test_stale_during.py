@@ -10,8 +10,9 @@ import io
 from typing import Any
 
 import pytest
+import standins
 from conftest import System
-from ways import SDK_SYNC, STALE, CommandError, SdkSession
+from ways import STALE, CommandError
 
 
 class Interrupted(io.BytesIO):
@@ -26,8 +27,7 @@ class Interrupted(io.BytesIO):
         piece = super().read(size)
         if self._is_first:
             self._is_first = False
-            login = (self._system.name, self._system.username, self._system.password)
-            other = SdkSession(self._system.standin.module, SDK_SYNC, *login)
+            other = self._system.connect()
             other.create_new("other.plb")
             other.close()
         return piece
@@ -35,6 +35,7 @@ class Interrupted(io.BytesIO):
 
 @pytest.mark.sentence("stale.every_command")
 def test_a_commit_during_an_upload_makes_it_stale_and_nothing_is_stored(sdk: Any, system: System) -> None:
+    system.needs(standins.COMMITS_AT_THE_END)
     with pytest.raises(CommandError) as caught:
         sdk.call("upload", "mine.plb", ifile_obj=Interrupted(b"content", system))
     assert caught.value.word == STALE

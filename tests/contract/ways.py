@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
+import standins
 from ansible_collections.netops.activelogic.plugins.module_utils import _errors
 from ansible_collections.netops.activelogic.plugins.module_utils._client import Client, open_client
 from ansible_collections.netops.activelogic.plugins.module_utils._connection import Settings
@@ -32,23 +34,33 @@ CLIENT_WAYS = (CLIENT_GATEWAY, CLIENT_DIRECT)
 WAYS = (*SDK_WAYS, *CLIENT_WAYS)
 
 REFUSED = "refused"
+CRITICAL = "critical"
 STALE = "stale"
 TYPE = "type"
 VALUE = "value"
 LOGIN = "login"
 UNREACHABLE = "unreachable"
 NO_SESSION = "no session"
+DETACHED = "detached"
+CAPABILITY = "capability"
+UNSUPPORTED = "unsupported"
 LOCAL_FILE = "local file"
 DEADLINE = "deadline"
 UNKNOWN = "unknown"
 TRANSFER = "transfer"
 
+READY_SECONDS = 60.0
+"""How long a system may take after a restore until it answers again."""
+
 _SDK_WORDS = {
     "PLDBNewDataCommitted": STALE,
     "PLDBError": REFUSED,
-    "PLDBCriticalError": REFUSED,
+    "PLDBCriticalError": CRITICAL,
     "PLDBIOError": NO_SESSION,
-    "PLDBDetached": NO_SESSION,
+    "PLDBDetached": DETACHED,
+    "PLDBCapabilityError": CAPABILITY,
+    "PLDBUnsupportedInFirmware": UNSUPPORTED,
+    "PLDBUnsupportedInHardware": UNSUPPORTED,
     "TypeError": TYPE,
     "ValueError": VALUE,
     "ConnectionRefusedError": UNREACHABLE,
@@ -81,13 +93,21 @@ class CommandError(Exception):
 
 
 @contextlib.contextmanager
-def failures_of_sdk(connecting: bool = False) -> Iterator[None]:
-    """Turn the exceptions of a stand-in into failures; while connecting, PLDBIOError is a refused login."""
+def failures_of_sdk(module: str, connecting: bool = False) -> Iterator[None]:
+    """Turn the exceptions of a stand-in into failures; while connecting, PLDBIOError is a refused login.
+
+    Those of the vendor count only as the very classes of the stand-in's module ``exception``.
+    """
     try:
         yield
     except Exception as error:
-        names = [each.__name__ for each in type(error).__mro__]
-        word = next((_SDK_WORDS[name] for name in names if name in _SDK_WORDS), names[0])
+        exceptions = importlib.import_module(f"{module}.exception")
+        kinds = [
+            each.__name__
+            for each in type(error).__mro__
+            if each.__module__ == "builtins" or getattr(exceptions, each.__name__, None) is each
+        ]
+        word = next((_SDK_WORDS[name] for name in kinds if name in _SDK_WORDS), type(error).__name__)
         word = LOGIN if connecting and word == NO_SESSION else word
         raise CommandError(word, str(error)) from error
 
@@ -99,11 +119,29 @@ def failures_of_client() -> Iterator[None]:
         yield
     except _errors.ActiveLogicError as error:
         word = next((word for kind, word in _CLIENT_WORDS if isinstance(error, kind)), type(error).__name__)
+        word = CRITICAL if word == REFUSED and "PLDBCriticalError" in error.reason else word
         raise CommandError(word, error.sentence("")) from error
+
+
+def until_ready(attempt: Callable[[], object], seconds: float) -> None:
+    """Repeat what a system that restarts may refuse, at most ``seconds`` long."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            attempt()
+        except CommandError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 class Session(Protocol):
     """A login at one system."""
+
+    answers: ClassVar[frozenset[str]]
+    """What it answers by itself, whatever the stand-in does (the constants of ``standins.py``)."""
 
     def identity(self) -> tuple[str, str]:
         """Machine id and firmware."""
@@ -131,21 +169,44 @@ class Session(Protocol):
 
 
 class SdkSession:
-    """The vendor's API; :meth:`call` runs any method of one Backup resource with any arguments."""
+    """The vendor's API; :meth:`call` runs any method of one Backup resource with any arguments.
 
-    def __init__(self, module: str, way: str, host: str, username: str, password: str) -> None:
+    :param keeps_sessions: whether a restore leaves sessions open; else one logs in again after it, for at most
+        ``ready_seconds``.
+    """
+
+    answers: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(
+        self,
+        module: str,
+        way: str,
+        host: str,
+        username: str,
+        password: str,
+        keeps_sessions: bool = True,
+        ready_seconds: float = READY_SECONDS,
+    ) -> None:
         self.sdk = importlib.import_module(module)
+        self._module = module
+        self._login = (host, username, password)
+        self._keeps_sessions = keeps_sessions
+        self._ready_seconds = ready_seconds
         self._runner = asyncio.Runner() if way == SDK_ASYNC else None
+        self._is_closed = False
         try:
-            with failures_of_sdk(connecting=True):
-                if self._runner is None:
-                    self.connection = self.sdk.sync_connect(host, username, password)
-                else:
-                    self.connection = self._runner.run(self.sdk.async_connect(host, username, password))
+            self._connect()
+            self.reopen()
         except CommandError:
             self._end()
             raise
-        self.reopen()
+
+    def _connect(self) -> None:
+        with failures_of_sdk(self._module, connecting=True):
+            if self._runner is None:
+                self.connection = self.sdk.sync_connect(*self._login)
+            else:
+                self.connection = self._runner.run(self.sdk.async_connect(*self._login))
 
     def run(self, result: Any) -> Any:
         """The result of a call: on the asyncio way it is awaited."""
@@ -153,13 +214,19 @@ class SdkSession:
 
     def reopen(self) -> None:
         """Open a new Backup resource in the same session."""
-        with failures_of_sdk():
+        with failures_of_sdk(self._module):
             self.backup = self.run(self.connection.backup())
 
     def call(self, method: str, *positional: Any, **named: Any) -> Any:
         """Call a method of the Backup resource."""
-        with failures_of_sdk():
+        with failures_of_sdk(self._module):
             return self.run(getattr(self.backup, method)(*positional, **named))
+
+    def overview(self) -> dict[str, Any]:
+        """The systems that this one knows, by machine id."""
+        with failures_of_sdk(self._module):
+            overview = self.run(self.connection.system_overview())
+            return {each.systemid: each for each in self.run(overview.list(self.sdk.GraphSystem))}
 
     def identity(self) -> tuple[str, str]:
         return self.connection.machineid, self.connection.distversion
@@ -179,10 +246,24 @@ class SdkSession:
 
     def restore(self, name: str, resource_name: str | None = None) -> None:
         named = {} if resource_name is None else {"resource_name": resource_name}
-        assert self.call("restore", name, **named) is None
+        try:
+            self.call("restore", name, **named)
+        except CommandError as error:
+            if self._keeps_sessions or error.word not in (NO_SESSION, DETACHED):
+                raise
+        if not self._keeps_sessions:
+            until_ready(self._log_in_again, self._ready_seconds)
+
+    def _log_in_again(self) -> None:
+        with contextlib.suppress(Exception):  # it may be gone
+            self.run_close()
+        self._connect()
+        self._is_closed = False
+        self.reopen()
+        self.list()
 
     def remove(self, name: str) -> None:
-        assert self.call("remove", name) is None
+        self.call("remove", name)
 
     def download(self, name: str, path: Path) -> None:
         self.call("download", name, dest_path=str(path))
@@ -192,6 +273,7 @@ class SdkSession:
 
     def run_close(self) -> None:
         """Close the connection, and keep the loop."""
+        self._is_closed = True
         closing = self.connection.close()
         if self._runner is not None and hasattr(closing, "__await__"):  # whether it has to be is not documented
 
@@ -201,7 +283,11 @@ class SdkSession:
             self._runner.run(wait())
 
     def close(self) -> None:
-        self.run_close()
+        """Close connection and loop; what a second close of the connection does is not documented, so there is none."""
+        if not self._is_closed:
+            # a restore, in whichever session, may have ended this one
+            with contextlib.nullcontext() if self._keeps_sessions else contextlib.suppress(Exception):
+                self.run_close()
         self._end()
 
     def _end(self) -> None:
@@ -210,11 +296,22 @@ class SdkSession:
 
 
 class ClientSession:
-    """The collection's client."""
+    """The collection's client, which looks for a name before it sends a command."""
 
     client: Client
 
-    def __init__(self, settings: Settings) -> None:
+    answers: ClassVar[frozenset[str]] = frozenset(
+        {
+            standins.REFUSES_TAKEN_NAMES,
+            standins.REFUSES_MISSING_NAMES,
+            standins.REFUSES_ILLEGAL_NAMES,
+            standins.EXACT_NAMES,
+        }
+    )
+
+    def __init__(self, settings: Settings, keeps_sessions: bool = True, ready_seconds: float = READY_SECONDS) -> None:
+        self._keeps_sessions = keeps_sessions
+        self._ready_seconds = ready_seconds
         with failures_of_client():
             self.client = open_client(settings)
 
@@ -237,7 +334,9 @@ class ClientSession:
     def restore(self, name: str, resource_name: str | None = None) -> None:
         with failures_of_client():
             outcome = self.client.restore(name, resource_name)
-        if outcome != "returned":
+        if not self._keeps_sessions:
+            until_ready(self.list, self._ready_seconds)
+        elif outcome != "returned":
             raise CommandError(UNKNOWN, "the connection was lost during the restore")
 
     def remove(self, name: str) -> None:
@@ -264,6 +363,8 @@ class Way:
     module: str
     gateway_url: str
     ca_path: str
+    keeps_sessions: bool = True
+    ready_seconds: float = READY_SECONDS
 
     def __post_init__(self) -> None:
         self._open: list[Session] = []
@@ -283,13 +384,14 @@ class Way:
         :param options: of the client's connection, such as ``read_timeout``.
         """
         session: Session
+        after_restore = self.keeps_sessions, self.ready_seconds
         if self.name in SDK_WAYS:
-            session = SdkSession(self.module, self.name, host, username, password)
+            session = SdkSession(self.module, self.name, host, username, password, *after_restore)
         else:
             through = {"gateway_url": self.gateway_url, "ca_path": self.ca_path}
             more: dict[str, Any] = through if self.name == CLIENT_GATEWAY else {"sdk_module": self.module}
             given: dict[str, Any] = {"retries": 1, "retry_delay": 0.05, **more, **options}
             settings = Settings(host, username, password, **given)
-            session = ClientSession(settings)
+            session = ClientSession(settings, *after_restore)
         self._open.append(session)
         return session
