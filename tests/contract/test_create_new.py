@@ -46,7 +46,7 @@ def holds_only(session: Any, system: System, name: str, included: str, before: d
 @pytest.mark.sentence("create_new.creates", "create_new.name", "create_new.returns")
 def test_a_backup_of_the_given_name_appears(session: Any, system: System) -> None:
     name = session.create_new("first.plb")
-    assert type(name) is str
+    assert isinstance(name, str)
     assert name == "first.plb"
     assert list(system.backups()) == ["first.plb"]
     assert system.backups()["first.plb"] != b""

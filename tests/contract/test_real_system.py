@@ -94,8 +94,8 @@ def test_machine_id_and_firmware_are_told(guarded: GuardedSession) -> None:
 def test_backups_are_listed_with_names_and_sizes(guarded: GuardedSession) -> None:
     for name, size in guarded.list().items():
         assert name
-        assert type(name) is str
-        assert type(size) is int
+        assert isinstance(name, str)
+        assert isinstance(size, int)
         assert size >= 0
 
 
