@@ -59,9 +59,11 @@ class _Header(NamedTuple):
     minor: int
 
 
-def is_tar(block: bytes) -> bool:
-    """Whether a file that begins with these 512 bytes is meant to be a tar archive."""
-    return len(block) == BLOCK and any(block) and _has_checksum(block)
+def is_header(block: bytes) -> bool:
+    """Whether a block is a header: nothing else has its checksum, a block of zeros neither."""
+    field = block[_CHECKSUM]
+    found = _OCTAL.fullmatch(field)
+    return found is not None and int(found[1] or b"0", 8) == sum(block) - sum(field) + 8 * ord(" ")
 
 
 def read_tar(stream: Stream, inventory: Inventory) -> None:
@@ -98,15 +100,9 @@ def _read_end(stream: Stream) -> None:
         raise UnprovableError("holds bytes behind the end of the archive")
 
 
-def _has_checksum(block: bytes) -> bool:
-    field = block[_CHECKSUM]
-    found = _OCTAL.fullmatch(field)
-    return found is not None and int(found[1] or b"0", 8) == sum(block) - sum(field) + 8 * ord(" ")
-
-
 def _parse(block: bytes) -> _Header:
     """Read a header, also one that only announces another: readers refuse a bad number in a field that they ignore."""
-    if not _has_checksum(block):
+    if not is_header(block):
         raise UnprovableError("holds a tar header with a wrong checksum")
     name, mode, uid, gid, size, mtime, _checksum, kind, link, magic, *rest = _HEADER.unpack(block)
     uname, gname, major, minor, prefix, unused = rest
@@ -174,7 +170,7 @@ def _parse_extended(content: bytes) -> dict[bytes, bytes]:
     while start < len(content):
         match = _RECORD_START.match(content, start)
         stop = start + int(match[1]) if match else 0
-        if match is None or stop <= match.end() or content[stop - 1 : stop] != b"\n":
+        if match is None or content[stop - 1 : stop] != b"\n":
             raise UnprovableError("holds an extended header that can't be read")
         key, value = match[2], content[match.end() : stop - 1]
         if key in found or not _is_understood(key, value):

@@ -126,13 +126,14 @@ def _find_directory(file: BinaryIO, size: int, budget: Budget) -> tuple[int, int
         stop -= _LOCATOR.size + _WIDE_END.size
         wide = _unpack_at(file, stop, _WIDE_END, budget)
         count_here, *numbers = wide[6:]
-        if wide[:2] != (_WIDE_END_SIGNATURE, _WIDE_END.size - 12) or wide[4:6] != (0, 0) or locator[1:] != (0, stop, 1):
+        is_usual = wide[:2] == (_WIDE_END_SIGNATURE, _WIDE_END.size - 12) and wide[4:6] == (0, 0)
+        if not is_usual or locator[1:] != (0, stop, 1) or count_here != numbers[0]:
             raise UnprovableError("has an end that is not understood")
         full = (0xFFFF, _FULL, _FULL)
         if any(short not in (most, number) for short, most, number in zip(narrow, full, numbers)):
             raise UnprovableError("has two ends that contradict each other")
         count, length, start = numbers
-    if count_here != count or start + length != stop:
+    if start + length != stop:
         raise UnprovableError("holds bytes before or behind its directory")
     return count, start, stop
 

@@ -19,7 +19,7 @@ from enum import Enum
 from typing import BinaryIO
 
 from ._archive import Budget, Inventory, Limits, Stream, UnprovableError, file_pieces, inflate, show
-from ._archive_tar import BLOCK, is_tar, read_tar
+from ._archive_tar import BLOCK, is_header, read_tar
 from ._archive_zip import LOCAL, read_zip
 from ._errors import LocalFileError
 
@@ -129,7 +129,7 @@ def _read(file: BinaryIO, limits: Limits, expired: Callable[[], bool]) -> tuple[
     if head.startswith(LOCAL):
         kind = "zip"
         read_zip(file, size, inventory, budget)
-    elif head.startswith(_GZIP) or is_tar(head):
+    elif head.startswith(_GZIP) or is_header(head):
         kind = "tar"
         if head.startswith(_GZIP):
             _check_gzip_header(head)

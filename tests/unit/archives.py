@@ -25,11 +25,14 @@ def tar_header(
     size: int = 0,
     mode: int = 0o644,
     uid: bytes = number(0, 8),
+    gid: bytes = number(0, 8),
     mtime: bytes = number(0, 12),
     link: bytes = b"",
     magic: bytes = b"ustar\x0000",
     uname: bytes = b"root",
+    gname: bytes = b"root",
     major: bytes = number(0, 8),
+    minor: bytes = number(0, 8),
     prefix: bytes = b"",
     unused: bytes = b"",
     size_field: bytes | None = None,
@@ -40,7 +43,7 @@ def tar_header(
         name,
         number(mode, 8),
         uid,
-        number(0, 8),
+        gid,
         number(size, 12) if size_field is None else size_field,
         mtime,
         b" " * 8,
@@ -48,9 +51,9 @@ def tar_header(
         link,
         magic,
         uname,
-        b"root",
+        gname,
         major,
-        number(0, 8),
+        minor,
         prefix,
         unused,
     )
@@ -160,15 +163,18 @@ def zipped(
     before: bytes = b"",
     gap: bytes = b"",
     between: bytes = b"",
+    in_directory: bytes = b"",
     before_end: bytes = b"",
     comment: bytes = b"",
     behind: bytes = b"",
     count: int | None = None,
     wide: bool = False,
-    wide_count: int | None = None,
     central: tuple[Entry, ...] | None = None,
 ) -> bytes:
-    """A zip archive: ``gap`` follows the first member, ``between`` the last one, ``before_end`` the directory."""
+    """A zip archive: ``gap`` follows the first member, ``between`` the last one, ``before_end`` the directory.
+
+    Its last 22 bytes are its end. With ``wide`` 20 bytes of locator and 56 of an end in 64 bits stand before them.
+    """
     data, offsets = before, []
     for entry in entries:
         offsets.append(len(data))
@@ -177,13 +183,13 @@ def zipped(
     start = len(data)
     for entry, offset in zip(entries if central is None else central, offsets):
         data += entry.central(offset)
+    data += in_directory
     length = len(data) - start
     count = len(offsets) if count is None else count
     data += before_end
     if wide:
-        total = count if wide_count is None else wide_count
         end = len(data)
-        data += b"PK\6\6" + struct.pack("<Q2H2L4Q", 44, 45, 45, 0, 0, total, total, length, start)
+        data += b"PK\6\6" + struct.pack("<Q2H2L4Q", 44, 45, 45, 0, 0, count, count, length, start)
         data += b"PK\6\7" + struct.pack("<LQL", 0, end, 1)
         count, start = 0xFFFF, 0xFFFFFFFF
     return data + b"PK\5\6" + struct.pack("<4H2LH", 0, 0, count, count, length, start, len(comment)) + comment + behind
@@ -197,3 +203,10 @@ def extra(kind: int, content: bytes) -> bytes:
 def descriptor(content: bytes, packed: int, form: str = "<LLL") -> bytes:
     """What follows a member whose size was not known when it began."""
     return b"PK\7\x08" + struct.pack(form, zlib.crc32(content), packed, len(content))
+
+
+def altered(content: bytes, at: int, byte: int = 9) -> bytes:
+    """The same bytes but for one; a negative place counts from the end."""
+    changed = bytearray(content)
+    changed[at] = byte
+    return bytes(changed)

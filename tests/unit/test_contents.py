@@ -27,7 +27,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from ansible_collections.netops.activelogic.plugins.module_utils._archive import MAX_NAME, MAX_NAMES, Limits
+from ansible_collections.netops.activelogic.plugins.module_utils._archive import (
+    MAX_NAME,
+    MAX_NAMES,
+    Budget,
+    Limits,
+    UnprovableError,
+    file_pieces,
+    inflate,
+)
 from ansible_collections.netops.activelogic.plugins.module_utils._contents import (
     MOST_DIFFERING,
     Comparison,
@@ -38,6 +46,7 @@ from ansible_collections.netops.activelogic.plugins.module_utils._errors import 
 from archives import (
     END_OF_TAR,
     Entry,
+    altered,
     descriptor,
     extra,
     gzip,
@@ -82,6 +91,8 @@ TARS = {
     "mode": Pair(TAR, tar(tar_member(b"a", b"one", mode=0o600)), DIFFERENT),
     "mode with set-user-id": Pair(TAR, tar(tar_member(b"a", b"one", mode=0o4644)), DIFFERENT),
     "owner's number": Pair(TAR, tar(tar_member(b"a", b"one", uid=number(7, 8))), DIFFERENT),
+    "group's number": Pair(TAR, tar(tar_member(b"a", b"one", gid=number(7, 8))), DIFFERENT),
+    "group's name": Pair(TAR, tar(tar_member(b"a", b"one", gname=b"al")), DIFFERENT),
     "owner's name": Pair(TAR, tar(tar_member(b"a", b"one", uname=b"al")), DIFFERENT),
     "kind": Pair(TAR, tar(tar_member(b"a", b"one", b"7")), DIFFERENT),
     "one member more": Pair(TAR, tar(A, tar_member(b"b")), DIFFERENT),
@@ -97,6 +108,9 @@ TARS = {
     ),
     "two devices": Pair(
         tar(tar_header(b"d", b"3", major=number(1, 8))), tar(tar_header(b"d", b"3", major=number(2, 8))), DIFFERENT
+    ),
+    "two devices of one driver": Pair(
+        tar(tar_header(b"d", b"3", minor=number(1, 8))), tar(tar_header(b"d", b"3", minor=number(2, 8))), DIFFERENT
     ),
     "character device and block device": Pair(tar(tar_header(b"d", b"3")), tar(tar_header(b"d", b"4")), DIFFERENT),
     "folder with and without a slash": Pair(tar(tar_header(b"d/", b"5")), tar(tar_header(b"d", b"5")), EQUAL),
@@ -214,9 +228,12 @@ TARS = {
     "extended header of wrong lengths": Pair(
         TAR, tar(tar_member(b"x", b"12 mtime=1\n", b"x"), A), UNKNOWN, "can't be read"
     ),
+    "extended header without lengths": Pair(
+        TAR, tar(tar_member(b"x", b"mtime=1\n", b"x"), A), UNKNOWN, "can't be read"
+    ),
     "extended header that is too large": Pair(TAR, tar(tar_member(b"x", bytes(65537), b"x"), A), UNKNOWN, "too large"),
-    "long name without NUL": Pair(TAR, tar(tar_member(b"L", b"a", b"L"), A), UNKNOWN, "NUL"),
-    "bytes behind a long name": Pair(TAR, tar(tar_member(b"L", b"a\0x\0", b"L"), A), UNKNOWN, "NUL"),
+    "long name without NUL": Pair(TAR, tar(tar_member(b"L", b"ab", b"L"), A), UNKNOWN, "long name"),
+    "bytes behind a long name": Pair(TAR, tar(tar_member(b"L", b"a\0x\0", b"L"), A), UNKNOWN, "long name"),
     "two sizes": Pair(TAR, tar(pax((b"size", b"3")), tar_header(b"a"), padded(b"one")), UNKNOWN, "contradicts"),
     "two owners": Pair(TAR, tar(pax((b"uid", b"7")), A), UNKNOWN, "contradicts"),
 }
@@ -233,15 +250,10 @@ GZIPS = {
     "comment": Pair(TAR, gzip(TAR, flags=16, optional=b"hidden\0"), UNKNOWN, "gzip header"),
     "bytes behind": Pair(TAR, gzip(TAR) + b"x", UNKNOWN, "behind compressed"),
     "zeros behind": Pair(TAR, gzip(TAR) + bytes(512), UNKNOWN, "behind compressed"),
-    "bytes behind that come in another piece": Pair(
-        gzip(tar(tar_member(b"a", b"x" * (MIB - 1623))), level=0),
-        gzip(tar(tar_member(b"a", b"x" * (MIB - 1623))), level=0) + bytes(MIB),
-        UNKNOWN,
-        "behind compressed",
-    ),
     "second gzip member": Pair(TAR, gzip(A) + gzip(END_OF_TAR), UNKNOWN, "behind compressed"),
     "empty second gzip member": Pair(TAR, gzip(TAR) + gzip(b""), UNKNOWN, "behind compressed"),
     "bytes behind the end of tar": Pair(TAR, gzip(TAR + b"x"), UNKNOWN, "behind the end"),
+    "nothing but an end": Pair(gzip(END_OF_TAR), gzip(END_OF_TAR, mtime=1), UNKNOWN, "no members"),
     "wrong checksum": Pair(TAR, gzip(TAR, crc=1), UNKNOWN, "damaged"),
     "end cut off": Pair(TAR, gzip(TAR)[:-1], UNKNOWN, "without an end"),
     "gzip in gzip": Pair(TAR, gzip(gzip(TAR)), UNKNOWN, "too early"),
@@ -252,6 +264,7 @@ GZIPS = {
 ONE, TWO = Entry(), Entry(b"b", b"two")
 ZIP = zipped(ONE)
 BOTH = zipped(ONE, TWO)
+ENDED_WIDE = zipped(ONE, wide=True)
 PACKED = Entry(method=8, content=b"one" * 100)
 STREAMED = replace(ONE, flags=8, local_size=0, local_crc=0, behind=descriptor(b"one", 3))
 WIDE = extra(1, b"\x03" + bytes(7) + b"\x03" + bytes(7))
@@ -276,7 +289,7 @@ ZIPS = {
         EQUAL,
     ),
     "sizes in 64 bits": Pair(ZIP, zipped(replace(ONE, local_size=0xFFFFFFFF, local_extra=WIDE)), EQUAL),
-    "end in 64 bits": Pair(ZIP, zipped(ONE, wide=True), EQUAL),
+    "end in 64 bits": Pair(ZIP, ENDED_WIDE, EQUAL),
     "order": Pair(BOTH, zipped(TWO, ONE), EQUAL),
     "flag of UTF-8 for a name in ASCII": Pair(ZIP, zipped(replace(ONE, flags=1 << 11)), EQUAL),
     "name in UTF-8": Pair(
@@ -290,6 +303,9 @@ ZIPS = {
     "attributes of DOS": Pair(ZIP, zipped(replace(ONE, dos=1)), DIFFERENT),
     "kind of system": Pair(ZIP, zipped(replace(ONE, host=0)), DIFFERENT),
     "owner": Pair(zipped(replace(ONE, extra=OWNER)), zipped(replace(ONE, extra=OTHER_OWNER)), DIFFERENT),
+    "owner in the directory alone": Pair(
+        zipped(replace(ONE, extra=OWNER)), zipped(replace(ONE, extra=OTHER_OWNER, local_extra=OWNER)), DIFFERENT
+    ),
     "owner before the content alone": Pair(
         zipped(replace(ONE, extra=OWNER)), zipped(replace(ONE, extra=OWNER, local_extra=OTHER_OWNER)), DIFFERENT
     ),
@@ -322,7 +338,25 @@ ZIPS = {
     "wrong checksum": Pair(ZIP, zipped(replace(ONE, crc=2)), UNKNOWN, "another size or checksum"),
     "wrong size": Pair(zipped(PACKED), zipped(replace(PACKED, size=299)), UNKNOWN, "another size or checksum"),
     "wrong number of members": Pair(ZIP, zipped(ONE, TWO, count=1), UNKNOWN, "directory"),
-    "two numbers of members": Pair(ZIP, zipped(ONE, wide=True, wide_count=2), UNKNOWN, "too early"),
+    "bytes in the directory": Pair(ZIP, zipped(ONE, in_directory=b"x"), UNKNOWN, "around its directory"),
+    "comment that is missing": Pair(ZIP, altered(ZIP, -2), UNKNOWN, "comment"),
+    "no end": Pair(ZIP, altered(ZIP, -22), UNKNOWN, "no end"),
+    "end on another disk": Pair(ZIP, altered(ZIP, -18), UNKNOWN, "no end"),
+    "directory on another disk": Pair(ZIP, altered(ZIP, -16), UNKNOWN, "no end"),
+    "more members on other disks": Pair(ZIP, altered(ZIP, -12), UNKNOWN, "no end"),
+    "no end in 64 bits": Pair(ZIP, altered(ENDED_WIDE, -98), UNKNOWN, "not understood"),
+    "end in 64 bits with more data": Pair(ZIP, altered(ENDED_WIDE, -94), UNKNOWN, "not understood"),
+    "end in 64 bits on another disk": Pair(ZIP, altered(ENDED_WIDE, -82), UNKNOWN, "not understood"),
+    "directory of 64 bits on another disk": Pair(ZIP, altered(ENDED_WIDE, -78), UNKNOWN, "not understood"),
+    "more members of 64 bits on other disks": Pair(ZIP, altered(ENDED_WIDE, -66), UNKNOWN, "not understood"),
+    "locator of another disk": Pair(ZIP, altered(ENDED_WIDE, -38), UNKNOWN, "not understood"),
+    "locator of another place": Pair(ZIP, altered(ENDED_WIDE, -34), UNKNOWN, "not understood"),
+    "locator of more disks": Pair(ZIP, altered(ENDED_WIDE, -26), UNKNOWN, "not understood"),
+    "ends that contradict each other": Pair(ZIP, altered(ENDED_WIDE, -10), UNKNOWN, "contradict"),
+    "no entry in the directory": Pair(ZIP, altered(ZIP, len(ONE.local())), UNKNOWN, "not understood"),
+    "no member before the content": Pair(BOTH, altered(BOTH, len(ONE.local())), UNKNOWN, "otherwise"),
+    "later version before the content": Pair(ZIP, altered(ZIP, 4, 64), UNKNOWN, "otherwise"),
+    "size that stands nowhere": Pair(ZIP, zipped(replace(ONE, size=0xFFFFFFFF)), UNKNOWN, "sizes"),
     "no members": Pair(zipped(), zipped(comment=b"x"), UNKNOWN, "neither"),
     "end cut off": Pair(ZIP, ZIP[:-1], UNKNOWN, "end"),
     "beginning of a zip archive alone": Pair(ZIP, b"PK\3\4", UNKNOWN, "too early"),
@@ -369,6 +403,9 @@ ZIPS = {
     "size in 64 bits that nobody asks for": Pair(ZIP, zipped(replace(ONE, extra=WIDE)), UNKNOWN, "sizes"),
     "two sizes before the content": Pair(
         ZIP, zipped(replace(ONE, local_extra=extra(1, b"\x04" + bytes(7) + b"\x03" + bytes(7)))), UNKNOWN, "two sizes"
+    ),
+    "two packed sizes before the content": Pair(
+        ZIP, zipped(replace(ONE, local_extra=extra(1, b"\x03" + bytes(7) + b"\x04" + bytes(7)))), UNKNOWN, "two sizes"
     ),
     "one size of two before the content": Pair(
         ZIP, zipped(replace(ONE, local_extra=extra(1, b"\x03" + bytes(7)))), UNKNOWN, "sizes"
@@ -635,6 +672,22 @@ def test_after_a_change_of_a_tar_header_and_its_checksum_equal_means_the_same(tm
     assert equal & set(range(136, 147))  # the time
 
 
+# Pieces
+
+
+def test_bytes_behind_compressed_data_are_seen_in_the_next_piece() -> None:
+    budget = Budget(Limits(), MIB, lambda: False)
+    assert b"".join(inflate(iter([gzip(TAR)]), 31, budget)) == TAR
+    with pytest.raises(UnprovableError, match="behind compressed"):
+        list(inflate(iter([gzip(TAR), b"x"]), 31, budget))
+
+
+def test_file_that_becomes_shorter_proves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"short")
+    with open(tmp_path / "file", "rb") as file, pytest.raises(UnprovableError, match="shorter"):
+        list(file_pieces(file, 0, 6, Budget(Limits(), MIB, lambda: False)))
+
+
 # Limits
 
 
@@ -762,7 +815,9 @@ def test_comparing_changes_nothing(tmp_path: Path) -> None:
 def test_what_is_no_readable_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(TAR)
     os.mkfifo(tmp_path / "pipe")
+    opened = os.listdir("/proc/self/fd")
     for name, reason in (("missing", "No such file"), ("pipe", "regular file"), (".", "regular file|directory")):
         for pair in ((name, "file"), ("file", name)):
             with pytest.raises(LocalFileError, match=reason):
                 compare(*(str(tmp_path / each) for each in pair))
+    assert os.listdir("/proc/self/fd") == opened
