@@ -60,7 +60,7 @@ sanity: $(VENV)/test build  ## Run ansible-test sanity
 	$(BIN)/python tests/tools/run_sanity.py $(COPY) $(BUILD)/home
 
 test-unit: $(VENV)/test build  ## Test the pure parts of the collection
-	$(PYTEST) tests/unit
+	$(PYTEST) -n $(WORKERS) tests/unit
 
 test-contract: $(VENV)/test build  ## Test the Backup resource in its four implementations
 	$(PYTEST) -n $(WORKERS) tests/contract --ignore tests/contract/mutants

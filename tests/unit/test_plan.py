@@ -109,8 +109,14 @@ def test_absent_of_missing_names_changes_nothing() -> None:
 
 
 def test_restore_is_a_change_even_without_a_safety_backup() -> None:
-    assert _plan.plan_restored(listing(OLD), OLD.name, None).changed
-    assert len(_plan.plan_restored(listing(OLD), OLD.name, "pre-restore-x.plb").after) == 2
+    plan = _plan.plan_restored(listing(OLD), OLD.name, None, "nothing to compare with")
+    assert (plan.action, plan.changed, plan.after) == ("restored", True, (OLD,))
+    assert "nothing to compare with" in plan.reason
+
+
+def test_what_is_proven_to_be_there_is_not_restored() -> None:
+    plan = _plan.plan_restored(listing(OLD), OLD.name, "safety.plb", "the same bytes", is_proven=True)
+    assert (plan.action, plan.changed, plan.after) == ("none", False, (OLD,))
 
 
 @pytest.mark.parametrize(
