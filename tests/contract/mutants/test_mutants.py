@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,16 +35,20 @@ def run(name: str, tests: list[str], folder: Path, compiled: Path) -> dict[str, 
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     words += [f"--basetemp={folder / 'base'}", f"--junit-xml={report}"]
     words += [f"--standin={Path(__file__).with_name('mutated.py')}:Mutated"]
-    done = subprocess.run(
+    with subprocess.Popen(
         [*words, *(str(CONTRACT / each) for each in tests)],
         cwd=CONTRACT.parents[1],
         env=environment(name, compiled),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=RUN_SECONDS,
-        check=False,
-    )
-    assert done.returncode in (0, 1), done.stdout + done.stderr
+    ) as process:
+        try:
+            said = process.communicate(timeout=RUN_SECONDS)[0]
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # so that it stops its gateway
+            raise
+    assert process.returncode in (0, 1), said
     outcomes: dict[str, set[str]] = {way: set() for way in WAYS}
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - made by the run above
         found = {child.tag for child in case if child.tag in ("failure", "error", "skipped")} or {"passed"}
