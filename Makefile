@@ -25,8 +25,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint typing sanity docs-lint test-unit test-contract test-mutants test-gateway test-schemathesis \
-	test-kills test-end-to-end molecule bench openapi build clean
+.PHONY: help demo test check lint typing sanity docs-lint test-unit test-contract test-quirks test-mutants \
+	test-gateway test-schemathesis test-kills test-end-to-end molecule bench openapi build clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -64,6 +64,14 @@ test-unit: $(VENV)/test build  ## Test the pure parts of the collection
 
 test-contract: $(VENV)/test build  ## Test the Backup resource in its four implementations
 	$(PYTEST) -n $(WORKERS) tests/contract --ignore tests/contract/mutants
+	$(MAKE) test-quirks QUIRKY=Contrary
+
+QUIRKY ?= Volatile Overwriting Restarting RestartingLate Slow Contrary
+
+test-quirks: $(VENV)/test build  ## Test the same on systems that answer otherwise
+	set -e; for standin in $(QUIRKY); do \
+		$(PYTEST) -n $(WORKERS) tests/contract --ignore tests/contract/mutants --ignore tests/contract/test_guard.py --standin $$standin; \
+	done
 
 test-mutants: $(VENV)/test build  ## Test that defects of the embedded system turn the contract red
 	$(PYTEST) -n $(WORKERS) tests/contract/mutants

@@ -12,7 +12,6 @@ same members in name, kind, mode, owner, link target and content, times apart.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -21,7 +20,7 @@ from typing import BinaryIO
 from ._archive import Budget, Inventory, Limits, Stream, UnprovableError, file_pieces, inflate, show
 from ._archive_tar import BLOCK, is_header, read_tar
 from ._archive_zip import LOCAL, read_zip
-from ._errors import LocalFileError
+from ._localfiles import open_regular
 
 MOST_DIFFERING = 1000
 """Names that a comparison lists at most."""
@@ -79,7 +78,7 @@ def compare(
     :param expired: is asked for every MiB at the latest; once it says yes the outcome is UNKNOWN.
     :raises LocalFileError: when one of them can't be read, or is no regular file.
     """
-    with _open(first) as one, _open(second) as two:
+    with open_regular(first) as one, open_regular(second) as two:
         try:
             if _have_same_bytes(one, two, expired):
                 return Comparison(Outcome.EQUAL, "they have the same bytes")
@@ -146,22 +145,6 @@ def _check_gzip_header(head: bytes) -> None:
     name = head[_GZIP_HEADER : _GZIP_HEADER + _LONGEST_NAME + 1]
     if flags not in (0, _HAS_NAME) or (flags == _HAS_NAME and b"\0" not in name):
         raise UnprovableError("holds more than a file name in its gzip header")
-
-
-def _open(path: str) -> BinaryIO:
-    try:
-        return open(path, "rb", buffering=0, opener=_open_regular)
-    except OSError as error:
-        raise LocalFileError(f"{path}: {error.strerror}") from error
-
-
-def _open_regular(path: str, flags: int) -> int:
-    """Open without waiting for somebody at the other end of a pipe."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise LocalFileError(f"{path} is not a regular file")
-    return descriptor
 
 
 def _size(file: BinaryIO) -> int:

@@ -72,13 +72,29 @@ def digest_file(path: str) -> tuple[int, str]:
     :raises LocalFileError: when it can't be read, or is no regular file.
     """
     digest, size = hashlib.sha256(), 0
-    with _told(path), open(path, "rb") as source:
-        if not stat.S_ISREG(os.fstat(source.fileno()).st_mode):
-            raise LocalFileError(f"{path} is not a regular file")
+    with _told(path), open_regular(path) as source:
         for piece in iter(lambda: source.read(PIECE), b""):
             digest.update(piece)
             size += len(piece)
     return size, digest.hexdigest()
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a regular file for reading, without a buffer.
+
+    :raises LocalFileError: when it can't be read, or is no regular file.
+    """
+    with _told(path):
+        return open(path, "rb", buffering=0, opener=_open_regular)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Open without waiting for somebody at the other end of a pipe."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise LocalFileError(f"{path} is not a regular file")
+    return descriptor
 
 
 def has_content(path: str, content: bytes) -> bool:

@@ -50,6 +50,9 @@ DID_NOT_RUN = (
 )
 """Errors of a restore that say for certain that nothing was restored."""
 
+MINUTE = 61.0
+"""Seconds between two fresh backups: one that holds the minute in which it was made differs each time then."""
+
 ONLY_A_BACKUP_COULD_TELL = "only a fresh backup could tell if the system holds this configuration already"
 NO_SAFETY_BACKUP = "safety_backup is off, so there is nothing to compare with"
 
@@ -207,7 +210,7 @@ class _Run:
         :raises NotRestoredError: when the system provably holds something else.
         :raises OutcomeUnknownError: in doubt, when nothing proves that the restore ran.
         """
-        verdict = self._look()
+        verdict = self._look(is_doubtful)
         if is_doubtful and not verdict.verified:
             raise OutcomeUnknownError(
                 f"not known whether the restore ran: its call was lost, and {verdict.reason}", operation=self._operation
@@ -218,15 +221,17 @@ class _Run:
             )
         return verdict
 
-    def _look(self) -> Verdict:
+    def _look(self, is_doubtful: bool) -> Verdict:
+        """Compare; in doubt whether the restore ran at all a difference would say nothing about it."""
         try:
             with self._fresh_backup() as first:
                 comparison = self._compare(first)
                 if comparison.is_equal:
                     return Verdict(True, f"a fresh backup and the restored one are equal: {comparison.reason}")
                 why_not = f"not verified: {comparison.reason}"
-                if not self._tells_a_difference(comparison):
+                if is_doubtful or not self._tells_a_difference(comparison):
                     return Verdict(None, why_not)
+                time.sleep(MINUTE)
                 with self._fresh_backup() as second:
                     steady = self._compare(second, first)
         except ActiveLogicError as error:

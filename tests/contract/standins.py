@@ -248,6 +248,63 @@ class Embedded:
         self._admin.set_quirks(self._root, system, **{**asdict(self._quirks()), **quirks})
 
 
+class Quirky(Embedded):
+    """The embedded system with quirks from the start. Those that set quirks themselves have it without any."""
+
+    quirks: Mapping[str, Any] = {}
+
+    def make(self, system: str, username: str, password: str) -> None:
+        super().make(system, username, password)
+        self.set_quirks(system, self.quirks)
+
+
+class Volatile(Quirky):
+    """Backups that differ each time."""
+
+    answers = Embedded.answers - {EQUAL_BACKUPS, QUIRKS}
+    quirks: Mapping[str, Any] = {"volatile": "content"}
+
+
+class Overwriting(Quirky):
+    """``create_new`` and ``upload`` that overwrite."""
+
+    answers = Embedded.answers - {REFUSES_TAKEN_NAMES, GENERATED_NAMES_COLLIDE, QUIRKS}
+    quirks: Mapping[str, Any] = {"create_new_overwrites": True, "upload_overwrites": True}
+
+
+class Restarting(Quirky):
+    """A restore cuts all sessions off at once, and nobody gets in for a while."""
+
+    answers = Embedded.answers - {KEEPS_SESSIONS, QUIRKS}
+    quirks: Mapping[str, Any] = {"restart_after": 0, "outage": 5, "time_factor": 0.1}
+
+
+class RestartingLate(Quirky):
+    """A restore cuts all sessions off after its answer, and the system answers every command with an error."""
+
+    answers = Embedded.answers - {KEEPS_SESSIONS, QUIRKS}
+    quirks: Mapping[str, Any] = {"restart_after": 5, "outage": 5, "outage_kind": "list", "time_factor": 0.05}
+
+
+class Slow(Quirky):
+    """Every command takes a while, and blocks its loop."""
+
+    answers = Embedded.answers - {QUIRKS}
+    quirks: Mapping[str, Any] = {
+        "faults": [
+            {"command": command, "does": "block", "seconds": 0.05}
+            for command in ("connect", "list", "create_new", "restore", "remove", "download", "upload")
+        ]
+    }
+
+
+class Contrary(Quirky):
+    """All of that at once."""
+
+    answers = Volatile.answers & Overwriting.answers & Restarting.answers
+    quirks: Mapping[str, Any] = {**Volatile.quirks, **Overwriting.quirks, **Restarting.quirks, **Slow.quirks}
+
+
 def load(name: str) -> type[Standin]:
     """The class that ``FILE.py:CLASS`` or the name of a class in this file stands for."""
     path, _colon, class_name = name.rpartition(":")

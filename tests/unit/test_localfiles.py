@@ -120,3 +120,10 @@ def test_destination_that_is_a_link_or_no_file_is_refused(tmp_path: Path) -> Non
             _localfiles.resolve_destination(dest, "a.plb")
     with pytest.raises(LocalFileError, match="does not exist"):
         _localfiles.resolve_destination(str(tmp_path / "missing" / "a.plb"), "a.plb")
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, Path(os.devnull)):
+        with pytest.raises(LocalFileError, match="is not a regular file"):
+            _localfiles.digest_file(str(path))
