@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ._connection import Settings
 from ._errors import (
@@ -22,6 +22,7 @@ from ._errors import (
     IncompleteBackupError,
     NotFoundError,
     OutcomeUnknownError,
+    StaleDataError,
     UnreachableError,
 )
 from ._model import BackupFile, Backups, Received, Sent, System, find
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from ._transport._base import Transport
 
+T = TypeVar("T")
+
 SETTLING_TIME = 2.0
 """Seconds between two listings in which a complete backup has the same size."""
 
@@ -39,6 +42,13 @@ PROBES_IN_A_ROW = 3
 PROBE_PAUSE = 1.0
 REFUSED_PAUSE = 15.0
 """Seconds between logins that are refused: four a minute, because systems and gateways lock out who tries more."""
+
+
+MAX_REPLANS = 5
+"""How often a command is sent anew because another session had committed."""
+
+Still = Callable[[Backups], bool]
+"""Whether a new listing still asks for a command that did not run because another session had committed."""
 
 
 @dataclass(frozen=True)
@@ -109,22 +119,64 @@ class Client:
         """The backup of exactly that name, as a new listing shows it."""
         return find(self.list(), name)
 
-    def create_new(self, name: str = "", resource_name: str | None = None) -> str:
-        """Create a backup, of everything or of one resource, and return its name; ``""`` lets the system choose."""
+    def create_new(self, name: str = "", resource_name: str | None = None, still: Still | None = None) -> str:
+        """Create a backup, of everything or of one resource, and return its name; ``""`` lets the system choose.
+
+        :param still: see :data:`Still`; by default the name has to be free.
+        """
         with _during(f"create the backup {name!r}" if name else "create a backup"):
             if name:
                 require_legal(name)
-            return self._transport.create_new(name, resource_name)
+            return self._write(
+                lambda: self._transport.create_new(name, resource_name),
+                still or (lambda listing: find(listing, name) is None),
+            )
 
-    def restore(self, name: str, resource_name: str | None = None, expected_machine_id: str | None = None) -> str:
-        """Restore a backup: ``returned``, or ``lost`` when the connection ended before the answer."""
+    def restore(
+        self,
+        name: str,
+        resource_name: str | None = None,
+        expected_machine_id: str | None = None,
+        still: Still | None = None,
+    ) -> str:
+        """Restore a backup: ``returned``, or ``lost`` when the connection ended before the answer.
+
+        :param still: see :data:`Still`; by default the backup has to be there.
+        """
         with _during(f"restore the backup {name!r}"):
-            return self._transport.restore(require_legal(name), resource_name, expected_machine_id)
+            require_legal(name)
+            return self._write(
+                lambda: self._transport.restore(name, resource_name, expected_machine_id),
+                still or (lambda listing: find(listing, name) is not None),
+            )
 
     def remove(self, name: str) -> None:
         """Remove a backup; a missing one is a :class:`NotFoundError`."""
         with _during(f"remove the backup {name!r}"):
-            self._transport.remove(require_legal(name))
+            require_legal(name)
+            self._write(lambda: self._transport.remove(name), lambda _listing: True)
+
+    def upload(self, name: str, path: str, replace: bool = False, still: Still | None = None) -> Sent:
+        """Send the local file ``path`` as backup ``name``.
+
+        :param still: see :data:`Still`; by default the name has to be free.
+        """
+        with _during(f"upload the backup {name!r}"):
+            require_legal(name)
+            return self._write(
+                lambda: self._transport.upload(name, path, replace),
+                still or (lambda listing: find(listing, name) is None),
+            )
+
+    def _write(self, command: Callable[[], T], still: Still) -> T:
+        """Run a command that changes something; where another session had committed it did not run, and may again."""
+        for _number in range(MAX_REPLANS):
+            try:
+                return command()
+            except StaleDataError:
+                if not still(self._transport.list()):
+                    raise
+        return command()
 
     def download(self, name: str, path: str) -> Received:
         """Write a backup to the local file ``path``, which is created or overwritten."""
@@ -135,11 +187,6 @@ class Client:
         """Size and SHA-256 of a backup as the system gives it now; nothing is kept."""
         with _during(f"read the backup {name!r} back"):
             return self._transport.digest(require_legal(name))
-
-    def upload(self, name: str, path: str, replace: bool = False) -> Sent:
-        """Send the local file ``path`` as backup ``name``."""
-        with _during(f"upload the backup {name!r}"):
-            return self._transport.upload(require_legal(name), path, replace)
 
     # Looking twice
 
@@ -182,7 +229,7 @@ class Client:
             latest = listing.backups
 
     def create_complete(
-        self, name: str, resource_name: str | None, min_size: int, known: set[str]
+        self, name: str, resource_name: str | None, min_size: int, known: set[str], still: Still | None = None
     ) -> tuple[BackupFile, Listing]:
         """Create a backup, wait until it is complete, and return it with the listing that shows it.
 
@@ -191,10 +238,11 @@ class Client:
 
         :param name: ``""`` lets the system choose.
         :param known: the names that the system held before.
+        :param still: as for :meth:`create_new`.
         :raises IncompleteBackupError: see above.
         """
         try:
-            made = self.create_new(name, resource_name)
+            made = self.create_new(name, resource_name, still)
         except OutcomeUnknownError as error:
             if not name or not self._is_listed_after(error, name):
                 raise

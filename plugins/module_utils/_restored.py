@@ -33,7 +33,7 @@ from ._errors import (
     RefusedError,
     UnreachableError,
 )
-from ._model import BackupFile, describe
+from ._model import BackupFile, Backups, describe
 from ._plan import Plan, plan_restored
 from ._report import log_in, result, unused_name
 from ._runner import Context
@@ -132,7 +132,7 @@ class _Run:
             proof = self._prove(safety)
             plan = self._plan(proof)
             if plan.changed:
-                self._require_nobody_else()
+                self._require_nobody_else(self._client.list())
         except BaseException as error:
             self._undo_safety_backup(error)
             raise
@@ -156,13 +156,16 @@ class _Run:
         """Send the restore once; returns whether the call was lost before its answer."""
         params = self._context.params
         try:
-            return self._client.restore(self._wanted.name, self._resource, params["expected_machine_id"]) == LOST
+            outcome = self._client.restore(
+                self._wanted.name, self._resource, params["expected_machine_id"], self._require_nobody_else
+            )
         except DID_NOT_RUN as error:
             self._undo_safety_backup(error)
             raise
         except ActiveLogicError as error:
             self._explain(error)
             raise
+        return outcome == LOST
 
     def _plan(self, proof: Comparison | None) -> Plan:
         name, safety_name = self._wanted.name, self._safety_name
@@ -184,22 +187,22 @@ class _Run:
         with self._fresh_backup() as fresh:
             return self._compare(fresh)
 
-    def _require_nobody_else(self) -> None:
-        """:raises ConflictError: when a backup appeared, or the wanted one changed, since the first look."""
-        listing = self._client.list()
+    def _require_nobody_else(self, listing: Backups) -> bool:
+        """True, so that it can be asked again.
+
+        :raises ConflictError: when a backup appeared, or the wanted one changed, since the first look.
+        """
         strangers = sorted({each.name for each in listing} - self._known)
-        if strangers:
-            raise ConflictError(
-                f"the backup {strangers[0]!r} appeared meanwhile, so somebody else is at work",
-                operation=self._operation,
-                hint="run the task again when they are done",
-            )
+        what = f"the backup {strangers[0]!r} appeared meanwhile" if strangers else ""
         if require_found(listing, self._wanted.name, self._operation) != self._wanted:
+            what = "it has another size than before"
+        if what:
             raise ConflictError(
-                "it has another size than before, so somebody else is at work",
+                f"{what}, so somebody else is at work",
                 operation=self._operation,
                 hint="run the task again when they are done",
             )
+        return True
 
     # After the restore
 

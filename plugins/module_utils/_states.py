@@ -11,7 +11,7 @@ from typing import Any
 from . import _names
 from ._client import Listing
 from ._errors import ConflictError, NotFoundError, OptionError
-from ._model import BackupFile, find
+from ._model import BackupFile, Backups, find
 from ._plan import (
     Plan,
     parse_duration,
@@ -61,7 +61,12 @@ def _present(context: Context) -> dict[str, Any]:
     for name in decided.remove:
         client.remove(name)
     known = {each.name for each in decided.before} - set(decided.remove)
-    made, after = client.create_complete(decided.name or "", params["resource_name"], params["min_size"], known)
+
+    def still(listing: Backups) -> bool:
+        again = plan(Listing(tuple(listing), {}))
+        return (again.action, again.name) == (decided.action, decided.name)
+
+    made, after = client.create_complete(decided.name or "", params["resource_name"], params["min_size"], known, still)
     return result(context, decided, system, made, zone=zone, after=after.backups)
 
 

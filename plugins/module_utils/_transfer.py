@@ -14,7 +14,7 @@ import shlex
 from typing import Any
 
 from . import _names
-from ._client import Client, Listing, require_complete, require_found
+from ._client import Client, Listing, Still, require_complete, require_found
 from ._errors import (
     ActiveLogicError,
     ConflictError,
@@ -38,7 +38,7 @@ from ._localfiles import (
     resolve_destination,
     write_small,
 )
-from ._model import BackupFile, Received, System, describe, find
+from ._model import BackupFile, Backups, Received, System, describe, find
 from ._plan import newest_full
 from ._runner import Context
 from ._version import VERSION
@@ -260,7 +260,7 @@ def _send(context: Context, name: str, size: int, sha256: str, old: Received | N
     by_content = context.params["verify"] == "content"
     try:
         try:
-            sent = client.upload(name, context.params["src"], replace=old is not None)
+            sent = client.upload(name, context.params["src"], old is not None, _still_holds(name, old))
             if (sent.size, sent.sha256) != (size, sha256):
                 raise TransferError("the file changed while it was pushed", operation=operation)
         except OutcomeUnknownError:
@@ -279,6 +279,14 @@ def _send(context: Context, name: str, size: int, sha256: str, old: Received | N
     except TransferError as error:
         error.hint = _clear_up(client, name, old)
         raise
+
+
+def _still_holds(name: str, old: Received | None) -> Still:
+    def look(listing: Backups) -> bool:
+        found = find(listing, name)
+        return (None if found is None else found.size) == (None if old is None else old.size)
+
+    return look
 
 
 def _clear_up(client: Client, name: str, old: Received | None) -> str:

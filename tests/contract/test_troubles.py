@@ -17,6 +17,7 @@ from conftest import System
 from ways import (
     LOGIN,
     REFUSED,
+    STALE,
     TRANSFER,
     UNKNOWN,
     UNREACHABLE,
@@ -162,6 +163,28 @@ def test_what_the_system_refuses_is_refused(session: Any, system: System, tmp_pa
     before = system.digest()
     system.quirks(**fault(command, "refuse"))
     assert word_of(session, command, tmp_path) == REFUSED
+    assert system.digest() == before
+
+
+@pytest.mark.parametrize("command", ["list", "download", *WRITING])
+def test_a_command_that_somebody_was_faster_than_is_sent_again(
+    session: Any, system: System, tmp_path: Path, command: str
+) -> None:
+    restores = system.restores()
+    system.quirks(**fault(command, "stale", times=2))
+    run(session, command, tmp_path)
+    assert system.restores() == restores + (command == "restore")
+    expected = {"create_new": {"there.plb", "new.plb"}, "upload": {"there.plb", "new.plb"}, "remove": set()}
+    assert set(system.backups()) == expected.get(command, {"there.plb"})
+
+
+@pytest.mark.parametrize("command", ["list", "download", *WRITING])
+def test_a_command_that_somebody_is_always_faster_than_is_given_up(
+    session: Any, system: System, tmp_path: Path, command: str
+) -> None:
+    before = system.digest()
+    system.quirks(**fault(command, "stale"))
+    assert word_of(session, command, tmp_path) == STALE
     assert system.digest() == before
 
 

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from .exception import PLDBError, PLDBIOError
+from .exception import PLDBError, PLDBIOError, PLDBNewDataCommitted
 
 COMMANDS = ("connect", "list", "create_new", "restore", "remove", "download", "upload")
 TRANSFERS = ("download", "upload")
@@ -65,8 +65,8 @@ class Fault:
     :param command: one of :data:`COMMANDS`.
     :param does: ``wait`` (awaiting), ``block`` (blocks the loop), ``thread`` (blocks a thread of the loop's executor),
         ``pool`` (blocks a thread of this package's own, which the interpreter waits for at its end);
-        ``lose`` (the session is lost), ``refuse`` (an error of the system); in a transfer also ``cut`` (ends short,
-        without an error) and ``flip`` (one byte is another).
+        ``lose`` (the session is lost), ``refuse`` (an error of the system), ``stale`` (another session has committed);
+        in a transfer also ``cut`` (ends short, without an error) and ``flip`` (one byte is another).
     :param when: ``before`` the command does anything, ``after`` everything is done but the answer, or ``during`` a
         transfer.
     :param seconds: how long the first four last, times ``time_factor``; ``None`` is for ever.
@@ -83,9 +83,9 @@ class Fault:
 
     def __post_init__(self) -> None:
         _require("command", self.command, COMMANDS)
-        _require("does", self.does, ("wait", "block", "thread", "pool", "lose", "refuse", "cut", "flip"))
+        _require("does", self.does, ("wait", "block", "thread", "pool", "lose", "refuse", "stale", "cut", "flip"))
         _require("when", self.when, ("before", "during", "after"))
-        if self.when == "during" and (self.command not in TRANSFERS or self.does == "refuse"):
+        if self.when == "during" and (self.command not in TRANSFERS or self.does in ("refuse", "stale")):
             raise QuirkError("only a download or an upload has something during it, and it can't be refused there")
         if self.does in ("cut", "flip") and self.when != "during":
             raise QuirkError(f"{self.does} happens during a transfer")
@@ -379,6 +379,8 @@ async def _happen(fault: Fault, time_factor: float, line: Line) -> None:
         _lose(line)
     if fault.does == "refuse":
         raise PLDBError(f"the system can't do {fault.command} now")
+    if fault.does == "stale":
+        raise PLDBNewDataCommitted("another session committed to the resource Backup")
     seconds = _seconds(fault, time_factor)
     if fault.does == "block":
         time.sleep(seconds)  # noqa: ASYNC251 - blocking the loop is the point

@@ -1,0 +1,99 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Somebody else changes the system while a task runs, or the user changes their mind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import Lab
+from runner import BIN, Runner, backups_on, log_in, set_quirks
+
+EDGE = "edge1"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """One system of the test's own behind a gateway."""
+    with Lab(tmp_path / "lab", [EDGE]) as running:
+        yield running
+
+
+def until(done: Any) -> None:
+    """Wait until something is done, at most a minute."""
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_backup_that_is_no_longer_needed_is_not_made(ansible: Runner) -> None:
+    """The create is refused as stale; planned again, it finds the fresh backup that a colleague has just made."""
+    set_quirks(
+        ansible.lab,
+        EDGE,
+        faults=[
+            {"command": "create_new", "does": "wait", "seconds": 3, "times": 1},
+            {"command": "create_new", "does": "stale", "times": 1},
+        ],
+    )
+    outcome: list[Any] = []
+    thread = threading.Thread(target=lambda: outcome.append(ansible.ad_hoc("activelogic_backup", max_age="24h")))
+    thread.start()
+    happened = Path(ansible.lab.root) / EDGE / "quirks.json"
+    until(lambda: json.loads(happened.read_text(encoding="utf-8"))["state"].get("happened"))
+    fresh = time.strftime("%Y%m%dT%H%M%SZ-aaaa.plb", time.gmtime())
+    with log_in(ansible.lab, EDGE) as connection:
+        connection.backup().upload(fresh, in_path=__file__)
+    thread.join(120)
+    result = outcome[0].result()
+    assert result["error"]["kind"] == "stale_data", outcome[0].output
+    assert set(backups_on(ansible.lab, EDGE)) == {fresh}
+    again = ansible.ad_hoc("activelogic_backup", max_age="24h").result()
+    assert (again["changed"], again["backup"]["name"]) == (False, fresh)
+
+
+def test_a_task_that_is_interrupted_stops_what_has_not_begun(through_gateway: Runner) -> None:
+    """The lane of the system is busy with a slow command; Ctrl-C takes back the one that waits behind it."""
+    ansible, lab = through_gateway, through_gateway.lab
+    set_quirks(lab, EDGE, faults=[{"command": "create_new", "does": "wait", "seconds": 8, "times": 1}])
+    slow = threading.Thread(
+        target=lambda: ansible_of(lab, ansible, "slow").ad_hoc("activelogic_backup", name="slow.plb")
+    )
+    slow.start()
+    happened = lab.root / EDGE / "quirks.json"
+    until(lambda: json.loads(happened.read_text(encoding="utf-8"))["state"].get("happened"))
+    command = [str(BIN / "ansible"), EDGE, "-i", ansible.inventory(), "-m", "netops.activelogic.activelogic_backup"]
+    waiting = subprocess.Popen(
+        [*command, "-a", "name=never.plb"],
+        cwd=ansible.folder,
+        env=ansible.environment({}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        text=True,
+    )
+    until(lambda: "never.plb" in lab.gateway_log.read_text(encoding="utf-8"))
+    os.killpg(waiting.pid, signal.SIGINT)
+    waiting.communicate(timeout=60)
+    slow.join(120)
+    time.sleep(1)
+    assert set(backups_on(lab, EDGE)) == {"slow.plb"}
+
+
+def ansible_of(lab: Lab, like: Runner, folder: str) -> Runner:
+    """Another one, with files of its own."""
+    (like.folder / folder).mkdir()
+    return Runner(lab, like.way, like.folder / folder)
