@@ -234,13 +234,15 @@ class _Run:
                 why_not = f"not verified: {comparison.reason}"
                 if is_doubtful or not self._tells_a_difference(comparison):
                     return Verdict(None, why_not)
+                if not self._compare(self._wanted.name, self._wanted.name).is_equal:
+                    return Verdict(None, f"{why_not}; downloads of this backup differ")
                 time.sleep(MINUTE)
                 with self._fresh_backup() as second:
                     steady = self._compare(second, first)
+            if not steady.is_equal:
+                return Verdict(None, f"{why_not}; backups of this system differ each time")
         except ActiveLogicError as error:
             return Verdict(None, f"not verified: {error.reason}")
-        if not steady.is_equal:
-            return Verdict(None, f"{why_not}; backups of this system differ each time")
         return Verdict(False, f"two fresh backups are equal, and differ from it: {comparison.reason}")
 
     def _tells_a_difference(self, comparison: Comparison) -> bool:
@@ -278,21 +280,28 @@ class _Run:
         self._known.discard(name)
 
     def _compare(self, name: str, other: str | None = None) -> Comparison:
-        """Compare a backup with the wanted one, or with another; what goes wrong on the way is no proof."""
+        """Compare a backup with the wanted one, or with another; what goes wrong on the way is no proof.
+
+        The first copy of each is kept; a backup that is compared with itself is fetched anew.
+        """
         deadline = time.monotonic() + self._context.client.settings.transfer_timeout
+        other = other or self._wanted.name
         try:
-            return compare(
-                self._copy(other or self._wanted.name), self._copy(name), expired=lambda: time.monotonic() >= deadline
-            )
+            theirs = self._download(name) if name == other else self._copy(name)
+            return compare(self._copy(other), theirs, expired=lambda: time.monotonic() >= deadline)
         except ActiveLogicError as error:
             return Comparison(Outcome.UNKNOWN, f"they could not be compared: {error.reason}", is_readable=False)
 
     def _copy(self, name: str) -> str:
         if name not in self._copies:
-            path = os.path.join(self._folder, str(len(self._copies)))
-            self._client.download(name, path)
-            self._copies[name] = path
+            self._copies[name] = self._download(name)
         return self._copies[name]
+
+    def _download(self, name: str) -> str:
+        descriptor, path = tempfile.mkstemp(dir=self._folder)
+        os.close(descriptor)
+        self._client.download(name, path)
+        return path
 
     # The safety backup
 

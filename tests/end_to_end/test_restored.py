@@ -181,6 +181,17 @@ def test_a_system_that_restores_something_else_fails_the_task(ansible: Runner) -
     assert configuration_of(ansible.lab, EDGE)["Ruleset"]["marker"] == "changed"
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_byte_that_is_flipped_on_its_way_never_makes_a_good_restore_wrong(ansible: Runner, times: int) -> None:
+    """The vendor's API gives no digests: a copy may be damaged, that of the wanted backup too."""
+    fault = {"command": "download", "does": "flip", "when": "during", "at": 100, "times": times}
+    set_quirks(ansible.lab, EDGE, faults=[fault])
+    result = succeeds(ansible)
+    assert result["changed"] is True
+    assert result["verified"] in (True, None)
+    assert holds_wanted(ansible.lab)
+
+
 def test_a_lost_call_that_did_not_run_is_unknown(ansible: Runner) -> None:
     set_quirks(ansible.lab, EDGE, faults=[{"command": "restore", "does": "lose"}])
     result = fails(ansible, "outcome_unknown")
