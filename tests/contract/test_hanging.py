@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,13 +75,19 @@ def test_the_clocks_of_the_direct_way_hold(prepared: System, lab: Lab, tmp_path:
         "wait_timeout": 1,
         "transfer_timeout": 1,
     }
-    before = prepared.digest()
+    before, threads = prepared.digest(), set(threading.enumerate())
     with Way(CLIENT_DIRECT, prepared.standin.module, lab.url, str(lab.ca_path)) as way:
         login = (prepared.name, prepared.username, prepared.password)
         word = fails(way.connect(*login, retries=0, **clocks), command, tmp_path)
         assert word == {"connect": UNREACHABLE, "list": DEADLINE, "download": DEADLINE}.get(command, UNKNOWN)
         assert prepared.digest() == before
         assert list(way.connect(*login, retries=0, **clocks).list()) == ["there.plb"]
+    left_behind = set(threading.enumerate()) - threads
+    for each in left_behind:
+        each.join(0.5)  # those that only end a moment after their call
+    left_behind = {each for each in left_behind if each.is_alive()}
+    assert len(left_behind) == (0 if kind == "wait" else 1)
+    assert all(each.daemon for each in left_behind)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -118,6 +118,7 @@ class _Loop:
         self._loop.set_default_executor(self._executor)
         self._thread = threading.Thread(target=self._loop.run_forever, name="activelogic", daemon=True)
         self._thread.start()
+        self._is_blocked = False
         self.stuck = False
 
     def run(self, call: Coroutine[Any, Any, T], seconds: float) -> T:
@@ -143,10 +144,12 @@ class _Loop:
         deadline = time.monotonic() + GRACE
         asked = threading.Event()
         self._loop.call_soon_threadsafe(asked.set)
-        self.stuck = not asked.wait(GRACE) or self._executor.is_busy(deadline)
+        self._is_blocked = not asked.wait(GRACE)
+        self.stuck = self._is_blocked or self._executor.is_busy(deadline)
 
     def stop(self) -> None:
-        if self.stuck or self._loop.is_closed():
+        """End the loop and its thread, unless a call blocks them."""
+        if self._is_blocked or self._loop.is_closed():
             return
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(GRACE)
@@ -367,6 +370,7 @@ class SdkTransport:
             if self._left_behind >= MAX_LEFT_BEHIND:
                 raise UnreachableError("earlier calls to the system still hang", hint="look at the system")
             self._left_behind += 1
+            self._loop.stop()
             self._loop = None
         if self._loop is None:
             self._loop = _Loop()
