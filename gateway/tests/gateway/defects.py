@@ -21,6 +21,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from activelogic_gateway import app, cli, documents
 
+program: Any = cli
+routes: Any = app
+"""Modules whose members are replaced."""
+
 
 @dataclass
 class Exchange:
@@ -157,18 +161,18 @@ def take_any_member() -> None:
 
 
 def take_any_uuid() -> None:
-    app.OperationId = str  # type: ignore[misc]
+    routes.OperationId = str
 
 
 def take_any_wait() -> None:
-    app.Wait = float  # type: ignore[misc]
+    routes.Wait = float
 
 
 def take_any_password() -> None:
     async def verify(*_: Any) -> None:
         return
 
-    cli.Gateway.verify = verify  # type: ignore[method-assign,assignment]
+    program.Gateway.verify = verify
 
 
 DEFECTS = {
@@ -242,9 +246,9 @@ def main() -> int:
     """Run the gateway with its defect."""
     defect = DEFECTS[os.environ["GATEWAY_DEFECT"]]
     defect.install()
-    answer, create_app = defect.answer, cli.create_app
+    answer, create_app = defect.answer, program.create_app
     if answer is not None:
-        cli.create_app = lambda gateway: Spoiled(create_app(gateway), answer)
+        program.create_app = lambda gateway: Spoiled(create_app(gateway), answer)
     return cli.main()
 
 

@@ -116,7 +116,7 @@ class Lab:
     def request(
         self, method: str, path: str, *, user: str = "admin", password: str = PASSWORD, **options: Any
     ) -> requests.Response:
-        auth = (user.encode(), password.encode()) if user else None
+        auth: Any = (user.encode(), password.encode()) if user else None  # bytes go out as they are
         return self.session.request(method, self.url + path, auth=auth, timeout=40, **options)
 
     def get(self, path: str, **options: Any) -> requests.Response:

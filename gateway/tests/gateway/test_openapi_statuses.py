@@ -119,6 +119,8 @@ def on_download(**options: Any) -> Callable[[Asker], Got]:
     return lambda ask: ask.send(ask.target(downloaded(ask.lab)), **options)
 
 
+EMPTY = {"action": "create_new", "name": ""}
+
 OWN: dict[tuple[str, int], Callable[[Asker], Got]] = {
     ("put_operation", 200): lambda ask: ask.send(ask.lab.run({"action": "create_new", "name": ""}).path, json=EMPTY),
     ("put_operation", 413): lambda ask: ask.send(json={"action": "upload", "name": "x.plb", "size": 2 * 10**6}),
@@ -147,7 +149,6 @@ OWN: dict[tuple[str, int], Callable[[Asker], Got]] = {
     ),
     ("commit_operation", 415): lambda ask: ask.send(ask.target(awaiting(ask.lab)), data=b"{}"),
 }
-EMPTY = {"action": "create_new", "name": ""}
 
 ON_ALL: dict[int, Callable[[Asker], Got]] = {
     200: lambda ask: ask.send(),
