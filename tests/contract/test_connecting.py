@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 import standins
-from conftest import NOBODY, System
+from conftest import NOBODY
 from standins import Standin
+from systems import System
 from ways import LOCAL_FILE, LOGIN, NO_SESSION, SDK_ASYNC, UNREACHABLE, CommandError
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import standins
-from conftest import System
 from examples import ILLEGAL, LEGAL, PLAIN
+from systems import System
 from ways import CommandError
 
 

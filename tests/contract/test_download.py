@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 import standins
-from conftest import System
 from examples import CONTENT
+from systems import System
 from ways import TYPE, CommandError
 
 

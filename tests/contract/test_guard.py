@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import System
 from guard import ForbiddenError, GuardedSession, Leave
 from lab import Lab
+from systems import System
 from ways import SDK_SYNC, Way
 
 RUN_SECONDS = 240

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 import standins
-from conftest import System, running_lab
+from conftest import running_lab
 from lab import Lab
+from systems import System
 from ways import CLIENT_DIRECT, CLIENT_GATEWAY, DEADLINE, UNKNOWN, UNREACHABLE, CommandError, Way
 
 READING = ["connect", "list", "download"]

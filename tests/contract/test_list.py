@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import standins
-from conftest import System
+from systems import System
 from ways import VALUE, CommandError
 
 

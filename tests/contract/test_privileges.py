@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import standins
-from conftest import System
+from systems import System
 
 WRITING = ["create_new", "create_one", "create_unnamed", "restore", "restore_one", "remove", "upload"]
 READING = ["list", "download"]

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import System, make_way
+from conftest import make_way
 from guard import GuardedSession, Leave
+from systems import System
 from ways import CLIENT_GATEWAY, SDK_WAYS, TYPE, VALUE, WAYS, CommandError, Way
 
 RESTORE_SECONDS = 900.0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import standins
-from conftest import System
+from systems import System
 
 
 @pytest.mark.sentence("remove.removes")

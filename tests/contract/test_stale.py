@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import standins
-from conftest import System
+from systems import System
 from ways import STALE, CommandError
 
 COMMITS = ["create_new", "restore", "remove", "upload"]

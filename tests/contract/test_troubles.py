@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import IncompleteBackupError, TransferError
-from conftest import System
+from systems import System
 from ways import (
     LOGIN,
     REFUSED,

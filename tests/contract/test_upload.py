@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import standins
-from conftest import System
 from examples import CONTENT, ILLEGAL, LEGAL, PLAIN
+from systems import System
 from ways import LOCAL_FILE, TYPE, CommandError
 
 
