@@ -32,7 +32,8 @@ options:
   password:
     description:
       - The user's password. Keep it in a vault or in a credential, never on a command line.
-      - A password that is shorter than 8 characters, or part of a name, also hides other parts of the results.
+      - Ansible masks every occurrence of it in results as C(********). Where it is shorter than 8 characters, or part
+        of a name, names and sizes may be masked as well, and the module warns.
     type: str
     required: true
   gateway_url:

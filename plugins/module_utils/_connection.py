@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,6 +25,8 @@ from ._names import why_illegal
 ENVIRONMENT_PREFIX = "ACTIVELOGIC_"
 VARIABLE_PREFIX = "activelogic_"
 REQUIRED = ("host", "username", "password")
+SHORTEST_PASSWORD = 8
+"""Characters below which a password is likely to occur by chance in results, which Ansible masks then."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,42 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
     if settings.proxy_url is not None and urlsplit(settings.proxy_url).scheme not in ("http", "https"):
         raise OptionError("proxy_url is not an http or https URL", hint="write it as http://proxy.example.com:3128")
     return settings
+
+
+def masking_warning(params: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
+    """A warning when Ansible hides more than the password of a result; it never holds the password.
+
+    Ansible replaces every occurrence of a ``no_log`` value, in numbers too.
+
+    :param params: the module's parameters, which Ansible returns as ``invocation``.
+    :param result: what the module is about to return.
+    """
+    password = params.get("password")
+    if not password:
+        return None
+    if len(password) < SHORTEST_PASSWORD:
+        why = f"The password is shorter than {SHORTEST_PASSWORD} characters."
+    else:
+        others = {option: value for option, value in params.items() if option != "password"}
+        if not any(password in text for text in _texts([others, result])):
+            return None
+        why = "The password is part of a name or another value in the options or the result."
+    return (
+        f"{why} Ansible masks every occurrence of it in results,"
+        " so names and sizes may show as ********: give the user another password."
+    )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All values within a value as Ansible looks at them to mask them: not keys, truth values and null."""
+    if isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _texts(each)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
 
 
 def _check_numbers(settings: Settings) -> None:

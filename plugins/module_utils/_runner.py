@@ -18,7 +18,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ._client import Client, open_client
-from ._connection import settings_from
+from ._connection import masking_warning, settings_from
 from ._errors import ActiveLogicError
 
 if TYPE_CHECKING:
@@ -66,11 +66,21 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
                     _end_soon()
     except ActiveLogicError as error:
         tries = 1 if client is None else client.tries
-        module.fail_json(**error.to_result(str(module.params.get("host") or ""), tries, _since(start)))
+        failure = error.to_result(str(module.params.get("host") or ""), tries, _since(start))
+        _warn_of_masking(module, failure)
+        module.fail_json(**failure)
     except _EndedBySignal as ended:
         module.fail_json(msg=f"ended by signal {ended}")
     else:
-        module.exit_json(**{"tries": client.tries, "elapsed": _since(start), **result})
+        result = {"tries": client.tries, "elapsed": _since(start), **result}
+        _warn_of_masking(module, result)
+        module.exit_json(**result)
+
+
+def _warn_of_masking(module: AnsibleModule, result: Mapping[str, Any]) -> None:
+    warning = masking_warning(module.params, result)
+    if warning is not None:
+        module.warn(warning)
 
 
 def _end_soon() -> None:
