@@ -33,7 +33,7 @@ options:
     description:
       - The user's password. Keep it in a vault or in a credential, never on a command line.
       - Ansible masks every occurrence of it in results as C(********). Where it is shorter than 8 characters, or part
-        of a name, names and sizes may be masked as well, and the module warns.
+        of a name, names and sizes may be masked as well, and the module warns. A gateway takes no name that holds it.
     type: str
     required: true
   gateway_url:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,8 @@ VARIABLE_PREFIX = "activelogic_"
 REQUIRED = ("host", "username", "password")
 SHORTEST_PASSWORD = 8
 """Characters below which a password is likely to occur by chance in results, which Ansible masks then."""
+
+NOT_READABLE = "does not exist, or the user that the module runs as may not read it"
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,8 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
     _check_gateway_url(settings.gateway_url)
     for option in ("ca_path", "client_cert", "client_key"):
         path = getattr(settings, option)
-        if path is not None and not os.path.exists(path):
-            raise OptionError(f"{option} {path} does not exist", hint="correct the path")
+        if path is not None and not os.access(path, os.R_OK):
+            raise OptionError(f"{option} {path} {NOT_READABLE}", hint="correct the path, or its permissions")
     if settings.proxy_url is not None and urlsplit(settings.proxy_url).scheme not in ("http", "https"):
         raise OptionError("proxy_url is not an http or https URL", hint="write it as http://proxy.example.com:3128")
     return settings
@@ -158,7 +160,7 @@ def masking_warning(params: Mapping[str, Any], result: Mapping[str, Any]) -> str
         why = f"The password is shorter than {SHORTEST_PASSWORD} characters."
     else:
         others = {option: value for option, value in params.items() if option != "password"}
-        if not any(password in text for text in _texts([others, result])):
+        if not holds_password([others, result], password):
             return None
         why = "The password is part of a name or another value in the options or the result."
     return (
@@ -167,16 +169,13 @@ def masking_warning(params: Mapping[str, Any], result: Mapping[str, Any]) -> str
     )
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """All values within a value as Ansible looks at them to mask them: not keys, truth values and null."""
+def holds_password(value: Any, password: str) -> bool:
+    """Whether a password occurs anywhere in a value, as Ansible looks for it: not in keys, truth values and null."""
     if isinstance(value, Mapping):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _texts(each)
-    elif value is not None and not isinstance(value, bool):
-        yield str(value)
+        return any(holds_password(each, password) for each in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(holds_password(each, password) for each in value)
+    return value is not None and not isinstance(value, bool) and password in str(value)
 
 
 def _check_numbers(settings: Settings) -> None:

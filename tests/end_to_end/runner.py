@@ -13,7 +13,7 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,9 +80,12 @@ class Runner:
         path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
         return str(path)
 
-    def environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        """The environment of a command: nothing of this machine's user, no proxy, no bundle of certificates."""
-        return {
+    def environment(self, more: Mapping[str, str | None]) -> dict[str, str]:
+        """The environment of a command: nothing of this machine's user, no proxy, no bundle of certificates.
+
+        A value of ``more`` that is None takes a variable away.
+        """
+        variables = {
             "PATH": f"{BIN}:/usr/bin:/bin",
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
@@ -98,8 +101,9 @@ class Runner:
             "ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root),
             **more,
         }
+        return {name: value for name, value in variables.items() if value is not None}
 
-    def run(self, command: list[str], environment: Mapping[str, str] | None = None) -> Run:
+    def run(self, command: list[str], environment: Mapping[str, str | None] | None = None) -> Run:
         """Run a command of Ansible to its end, at most five minutes long."""
         record = self.folder / "record.jsonl"
         record.unlink(missing_ok=True)
@@ -140,6 +144,20 @@ class Runner:
         command += ["-e", json.dumps(variables)] if variables else []
         return self.run([*command, *(["--check"] if check else [])])
 
+    def play(
+        self,
+        *tasks: Mapping[str, Any],
+        hosts: str = "edge1",
+        arguments: Sequence[str] = (),
+        process_environment: Mapping[str, str | None] | None = None,
+        **keywords: Any,
+    ) -> Run:
+        """Run a play of these tasks, with more keywords of the play, and more arguments of the command."""
+        document = [{"hosts": hosts, "gather_facts": False, "tasks": [dict(task) for task in tasks], **keywords}]
+        path = self.folder / "play.yml"
+        path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        return self.run(["ansible-playbook", "-i", self.inventory(), str(path), *arguments], process_environment)
+
 
 def backups_on(lab: Any, system: str) -> dict[str, int]:
     """Names and sizes of the backups of a system, read from its disk."""
@@ -156,6 +174,12 @@ def change_configuration(lab: Any, system: str, resource: str, key: str, value: 
     """Change a value on a system with the system's own command."""
     command = [str(BIN / "activelogic-embedded"), "set", str(lab.root), system, resource, key, value]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def add_user(lab: Any, system: str, username: str, password: str) -> None:
+    """Add a user who may do everything to a system."""
+    command = [str(BIN / "activelogic-embedded"), "user", str(lab.root), system, username, "--privilege", "write"]
+    subprocess.run([*command, "--password-file", "-"], input=f"{password}\n", text=True, check=True, timeout=60)
 
 
 def log_in(lab: Any, system: str) -> Any:

@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from runner import Run, Runner
 
 INFO = "netops.activelogic.activelogic_backup_info"
@@ -19,17 +17,7 @@ WRONG = "wrong-Pa55word-of-the-test"
 
 def play(ansible: Runner, task: dict[str, Any] | None = None, *, host: str = "edge1", **keywords: Any) -> Run:
     """Run one task that lists the backups, in a play with more keywords."""
-    document = [
-        {
-            "hosts": host,
-            "gather_facts": False,
-            "tasks": [{"name": "List", INFO: {}, **(task or {})}],
-            **keywords,
-        }
-    ]
-    path = ansible.folder / "play.yml"
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    return ansible.playbook(str(path))
+    return ansible.play({"name": "List", INFO: {}, **(task or {})}, hosts=host, **keywords)
 
 
 def test_option_of_the_task_wins_over_the_variable(ansible: Runner) -> None:
@@ -110,28 +98,3 @@ def test_password_of_the_connection_is_not_sent_for_another_user(ansible: Runner
     run = play(ansible)
     assert run.code == 2
     assert "password is not set" in run.result()["msg"]
-
-
-def test_task_in_the_background_reports_its_result(ansible: Runner, tmp_path: Path) -> None:
-    document = [
-        {
-            "hosts": "edge1",
-            "gather_facts": False,
-            "tasks": [
-                {"name": "Start", INFO: {}, "async": 60, "poll": 0, "register": "started"},
-                {
-                    "name": "Wait",
-                    "ansible.builtin.async_status": {"jid": "{{ started.ansible_job_id }}"},
-                    "register": "ended",
-                    "until": "ended is finished",
-                    "retries": 30,
-                    "delay": 1,
-                },
-            ],
-        }
-    ]
-    path = tmp_path / "background.yml"
-    path.write_text(yaml.safe_dump(document), encoding="utf-8")
-    run = ansible.playbook(str(path))
-    assert run.code == 0, run.output
-    assert run.result("edge1", "Wait")["system"]["host"] == "edge1"

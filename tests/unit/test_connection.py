@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils._connection import (
     Settings,
     connection_argument_spec,
+    masking_warning,
     settings_from,
 )
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import OptionError
@@ -103,3 +104,23 @@ def test_sdk_module_is_a_module_name() -> None:
 
 def test_settings_do_not_show_the_password() -> None:
     assert LOGIN["password"] not in repr(settings())
+
+
+@pytest.mark.parametrize(
+    ("password", "result", "begin"),
+    [
+        ("seven-7", {}, "The password is shorter"),
+        ("eight--8", {"backup": {"name": "eight-8.plb"}}, None),
+        ("before-u", {"diff": {"after": {"backups": [{"name": "before-upgrade.plb"}]}}}, "The password is part"),
+        ("10394934", {"backup": {"size": 110394934}}, "The password is part"),
+        ("edge-one", {"system": {"machineid": None}, "changed": True}, "The password is part"),
+        ("somebody", {"somebody": 1}, None),
+    ],
+)
+def test_password_that_would_mask_more_than_itself_is_told(
+    password: str, result: dict[str, Any], begin: str | None
+) -> None:
+    params = {"host": "edge-one.example.com", "username": "admin", "password": password, "names": None}
+    warning = masking_warning(params, result)
+    assert (warning is None) if begin is None else str(warning).startswith(begin)
+    assert password not in str(warning)

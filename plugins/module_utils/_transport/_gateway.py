@@ -34,7 +34,7 @@ except ImportError:
 else:
     HAS_REQUESTS = True
 
-from .._connection import Settings
+from .._connection import NOT_READABLE, SHORTEST_PASSWORD, Settings, holds_password
 from .._errors import (
     AccessDeniedError,
     ActiveLogicError,
@@ -199,8 +199,8 @@ class GatewayTransport:
         if not settings.validate_certs:
             return False
         bundle = settings.ca_path or os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
-        if not os.path.exists(bundle):
-            raise OptionError(f"REQUESTS_CA_BUNDLE {bundle} does not exist", hint="correct or unset it, or set ca_path")
+        if not os.access(bundle, os.R_OK):
+            raise OptionError(f"REQUESTS_CA_BUNDLE {bundle} {NOT_READABLE}", hint="correct or unset it, or set ca_path")
         return bundle
 
     # The verbs of the Backup resource
@@ -294,6 +294,13 @@ class GatewayTransport:
         """Give an operation to the gateway, and end it there on every way out that leaves it unfinished."""
         operation = str(uuid.uuid4())
         given = {key: value for key, value in body.items() if value is not None}
+        password = self._settings.password
+        if len(password) >= SHORTEST_PASSWORD and holds_password(given, password):
+            # The gateway stores and logs operations, so it refuses this one as malformed.
+            raise RefusedError(
+                "the gateway takes no name that holds the password of the login",
+                hint="give the user another password, or the backup another name",
+            )
         self._unfinished.add(operation)
         try:
             self._document("PUT", self._operation_path(operation), given)
