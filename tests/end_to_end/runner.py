@@ -13,7 +13,8 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,10 @@ from typing import Any
 import activelogic_embedded
 import yaml
 from activelogic_embedded.quirks import Quirks
+
+BACKUP = "netops.activelogic.activelogic_backup"
+INFO = "netops.activelogic.activelogic_backup_info"
+TRANSFER = "netops.activelogic.activelogic_backup_transfer"
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
@@ -50,6 +55,12 @@ class Run:
         fitting = [each for each in self.results if each["host"] == host and task in (None, each["task"])]
         assert fitting, f"no result of {host}: {self.output}"
         return fitting[-1]
+
+
+def succeeded(run: Run) -> Run:
+    """The run itself, when its command succeeded."""
+    assert run.code == 0, run.output
+    return run
 
 
 class Runner:
@@ -157,6 +168,14 @@ class Runner:
         path = self.folder / "play.yml"
         path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
         return self.run(["ansible-playbook", "-i", self.inventory(), str(path), *arguments], process_environment)
+
+
+def until(done: Callable[[], Any]) -> None:
+    """Wait until something is done, at most a minute."""
+    deadline = time.monotonic() + 60
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def backups_on(lab: Any, system: str) -> dict[str, int]:

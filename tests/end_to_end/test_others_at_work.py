@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from lab import Lab
-from runner import BIN, Runner, backups_on, log_in, set_quirks
+from runner import BIN, Runner, backups_on, log_in, set_quirks, until
 
 EDGE = "edge1"
 
@@ -28,14 +28,6 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     """One system of the test's own behind a gateway."""
     with Lab(tmp_path / "lab", [EDGE]) as running:
         yield running
-
-
-def until(done: Any) -> None:
-    """Wait until something is done, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_a_backup_that_is_no_longer_needed_is_not_made(ansible: Runner) -> None:

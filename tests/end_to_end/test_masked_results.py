@@ -1,0 +1,96 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A password that hides more of a result than itself is warned of, and never shown by that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import Lab
+from runner import BACKUP, DIRECT, INFO, WAYS, Runner, add_user, backups_on, succeeded
+
+SHORT = "The password is shorter than 8 characters."
+PART = "The password is part of a name or another value in the options or the result."
+MASKS = (
+    "Ansible masks every occurrence of it in results, so names and sizes may show as ********:"
+    " give the user another password."
+)
+LONG_NAME = "edge-stockholm"
+USERS = {
+    "seven": "x7Qp-Zk",
+    "eight": "x7Qp-Zk9",
+    "in-backup": "before-u",
+    "in-host": "stockholm",
+    "operator-7": "operator",
+}
+
+
+@pytest.fixture(scope="module")
+def lab_of_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A system with a long name and users with all sorts of passwords."""
+    with Lab(tmp_path_factory.mktemp("users") / "lab", [LONG_NAME]) as running:
+        for user, password in USERS.items():
+            add_user(running, LONG_NAME, user, password)
+        yield running
+
+
+@pytest.fixture(params=WAYS)
+def as_user(request: pytest.FixtureRequest, lab_of_users: Lab, tmp_path: Path) -> Runner:
+    """Ansible with that system, in both ways."""
+    return Runner(lab_of_users, request.param, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("user", "module", "options", "why"),
+    [
+        ("seven", BACKUP, {"name": "made.plb"}, SHORT),
+        ("seven", BACKUP, {"state": "restored", "name": "missing.plb"}, SHORT),
+        ("eight", BACKUP, {"name": "made.plb"}, None),
+        ("in-backup", INFO, {"name": "before-upgrade.plb"}, PART),
+        ("in-host", INFO, {}, PART),
+        ("operator-7", INFO, {}, PART),
+    ],
+)
+def test_password_that_masks_results_is_warned_of_once(
+    as_user: Runner, user: str, module: str, options: dict[str, Any], why: str | None
+) -> None:
+    as_user.variables |= {"activelogic_username": user, "activelogic_password": USERS[user]}
+    run = as_user.play({module: options}, hosts=LONG_NAME)
+    shown = " ".join(run.output.split())
+    assert run.code == (2 if options.get("state") == "restored" else 0), run.output
+    assert [shown.count(f"{each} {MASKS}") for each in (SHORT, PART)] == [int(why == SHORT), int(why == PART)], shown
+    if why is SHORT:
+        assert USERS[user] not in run.output
+
+
+def test_backup_of_somebody_else_that_holds_the_password_is_warned_of(as_user: Runner) -> None:
+    as_user.variables |= {"activelogic_username": "in-backup", "activelogic_password": USERS["in-backup"]}
+    name = f"{as_user.way} before-u.plb"
+    stored = Path(as_user.lab.root) / LONG_NAME / "backups" / name
+    stored.write_bytes(b"content")
+    try:
+        run = succeeded(as_user.play({INFO: {"pattern": f"{as_user.way} *"}}, hosts=LONG_NAME))
+    finally:
+        stored.unlink()
+    assert f"{PART} {MASKS}" in " ".join(run.output.split())
+    assert run.result(LONG_NAME)["backups"][0]["name"] == f"{as_user.way} ********.plb"
+
+
+def test_gateway_takes_no_name_that_holds_the_password(as_user: Runner) -> None:
+    """It stores and logs names; the direct way does neither."""
+    as_user.variables |= {"activelogic_username": "in-backup", "activelogic_password": USERS["in-backup"]}
+    name = f"{as_user.way}-before-upgrade.plb"
+    run = as_user.play({BACKUP: {"name": name}}, hosts=LONG_NAME)
+    assert (name in backups_on(as_user.lab, LONG_NAME)) == (as_user.way == DIRECT)
+    assert run.code == (0 if as_user.way == DIRECT else 2), run.output
+    if run.code:
+        error = run.result(LONG_NAME)["error"]
+        assert (error["kind"], error["hint"]) == (
+            "refused",
+            "give the user another password, or the backup another name",
+        )
