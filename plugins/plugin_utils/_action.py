@@ -88,14 +88,12 @@ class ActionModuleBase(ActionBase):
             raise AnsibleError(f"the variable {name} can't be resolved: {error}") from error
 
     def _task_environment(self) -> dict[str, str]:
-        """The keyword ``environment``, which is not in the controller's own environment; later entries win."""
-        merged: dict[str, str] = {}
+        """The keyword ``environment``, which core has merged, inner over outer, and templated.
+
+        It is not in the controller's own environment.
+        """
         entries = self._task.environment or []
-        for entry in entries if isinstance(entries, list) else [entries]:
-            values = self._templar.template(entry)
-            if isinstance(values, Mapping):
-                merged.update({str(key): str(value) for key, value in values.items() if not _is_unset(value)})
-        return merged
+        return {str(key): str(value) for entry in entries for key, value in entry.items() if not _is_unset(value)}
 
     def _inventory_address(self, task_vars: Mapping[str, Any]) -> str | None:
         """``ansible_host`` of the host itself, not of the one that the task is delegated to, else its name."""

@@ -64,6 +64,7 @@ def test_password_that_masks_results_is_warned_of_once(
     shown = " ".join(run.output.split())
     assert run.code == (2 if options.get("state") == "restored" else 0), run.output
     assert [shown.count(f"{each} {MASKS}") for each in (SHORT, PART)] == [int(why == SHORT), int(why == PART)], shown
+    assert shown.count("WARNING") == int(why is not None), shown
     if why is SHORT:
         assert USERS[user] not in run.output
 
