@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from runner import BACKUP, BIN, INFO, TRANSFER, Runner, backups_on, digest_of_systems, succeeded, until
 
 GROUP = "group/netops.activelogic.activelogic"
 WRONG = "wrong-Pa55word-of-the-test"
+LOGIN = ("username", "password")
 
 
 def on_system(ansible: Runner, system: str = "edge1") -> set[str]:
@@ -261,3 +263,35 @@ def test_empty_string_for_every_option_and_no_home(ansible: Runner, tmp_path: Pa
     assert run.result(task="List")["count"] == len(backups_on(ansible.lab, "edge1"))
     assert list((tmp_path / "local").iterdir()) == []
     assert list((tmp_path / "remote").iterdir()) == []
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_login_of_an_ad_hoc_command_is_used_where_that_is_asked_for(ansible: Runner, wanted: bool) -> None:
+    """A machine credential arrives as the user and the password of the connection."""
+    given = connection(ansible)
+    ansible.variables |= {f"activelogic_{name}": value for name, value in given.items() if name not in LOGIN}
+    ansible.variables["activelogic_use_connection_login"] = wanted
+    secret = ansible.folder / "connection-password"
+    secret.write_text(f"{given['password']}\n", encoding="utf-8")
+    name = f"{ansible.way}-ad-hoc-{wanted}.plb"
+    command = ["ansible", "edge1", "-i", ansible.inventory(), "-u", given["username"]]
+    command += ["--connection-password-file", str(secret), "-m", BACKUP, "-a", f"name={name}", "-vvv"]
+    run = ansible.run(command)
+    assert (name in on_system(ansible)) is wanted, run.output
+    assert run.code == (0 if wanted else 2), run.output
+    assert given["password"] not in run.output
+
+
+@pytest.mark.parametrize("checked", ["true", "false"])
+def test_word_in_the_environment_says_whether_certificates_are_checked(
+    through_gateway: Runner, tmp_path: Path, checked: str
+) -> None:
+    """A credential's switch arrives as a word."""
+    stranger = tmp_path / "stranger.pem"
+    trustme.CA().cert_pem.write_to_path(stranger)
+    through_gateway.variables["activelogic_ca_path"] = str(stranger)
+    run = through_gateway.play({INFO: {}}, process_environment={"ACTIVELOGIC_VALIDATE_CERTS": checked})
+    if checked == "false":
+        assert succeeded(run).result()["system"]["host"] == "edge1"
+    else:
+        assert run.result()["error"]["kind"] == "certificate"
