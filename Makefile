@@ -26,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check lint typing sanity docs-lint test-unit test-contract test-quirks test-mutants \
-	test-gateway test-schemathesis test-kills test-end-to-end molecule bench openapi build clean
+	test-gateway test-schemathesis test-kills test-end-to-end test-truth molecule bench openapi build clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -34,7 +34,7 @@ help:  ## Say what there is
 demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and bring it back
 	$(BIN)/python tests/demo/demo.py
 
-test: check sanity test-unit test-contract test-mutants test-gateway test-schemathesis test-end-to-end molecule  ## Run everything that a change has to pass
+test: check sanity test-unit test-contract test-mutants test-gateway test-schemathesis test-end-to-end test-truth molecule  ## Run everything that a change has to pass
 
 check: lint typing docs-lint  ## Run the linters
 
@@ -53,6 +53,7 @@ typing: $(VENV)/test build
 	MYPYPATH=tests/lab $(MYPY) tests/lab tests/demo tests/tools
 	MYPYPATH=tests/lab:tests/contract:tests/contract/mutants:$(COLLECTIONS) $(MYPY) tests/contract
 	MYPYPATH=tests/lab:tests/end_to_end $(MYPY) tests/end_to_end
+	MYPYPATH=tests/lab:tests/end_to_end:tests/truth $(MYPY) tests/truth
 
 docs-lint: $(VENV)/test build
 	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs self $(COPY)
@@ -96,6 +97,9 @@ bench: $(VENV)/test  ## Measure speed and memory of the gateway with files of 2 
 
 test-end-to-end: $(VENV)/test build  ## Test with the real Ansible and the real gateway
 	$(PYTEST) -n $(WORKERS) tests/end_to_end
+
+test-truth: $(VENV)/test build  ## Test each state against a table: check mode, real, second run, both ways
+	$(PYTEST) -n $(WORKERS) tests/truth
 
 molecule: $(VENV)/test build  ## Run the role's scenario
 	$(BIN)/molecule test

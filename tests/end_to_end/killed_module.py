@@ -30,6 +30,8 @@ def main() -> None:
     options = json.load(sys.stdin)
     client: Any = importlib.import_module(f"{COLLECTION}.module_utils._client")
     client.SETTLING_TIME = client.PROBE_PAUSE = 0.1
+    restored: Any = importlib.import_module(f"{COLLECTION}.module_utils._restored")
+    restored.MINUTE = 0.1
     if point:
         set_trap(*point.split(":"))
     module = importlib.import_module(f"{COLLECTION}.modules.{name}")

@@ -1,0 +1,117 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Brings a system into the situation of a row, and shows on a copy of it what its backups are worth."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from activelogic_embedded import admin, sync_connect
+from activelogic_embedded.quirks import Quirks
+from activelogic_embedded.store import ROOT_VARIABLE
+from lab import Lab
+from observer import QUIRKS, look
+from table import BEFORE, EMPTY, ENDLESS, GROWING, RULES, SHORT, THIS_MINUTE, WANTED, Row
+
+LOOKS: dict[str, dict[str, Any]] = {
+    EMPTY: {"complete_after": -1, "incomplete_size": "empty"},
+    GROWING: {"complete_after": 40, "incomplete_size": "growing"},
+    ENDLESS: {"complete_after": -1, "incomplete_size": "growing"},
+    SHORT: {"complete_after": -1, "incomplete_size": "short"},
+}
+
+
+@dataclass(frozen=True)
+class Made:
+    """The configuration that was held when a backup was made, and the resource that is in it; ``None`` is all."""
+
+    configuration: dict[str, Any]
+    resource: str | None
+
+
+class Arrangement:
+    """A new system in the situation of a row.
+
+    ``made`` knows all its backups; ``wanted`` is the configuration in the usual ones.
+    """
+
+    def __init__(self, lab: Lab, system: str, row: Row) -> None:
+        self.lab = lab
+        self.system = system
+        self.folder = lab.root / system
+        self.made: dict[str, Made] = {}
+        self._row = row
+        shutil.rmtree(self.folder)
+        admin.create_system(lab.root, system, lab.username, lab.password)
+        self._make(WANTED)
+        self._make(RULES, "Ruleset")
+        self.wanted = look(self.folder).configuration
+        if row.holds == BEFORE:
+            for resource in ("Ruleset", "Config"):
+                admin.set_value(lab.root, system, resource, "marker", "changed")
+        for name in self._names(row.found):
+            self._make(name, "Ruleset" if "-only-" in name else None)
+
+    @staticmethod
+    def _names(found: Iterable[str]) -> Iterable[str]:
+        now = datetime.now().astimezone()
+        for name in found:
+            if name == THIS_MINUTE:
+                yield from (f"{now + timedelta(minutes=each):%Y%m%d-%H.%M}.plb" for each in range(3))
+            else:
+                yield name
+
+    def _make(self, name: str, resource: str | None = None) -> None:
+        _set_quirks(self.lab.root, self.system, LOOKS.get(self._row.looks.get(name, ""), {}))
+        with _log_in(self.lab.root, self.system, self.lab) as connection:
+            connection.backup().create_new(name, resource)
+        self.made[name] = Made(look(self.folder).configuration, resource)
+
+    def set_quirks(self, with_faults: bool) -> None:
+        """Set the row's quirks; what has happened so far is not counted any more."""
+        _set_quirks(self.lab.root, self.system, self._row.quirks, self._row.faults if with_faults else ())
+
+    def let_an_hour_pass(self) -> None:
+        """What was growing is complete now."""
+        _change_state(self.folder, lambda _state: {})
+
+    def restored_elsewhere(self, name: str, elsewhere: Path) -> dict[str, Any]:
+        """Restore a backup on a copy of the system that has no quirks; what is incomplete stays so.
+
+        :raises activelogic_embedded.exception.PLDBError: when the copy refuses it.
+        :return: the configuration that the copy holds then.
+        """
+        copy = elsewhere / self.system
+        shutil.copytree(self.folder, copy)
+        _change_state(copy, lambda state: {"growing": state.get("growing", {})})
+        _set_quirks(elsewhere, self.system, {})
+        admin.set_user(elsewhere, self.system, self.lab.username, self.lab.password, {})
+        with _log_in(elsewhere, self.system, self.lab) as connection:
+            connection.backup().restore(name)
+        return look(copy).configuration
+
+
+def _log_in(root: Path, system: str, lab: Lab) -> Any:
+    os.environ[ROOT_VARIABLE] = str(root)
+    return sync_connect(system, lab.username, lab.password)
+
+
+def _set_quirks(root: Path, system: str, quirks: Mapping[str, Any], faults: Iterable[Mapping[str, Any]] = ()) -> None:
+    admin.set_quirks(root, system, **{**asdict(Quirks()), **quirks, "faults": list(faults)})
+
+
+def _change_state(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Change what came of the quirks of a system so far."""
+    path = folder / QUIRKS
+    document = json.loads(path.read_bytes())
+    document["state"] = change(document["state"])
+    path.write_text(json.dumps(document), encoding="utf-8")

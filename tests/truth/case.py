@@ -1,0 +1,184 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs a row: each of its runs with an observer, who compares what is said with what the system holds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from activelogic_embedded.exception import PLDBError
+from arrangement import Arrangement, Made
+from lab import Lab
+from observer import Seen, effect, everything, kind_of, look
+from runner import GATEWAY
+from table import NOTHING, OTHERWISE, SAFETY, Effect, Outcome, Row
+
+PROGRAM = Path(__file__).parent.parent / "end_to_end" / "killed_module.py"
+SECONDS = 60
+"""Within which a module ends."""
+
+SETTLE_AFTER_RESTORE = 0.5
+
+
+def module_of(row: Row) -> str:
+    """The module that a row is about."""
+    return "activelogic_backup_info" if row.state == "info" else "activelogic_backup"
+
+
+def options_of(row: Row) -> dict[str, Any]:
+    """The options of a row's task, but for the connection."""
+    if row.state == "info":
+        return dict(row.options)
+    waits = {"settle_after_restore": SETTLE_AFTER_RESTORE} if row.state == "restored" else {}
+    given = {"state": row.state, **waits, **row.options}
+    return {option: value for option, value in given.items() if value is not None}
+
+
+def outcome_of(result: dict[str, Any], expected: Outcome) -> Outcome:
+    """What a result says, with those facts that the expected outcome has too."""
+    error = ""
+    if result.get("failed"):
+        error = result["error"]["kind"] if "error" in result else "arguments"
+    return Outcome(
+        action=result.get("action", ""),
+        changed=result.get("changed", False),
+        error=error,
+        verified=result.get("verified"),
+        facts={path: _fact(result, path) for path in expected.facts},
+    )
+
+
+def _fact(result: dict[str, Any], path: str) -> Any:
+    found: Any = result
+    for key in path.split("."):
+        found = None if found is None else found[key]
+    return found
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row, a system in its situation, and the way to it."""
+
+    row: Row
+    arrangement: Arrangement
+    way: str
+    folder: Path
+
+    @property
+    def _lab(self) -> Lab:
+        return self.arrangement.lab
+
+    def check(self) -> None:
+        """Run in check mode: it says what the row says, and nothing at all was written."""
+        self.arrangement.set_quirks(with_faults=True)
+        before = everything(self._lab.root)
+        result = self._run(check=True)
+        assert outcome_of(result, self.row.in_check_mode) == self.row.in_check_mode, result
+        assert everything(self._lab.root) == before, "check mode wrote something"
+
+    def do(self) -> None:
+        """Run for real: it says and does what the row says, and what it says is so."""
+        self.arrangement.set_quirks(with_faults=True)
+        before = look(self.arrangement.folder)
+        result = self._run()
+        after = look(self.arrangement.folder)
+        done = effect(before, after, self.arrangement.wanted)
+        assert (outcome_of(result, self.row.real), done) == (self.row.real, self.row.effect), result
+        self._require_true(result, done)
+        self._remember(before, after)
+        self._require_safety_is_named(result, before, after)
+        for name in self._promised(result):
+            self._require_restorable(name)
+
+    def again(self) -> None:
+        """Run a second time, without faults."""
+        if self.row.second is None:
+            return
+        if self.row.an_hour_passes:
+            self.arrangement.let_an_hour_pass()
+        self.arrangement.set_quirks(with_faults=False)
+        before = look(self.arrangement.folder)
+        result = self._run()
+        done = effect(before, look(self.arrangement.folder), self.arrangement.wanted)
+        assert outcome_of(result, self.row.second) == self.row.second, result
+        self._require_true(result, done)
+
+    def _run(self, *, check: bool = False) -> dict[str, Any]:
+        """Run the module as Ansible does, in a process; nothing may stay in its folder for temporary files."""
+        lab = self._lab
+        temporary = self.folder / "remote_tmp"
+        temporary.mkdir(exist_ok=True)
+        options: dict[str, Any] = {"host": self.arrangement.system, "username": lab.username, "password": lab.password}
+        options |= {"retries": 1, "retry_delay": 0.1, "_ansible_check_mode": check, "_ansible_tmpdir": str(temporary)}
+        if self.way == GATEWAY:
+            options |= {"gateway_url": lab.url, "ca_path": str(lab.ca_path)}
+        else:
+            options |= {"sdk_module": "activelogic_embedded"}
+        done = subprocess.run(
+            [sys.executable, str(PROGRAM), module_of(self.row), ""],
+            input=json.dumps({**options, **options_of(self.row)}),
+            env={**os.environ, "ACTIVELOGIC_EMBEDDED_ROOT": str(lab.root), "TMPDIR": str(temporary)},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        assert not done.stderr, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout)
+        assert (done.returncode != 0) is result.get("failed", False), done.stdout
+        assert not list(temporary.iterdir()), "files were left where the module ran"
+        return result
+
+    @staticmethod
+    def _require_true(result: dict[str, Any], done: Effect) -> None:
+        """``changed`` is what happened. A failure may leave it open, but never says it of nothing."""
+        if not result.get("failed") or result.get("changed"):
+            assert result["changed"] is (done != NOTHING), (result, done)
+        if result.get("verified"):
+            assert done.holds != OTHERWISE, (result, done)
+
+    def _remember(self, before: Seen, after: Seen) -> None:
+        """Note what is in the backups that the run made: what the system held before it."""
+        resource = self.row.options.get("resource_name")
+        for name, entry in after.backups.items():
+            if before.backups.get(name) != entry:
+                is_whole = kind_of(name) == SAFETY
+                self.arrangement.made[name] = Made(before.configuration, None if is_whole else resource)
+
+    @staticmethod
+    def _require_safety_is_named(result: dict[str, Any], before: Seen, after: Seen) -> None:
+        """A safety backup that stays is named, whether the task failed or not."""
+        for name in after.backups.keys() - before.backups.keys():
+            if kind_of(name) == SAFETY:
+                assert (result.get("safety_backup") or {}).get("name") == name or name in result.get("msg", ""), result
+
+    def _promised(self, result: dict[str, Any]) -> list[str]:
+        """The backups that a success says can be relied on."""
+        if result.get("failed") or self.row.state == "absent":
+            return []
+        if self.row.state == "info":
+            return [result["latest"]["name"]] if result["fresh"] else []
+        return [each["name"] for each in (result["backup"], result["safety_backup"]) if each is not None]
+
+    def _require_restorable(self, name: str) -> None:
+        """The system brings back from the backup what it held when the backup was made."""
+        elsewhere = self.folder / "elsewhere" / name
+        if self.row.limit:
+            with pytest.raises(PLDBError, match="not complete"):
+                self.arrangement.restored_elsewhere(name, elsewhere)
+            return
+        made = self.arrangement.made[name]
+        held = look(self.arrangement.folder).configuration
+        expected = (
+            made.configuration if made.resource is None else {**held, made.resource: made.configuration[made.resource]}
+        )
+        assert self.arrangement.restored_elsewhere(name, elsewhere) == expected

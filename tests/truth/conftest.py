@@ -1,0 +1,35 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Each worker has one laboratory; each case has a new system in it."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+sys.path[:0] = [str(TESTS / "truth"), str(TESTS / "end_to_end"), str(TESTS / "lab")]
+
+from lab import Lab  # noqa: E402
+
+SYSTEMS = tuple(f"edge{number}" for number in range(1, 9))
+"""More than one, because the gateway may still be busy with the system of the case before."""
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A gateway in front of embedded systems."""
+    with Lab(tmp_path_factory.mktemp("lab"), SYSTEMS) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def next_system() -> Iterator[str]:
+    """Names of the laboratory's systems, in turn."""
+    return itertools.cycle(SYSTEMS)
