@@ -256,12 +256,11 @@ TROUBLES = (
             real=real,
             faults=(fault("download", "flip", "during", times=count, at=100),),
         )
-        for count, real in ((1, NOT_VERIFIED), (2, NOT_VERIFIED), (3, RESTORED))
+        for count, real in ((1, RESTORED), (2, NOT_VERIFIED), (3, RESTORED))
     ),
     _restored("a bit of all downloads is another", faults=(fault("download", "flip", "during", at=100),)),
     _restored_all_the_same(
         "a bit of the first download is another, held",
-        real=NOT_VERIFIED,
         second=HELD,
         faults=(fault("download", "flip", "during", times=1, at=100),),
     ),
