@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from ._errors import LocalFileError
+from ._failures import FILE_UNUSABLE
 from ._localfiles import PIECE
 
 MAX_NAME = 4096
@@ -85,7 +85,7 @@ def file_pieces(file: BinaryIO, start: int, stop: int, budget: Budget) -> Iterat
         try:
             piece = os.pread(file.fileno(), min(PIECE, stop - start), start)
         except OSError as error:
-            raise LocalFileError(f"{file.name}: {error.strerror}") from error
+            raise FILE_UNUSABLE.error(path=file.name, why=error.strerror) from error
         if not piece:
             raise UnprovableError("became shorter while it was read")
         budget.spend(len(piece))

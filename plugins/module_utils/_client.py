@@ -17,13 +17,18 @@ from ._errors import (
     AccessDeniedError,
     ActiveLogicError,
     AuthenticationError,
-    ConflictError,
-    DeadlineError,
     IncompleteBackupError,
-    NotFoundError,
     OutcomeUnknownError,
     StaleDataError,
-    UnreachableError,
+)
+from ._failures import (
+    BACKUP_INCOMPLETE,
+    BACKUP_LATE,
+    BACKUP_MISSING,
+    BACKUP_NOT_NEW,
+    BACKUP_RENAMED,
+    NOT_READY,
+    NOT_READY_LOGIN,
 )
 from ._model import BackupFile, Backups, Received, Sent, System, find
 from ._names import require_legal
@@ -222,8 +227,10 @@ class Client:
             if listing.is_complete(name):
                 return listing
             if self._clock() >= deadline:
-                raise IncompleteBackupError(
-                    f"after {limit:g} s (wait_timeout) the backup {name!r} {listing.incomplete[name]}",
+                raise BACKUP_LATE.error(
+                    seconds=limit,
+                    name=name,
+                    why=listing.incomplete[name],
                     operation=f"create the backup {name!r}",
                 )
             latest = listing.backups
@@ -248,17 +255,9 @@ class Client:
                 raise
             made = name
         if made in known:
-            raise OutcomeUnknownError(
-                f"the system says that it made {made!r}, which was there before",
-                operation="create a backup",
-                hint="look at its size and its content",
-            )
+            raise BACKUP_NOT_NEW.error(name=made, operation="create a backup")
         if name and made != name:
-            raise ConflictError(
-                f"the system called the new backup {made!r}",
-                operation=f"create the backup {name!r}",
-                hint="ask for the name that it makes of it, or remove it",
-            )
+            raise BACKUP_RENAMED.error(name=made, operation=f"create the backup {name!r}")
         try:
             listing = self.await_complete(made, min_size)
         except IncompleteBackupError as error:
@@ -266,8 +265,6 @@ class Client:
                 self.remove(made)
             except ActiveLogicError as removal:
                 error.hint = f"it could not be removed either ({removal.reason}): remove it by hand"
-            else:
-                error.hint = "it was removed again; look at the system's free space, or set wait_timeout higher"
             raise
         return require_found(listing.backups, made, f"create the backup {made!r}"), listing
 
@@ -312,15 +309,10 @@ class Client:
 
 
 def _not_ready(operation: str, limit: float, failures: list[ActiveLogicError]) -> ActiveLogicError:
-    reason = f"the system was not ready {limit:g} s (wait_timeout) after it"
-    hint = "look at the system, or set wait_timeout higher"
-    if failures:
-        reason += f", at last: {failures[-1].reason}"
+    seen = f", at last: {failures[-1].reason}" if failures else ""
     if any(isinstance(each, AuthenticationError) for each in failures[-2:]):
-        hint = "the restored configuration may hold another password, or another address"
-    elif failures and isinstance(failures[-1], UnreachableError):
-        hint += "; the restored configuration may hold another address"
-    return DeadlineError(reason, operation=operation, hint=hint)
+        return NOT_READY_LOGIN.error(seconds=limit, seen=seen, operation=operation)
+    return NOT_READY.error(seconds=limit, seen=seen, operation=operation)
 
 
 def _why_incomplete(before: int | None, after: int | None, min_size: int) -> str:
@@ -352,16 +344,14 @@ def require_found(listing: Collection[BackupFile], name: str, operation: str) ->
         return found
     names = sorted(each.name for each in listing)
     there = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "") if names else "none"
-    raise NotFoundError(f"there is no backup {name!r}", operation=operation, hint=f"backups there: {there}")
+    raise BACKUP_MISSING.error(name=name, there=there, operation=operation)
 
 
 def require_complete(settled: Listing, name: str, operation: str) -> BackupFile:
     """The backup of that name in a listing that judged it; a missing or incomplete one is an error."""
     found = require_found(settled.backups, name, operation)
     if not settled.is_complete(name):
-        raise IncompleteBackupError(
-            f"it {settled.incomplete[name]}", operation=operation, hint="wait until it is complete"
-        )
+        raise BACKUP_INCOMPLETE.error(why=settled.incomplete[name], operation=operation)
     return found
 
 

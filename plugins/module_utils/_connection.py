@@ -19,7 +19,17 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.errors import AnsibleFallbackNotFound
 
-from ._errors import OptionError
+from ._errors import ActiveLogicError
+from ._failures import (
+    GATEWAY_URL_WRONG,
+    HOST_NOT_LEGAL,
+    NUMBER_NEGATIVE,
+    OPTION_FILE_UNREADABLE,
+    OPTION_NOT_SET,
+    PROXY_URL_WRONG,
+    SDK_MODULE_NOT_A_NAME,
+    SECONDS_NOT_POSITIVE,
+)
 from ._names import why_illegal
 
 ENVIRONMENT_PREFIX = "ACTIVELOGIC_"
@@ -27,8 +37,6 @@ VARIABLE_PREFIX = "activelogic_"
 REQUIRED = ("host", "username", "password")
 SHORTEST_PASSWORD = 8
 """Characters below which a password is likely to occur by chance in results, which Ansible masks then."""
-
-NOT_READABLE = "does not exist, or the user that the module runs as may not read it"
 
 
 @dataclass(frozen=True)
@@ -103,13 +111,9 @@ def connection_argument_spec() -> dict[str, dict[str, Any]]:
     }
 
 
-def not_set(option: str) -> OptionError:
+def not_set(option: str) -> ActiveLogicError:
     """The error for a required option that came from nowhere: it names all places where it can stand."""
-    return OptionError(
-        f"{option} is not set",
-        hint=f"set the option {option}, the variable {variable_name(option)}"
-        f" or the environment variable {environment_name(option)}",
-    )
+    return OPTION_NOT_SET.error(option=option, variable=variable_name(option), environment=environment_name(option))
 
 
 def connection_required_by() -> dict[str, str]:
@@ -128,9 +132,7 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
             raise not_set(required)
     settings = Settings(**given)
     if why_illegal(settings.host):
-        raise OptionError(
-            f"host {settings.host!r} is not a name or address of a system", hint="correct the option host"
-        )
+        raise HOST_NOT_LEGAL.error(host=settings.host)
     _check_numbers(settings)
     if settings.gateway_url is None:
         _check_sdk_module(settings.sdk_module)
@@ -139,9 +141,9 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
     for option in ("ca_path", "client_cert", "client_key"):
         path = getattr(settings, option)
         if path is not None and not os.access(path, os.R_OK):
-            raise OptionError(f"{option} {path} {NOT_READABLE}", hint="correct the path, or its permissions")
+            raise OPTION_FILE_UNREADABLE.error(option=option, path=path)
     if settings.proxy_url is not None and urlsplit(settings.proxy_url).scheme not in ("http", "https"):
-        raise OptionError("proxy_url is not an http or https URL", hint="write it as http://proxy.example.com:3128")
+        raise PROXY_URL_WRONG.error()
     return settings
 
 
@@ -181,30 +183,29 @@ def holds_password(value: Any, password: str) -> bool:
 def _check_numbers(settings: Settings) -> None:
     for option in ("connect_timeout", "read_timeout", "transfer_timeout", "wait_timeout"):
         if not 0 < getattr(settings, option) < 10**9:
-            raise OptionError(f"{option} must be a number of seconds above 0", hint="correct the option")
+            raise SECONDS_NOT_POSITIVE.error(option=option)
     for option in ("retries", "retry_delay", "retry_max_delay"):
         if not 0 <= getattr(settings, option) < 10**9:
-            raise OptionError(f"{option} must not be negative", hint="correct the option")
+            raise NUMBER_NEGATIVE.error(option=option)
 
 
 def _check_sdk_module(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name):
-        raise OptionError(f"sdk_module {name!r} is not the name of a Python module", hint="correct the option")
+        raise SDK_MODULE_NOT_A_NAME.error(name=name)
 
 
 def _check_gateway_url(url: str) -> None:
-    shape = "write it as https://gateway.example.com:8443"
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
     except ValueError:
-        raise OptionError("gateway_url is not a valid URL", hint=shape) from None
+        raise GATEWAY_URL_WRONG.error(flaw="is not a valid URL") from None
     if parts.scheme not in ("http", "https") or not host or re.search(r"\s", url):
-        raise OptionError("gateway_url is not an https URL", hint=shape)
+        raise GATEWAY_URL_WRONG.error(flaw="is not an https URL")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise OptionError("gateway_url must hold no user, query or fragment", hint=shape)
+        raise GATEWAY_URL_WRONG.error(flaw="must hold no user, query or fragment")
     if parts.scheme == "http" and not is_loopback(host):
-        raise OptionError("gateway_url is plain http, which is allowed on the loopback interface only", hint=shape)
+        raise GATEWAY_URL_WRONG.error(flaw="is plain http, which is allowed on the loopback interface only")
 
 
 def is_loopback(host: str) -> bool:

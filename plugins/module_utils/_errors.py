@@ -23,10 +23,13 @@
     ├── NotRestoredError       a restore ran, and the system holds something else
     ├── TransferError          bytes were lost or changed on the way
     ├── ProtocolError          the gateway answered something that makes no sense
-    └── LocalFileError         a file or folder where the module runs
+    ├── LocalFileError         a file or folder where the module runs
+    ├── EndedError             the module was asked to end by a signal
+    └── UnexpectedError        a defect of this collection
 
-Nothing else in this collection defines exceptions. Foreign exceptions are translated once, in the transports and in
-the code that touches local files, with ``raise ... from``.
+Nothing else in this collection defines exceptions that a task can fail with, and only :mod:`_failures` makes them.
+Foreign exceptions are translated once, in the transports and in the code that touches local files, with
+``raise ... from``.
 """
 
 from __future__ import annotations
@@ -194,3 +197,17 @@ class LocalFileError(ActiveLogicError):
 
     kind = "local_file"
     default_hint = "correct the path, or its permissions"
+
+
+class EndedError(ActiveLogicError):
+    """The process was asked to end by a signal."""
+
+    kind = "ended"
+    default_hint = "look at the system's backups before you run the task again"
+
+
+class UnexpectedError(ActiveLogicError):
+    """An exception that nobody foresaw."""
+
+    kind = "unexpected"
+    default_hint = "report it with this message, and look at the system's backups before you run the task again"

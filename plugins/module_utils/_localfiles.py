@@ -17,7 +17,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from typing import BinaryIO
 
-from ._errors import LocalFileError
+from ._failures import (
+    DEST_ACCOMPANIES,
+    DEST_BELOW_FILE,
+    DEST_LINK,
+    DEST_LONG,
+    DEST_NO_FOLDER,
+    DEST_NOT_REGULAR,
+    FILE_NOT_REGULAR,
+    FILE_UNUSABLE,
+    PART_FILE_TAKEN,
+)
 
 PIECE = 1024 * 1024
 """Bytes that are read, hashed, sent and written at once."""
@@ -93,7 +103,7 @@ def _open_regular(path: str, flags: int) -> int:
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise LocalFileError(f"{path} is not a regular file")
+        raise FILE_NOT_REGULAR.error(path=path)
     return descriptor
 
 
@@ -118,29 +128,21 @@ def resolve_destination(dest: str, name: str) -> str:
         path = dest
         folder = os.path.dirname(os.path.abspath(dest))
         if not os.path.isdir(folder):
-            raise LocalFileError(
-                f"the folder {folder} does not exist", hint="make it, or end dest in / to have it made"
-            )
+            raise DEST_NO_FOLDER.error(folder=folder)
     else:
         if name.endswith((MANIFEST_SUFFIX, DIGEST_SUFFIX, PART_SUFFIX)):
-            raise LocalFileError(
-                f"{name!r} can't be fetched into a folder, where such a name accompanies other files",
-                hint="name the file itself in dest",
-            )
+            raise DEST_ACCOMPANIES.error(name=name)
         path = os.path.join(dest, name)
         for parent in _parents(dest):
             if os.path.lexists(parent) and not os.path.isdir(parent):
-                raise LocalFileError(f"{parent} is not a folder", hint="correct dest")
+                raise DEST_BELOW_FILE.error(path=parent)
     if os.path.islink(path):
-        raise LocalFileError(f"{path} is a symbolic link", hint="remove it, or name another dest")
+        raise DEST_LINK.error(path=path)
     if os.path.lexists(path) and not os.path.isfile(path):
-        raise LocalFileError(f"{path} is not a regular file", hint="remove it, or name another dest")
+        raise DEST_NOT_REGULAR.error(path=path)
     longest = len(os.fsencode(os.path.basename(path) + DIGEST_SUFFIX))
     if longest > 255:
-        raise LocalFileError(
-            f"the file name {os.path.basename(path)[:40]!r}... leaves no room for {DIGEST_SUFFIX}",
-            hint="name a shorter file in dest",
-        )
+        raise DEST_LONG.error(name=os.path.basename(path)[:40], suffix=DIGEST_SUFFIX)
     return path
 
 
@@ -192,7 +194,7 @@ def _create_locked(path: str) -> int:
         except FileNotFoundError:
             pass  # taken for a leftover before it was locked
         os.close(descriptor)
-    raise LocalFileError(f"{path} is removed again and again by somebody else")
+    raise PART_FILE_TAKEN.error(path=path)
 
 
 def _remove_unlocked(path: str) -> None:
@@ -259,4 +261,4 @@ def _told(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise LocalFileError(f"{error.filename or path}: {error.strerror or error}") from error
+        raise FILE_UNUSABLE.error(path=error.filename or path, why=error.strerror or error) from error

@@ -12,7 +12,7 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from . import _names
-from ._errors import ConflictError
+from ._failures import MACHINE_OTHER
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,7 @@ class System:
     def require_machine(self, expected: str | None, operation: str = "") -> None:
         """:raises ConflictError: when a machine id is expected and the system has another one."""
         if expected is not None and self.machineid != expected:
-            raise ConflictError(
-                f"the system that answered has the machine id {self.machineid}, not {expected}",
-                hint="check host and expected_machine_id",
-                operation=operation,
-            )
+            raise MACHINE_OTHER.error(found=self.machineid, expected=expected, operation=operation)
 
     def to_result(self) -> dict[str, Any]:
         """Return value ``system``."""

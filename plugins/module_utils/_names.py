@@ -14,7 +14,7 @@ import secrets
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
-from ._errors import OptionError
+from ._failures import NAME_NOT_LEGAL, TIMEZONE_UNKNOWN
 
 MAX_NAME_BYTES = 255
 SAFETY_PREFIX = "pre-restore-"
@@ -60,9 +60,7 @@ def require_legal(name: str, option: str = "name") -> str:
     """Return ``name``, or raise :class:`OptionError` that names ``option`` when it is not a legal backup name."""
     reason = why_illegal(name)
     if reason:
-        raise OptionError(
-            f"{option} {_shorten(name)!r} is not a legal name of a backup: it {reason}", hint="choose another name"
-        )
+        raise NAME_NOT_LEGAL.error(option=option, name=_shorten(name), flaw=reason)
     return name
 
 
@@ -104,10 +102,7 @@ def zone_from(name: str | None) -> tzinfo | None:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, LookupError):
-        raise OptionError(
-            f"timezone {name!r} is not known where the module runs",
-            hint="write it as Europe/Stockholm, and install the Python package tzdata if the machine has no such data",
-        ) from None
+        raise TIMEZONE_UNKNOWN.error(name=name) from None
 
 
 def created_at(name: str, zone: tzinfo | None = None) -> datetime | None:

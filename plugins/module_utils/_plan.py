@@ -15,7 +15,7 @@ from datetime import datetime, timedelta, tzinfo
 
 from . import _names
 from ._client import Listing
-from ._errors import IncompleteBackupError, OptionError
+from ._failures import BACKUP_INCOMPLETE_THERE, DURATION_WRONG
 from ._model import BackupFile
 
 REUSED = "reused"
@@ -59,7 +59,7 @@ def parse_duration(text: str, option: str) -> timedelta:
     """
     match = re.fullmatch(r"\s*([0-9]{1,9})\s*([smhdw]?)\s*", text)
     if not match or int(match.group(1)) == 0:
-        raise OptionError(f"{option} {text!r} is not a duration above zero", hint="write it as 90s, 30m, 24h, 7d or 2w")
+        raise DURATION_WRONG.error(option=option, text=text)
     return timedelta(seconds=int(match.group(1)) * _UNITS[match.group(2) or "s"])
 
 
@@ -84,10 +84,8 @@ def plan_named(found: Listing, name: str, force: bool) -> Plan:
     if found.find(name) is None:
         return _create(found.backups, name, f"there is no backup {name}")
     if not force:
-        raise IncompleteBackupError(
-            f"the backup {name!r} is there, but it {found.incomplete[name]}",
-            operation=f"rely on the backup {name!r}",
-            hint="wait until it is complete, remove it, or set force to make it anew",
+        raise BACKUP_INCOMPLETE_THERE.error(
+            name=name, why=found.incomplete[name], operation=f"rely on the backup {name!r}"
         )
     rest = tuple(each for each in found.backups if each.name != name)
     plan = _create(rest, name, f"the backup {name} {found.incomplete[name]}, and force is set")

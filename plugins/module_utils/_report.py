@@ -11,7 +11,7 @@ from datetime import tzinfo
 from typing import Any
 
 from . import _names
-from ._errors import ConflictError
+from ._failures import NO_UNUSED_NAME
 from ._model import BackupFile, System, describe, listing_to_result
 from ._plan import Plan
 from ._runner import Context
@@ -34,7 +34,7 @@ def unused_name(context: Context, listing: Iterable[BackupFile], prefix: str, re
         name = _names.generate(context.now, prefix=prefix, resource_name=resource_name)
         if name not in taken:
             return name
-    raise ConflictError("no unused name was found for the new backup", hint="run the task again")
+    raise NO_UNUSED_NAME.error()
 
 
 def result(

@@ -29,10 +29,10 @@ from ._errors import (
     NotFoundError,
     NotRestoredError,
     OptionError,
-    OutcomeUnknownError,
     RefusedError,
     UnreachableError,
 )
+from ._failures import NOT_RESTORED, RESTORE_UNKNOWN, SOMEBODY_ELSE
 from ._model import BackupFile, Backups, describe
 from ._plan import Plan, plan_restored
 from ._report import log_in, result, unused_name
@@ -197,11 +197,7 @@ class _Run:
         if require_found(listing, self._wanted.name, self._operation) != self._wanted:
             what = "it has another size than before"
         if what:
-            raise ConflictError(
-                f"{what}, so somebody else is at work",
-                operation=self._operation,
-                hint="run the task again when they are done",
-            )
+            raise SOMEBODY_ELSE.error(what=what, operation=self._operation)
         return True
 
     # After the restore
@@ -215,13 +211,9 @@ class _Run:
         """
         verdict = self._look(is_doubtful)
         if is_doubtful and not verdict.verified:
-            raise OutcomeUnknownError(
-                f"not known whether the restore ran: its call was lost, and {verdict.reason}", operation=self._operation
-            )
+            raise RESTORE_UNKNOWN.error(reason=verdict.reason, operation=self._operation)
         if verdict.verified is False:
-            raise NotRestoredError(
-                f"the system holds another configuration than the backup: {verdict.reason}", operation=self._operation
-            )
+            raise NOT_RESTORED.error(reason=verdict.reason, operation=self._operation)
         return verdict
 
     def _look(self, is_doubtful: bool) -> Verdict:

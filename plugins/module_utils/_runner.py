@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ._client import Client, open_client
 from ._connection import masking_warning, settings_from
 from ._errors import ActiveLogicError
+from ._failures import ENDED_BY_SIGNAL, UNEXPECTED
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -47,8 +49,8 @@ class _EndedBySignal(BaseException):
 def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> None:
     """Do a module's work and exit.
 
-    ``work`` returns the result. It is completed by ``elapsed`` (seconds) and ``tries``. Any
-    :class:`ActiveLogicError` becomes a failure with one sentence and the structured ``error``.
+    ``work`` returns the result. It is completed by ``elapsed`` (seconds) and ``tries``. Whatever ends it otherwise
+    becomes a failure with one sentence and the structured ``error``.
     """
     start = time.monotonic()
     client: Client | None = None
@@ -65,12 +67,12 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
                 if client.gave_up:
                     _end_soon()
     except ActiveLogicError as error:
-        tries = 1 if client is None else client.tries
-        failure = error.to_result(str(module.params.get("host") or ""), tries, _since(start))
-        _warn_of_masking(module, failure)
-        module.fail_json(**failure)
+        _fail(module, error, client, start)
     except _EndedBySignal as ended:
-        module.fail_json(msg=f"ended by signal {ended}")
+        _fail(module, ENDED_BY_SIGNAL.error(signal=ended), client, start)
+    except Exception as error:  # noqa: BLE001  # pylint: disable=broad-exception-caught
+        # Its text is left out, for nobody knows what stands in it.
+        _fail(module, UNEXPECTED.error(exception=type(error).__name__, place=_place(error)), client, start)
     else:
         result = {"tries": client.tries, "elapsed": _since(start), **result}
         _warn_of_masking(module, result)
@@ -81,6 +83,19 @@ def _warn_of_masking(module: AnsibleModule, result: Mapping[str, Any]) -> None:
     warning = masking_warning(module.params, result)
     if warning is not None:
         module.warn(warning)
+
+
+def _fail(module: AnsibleModule, error: ActiveLogicError, client: Client | None, start: float) -> None:
+    tries = 1 if client is None else client.tries
+    failure = error.to_result(str(module.params.get("host") or ""), tries, _since(start))
+    _warn_of_masking(module, failure)
+    module.fail_json(**failure)
+
+
+def _place(error: Exception) -> str:
+    """Where an exception was raised: file, line, and function."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{os.path.basename(frame.filename)}:{frame.lineno} in {frame.name}"
 
 
 def _end_soon() -> None:

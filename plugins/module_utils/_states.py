@@ -10,7 +10,8 @@ from typing import Any
 
 from . import _names
 from ._client import Listing
-from ._errors import ConflictError, NotFoundError, OptionError
+from ._errors import NotFoundError
+from ._failures import BACKUPS_LEFT, PRESENT_NEEDS_MORE
 from ._model import BackupFile, Backups, find
 from ._plan import (
     Plan,
@@ -34,7 +35,7 @@ def apply_state(context: Context) -> dict[str, Any]:
 def _present(context: Context) -> dict[str, Any]:
     params, client = context.params, context.client
     if not (params["name"] or params["max_age"] or params["always"]):
-        raise OptionError("state present needs one of name, max_age and always: true", hint="set one of them")
+        raise PRESENT_NEEDS_MORE.error()
     if params["name"]:
         _names.require_legal(params["name"])
     zone = _names.zone_from(params["timezone"])
@@ -98,9 +99,5 @@ def _absent(context: Context) -> dict[str, Any]:
     after = tuple(context.client.list())
     left = sorted({each.name for each in after} & set(plan.remove))
     if left:
-        raise ConflictError(
-            f"still listed after their removal: {', '.join(left)}",
-            operation="remove backups",
-            hint="look at the system",
-        )
+        raise BACKUPS_LEFT.error(names=", ".join(left), operation="remove backups")
     return result(context, plan, system, subject, zone=zone, after=after)

@@ -15,14 +15,22 @@ from typing import Any
 
 from . import _names
 from ._client import Client, Listing, Still, require_complete, require_found
-from ._errors import (
-    ActiveLogicError,
-    ConflictError,
-    IncompleteBackupError,
-    LocalFileError,
-    OptionError,
-    OutcomeUnknownError,
-    TransferError,
+from ._errors import ActiveLogicError, OutcomeUnknownError, TransferError
+from ._failures import (
+    ARRIVED_SHORT,
+    CHECKSUM_OTHER,
+    CHECKSUM_WRONG,
+    FETCH_NEEDS_MORE,
+    NO_LATEST,
+    PUSH_ARRIVED_OTHER,
+    PUSH_CHANGED,
+    PUSH_EMPTY,
+    PUSH_NOT_AS_MANIFEST,
+    PUSH_OTHER_MACHINE,
+    PUSH_OTHER_THERE,
+    PUSH_SHORT,
+    VALIDATE_REFUSED,
+    VALIDATE_WRONG,
 )
 from ._localfiles import (
     DIGEST_SUFFIX,
@@ -63,7 +71,7 @@ def _fetch(context: Context) -> dict[str, Any]:
     if params["name"]:
         _names.require_legal(params["name"])
     elif not params["latest"]:
-        raise OptionError("direction fetch needs name or latest: true", hint="set one of them")
+        raise FETCH_NEEDS_MORE.error()
     system = client.identity()
     listing = client.list()
     backup = find(listing, params["name"]) if params["name"] else _latest(context, listing)
@@ -92,11 +100,7 @@ def _latest(context: Context, listing: list[BackupFile]) -> BackupFile | None:
     settled = context.client.settle([each.name for each in listing], first=listing) if listing else Listing((), {})
     newest = newest_full(settled, now=context.now, prefix=params["prefix"], zone=zone)
     if newest.backup is None and params["on_missing"] == "fail":
-        raise IncompleteBackupError(
-            f"there is no complete full backup with a known date{newest.passed_over}",
-            operation="fetch the latest backup",
-            hint="name the backup, or set timezone if the system chose the names",
-        )
+        raise NO_LATEST.error(passed_over=newest.passed_over, operation="fetch the latest backup")
     return newest.backup
 
 
@@ -123,13 +127,9 @@ def _receive(context: Context, backup: BackupFile, path: str, system: System, wa
         received = context.client.download(backup.name, temporary)
         operation = f"fetch the backup {backup.name!r}"
         if received.size != backup.size:
-            raise TransferError(f"{received.size} bytes arrived, the system lists {backup.size}", operation=operation)
+            raise ARRIVED_SHORT.error(size=received.size, listed=backup.size, operation=operation)
         if wanted_digest is not None and received.sha256 != wanted_digest:
-            raise TransferError(
-                f"it has the SHA-256 {received.sha256}, not {wanted_digest} (checksum)",
-                operation=operation,
-                hint="correct checksum, or find out why the backup is another one",
-            )
+            raise CHECKSUM_OTHER.error(found=received.sha256, wanted=wanted_digest, operation=operation)
         _validate(context, temporary)
         _set_attributes(context, temporary)
         mode = os.stat(temporary).st_mode & 0o7777
@@ -154,14 +154,12 @@ def _validate(context: Context, temporary: str) -> None:
     if not command:
         return
     if "%s" not in command:
-        raise OptionError("validate must contain %s", hint="write it as: gzip -t %s")
+        raise VALIDATE_WRONG.error()
     words = [word.replace("%s", temporary) for word in shlex.split(command)]
     code, _out, errors = context.module.run_command(words)
     if code != 0:
-        raise TransferError(
-            f"validate refused the backup with exit code {code} ({' '.join(errors.split())[:200]})",
-            operation="validate the fetched backup",
-            hint="look at the backup, or correct validate",
+        raise VALIDATE_REFUSED.error(
+            code=code, said=" ".join(errors.split())[:200], operation="validate the fetched backup"
         )
 
 
@@ -177,7 +175,7 @@ def _checksum(text: str | None) -> str | None:
     algorithm, _colon, value = text.partition(":")
     value = value.strip().lower()
     if algorithm != "sha256" or len(value) != 64 or set(value) - set("0123456789abcdef"):
-        raise OptionError("checksum is not sha256: and 64 hex digits", hint="write it as sha256:<64 hex digits>")
+        raise CHECKSUM_WRONG.error()
     return value
 
 
@@ -190,9 +188,7 @@ def _push(context: Context) -> dict[str, Any]:
     name = _names.require_legal(params["name"] or os.path.basename(src))
     size, sha256 = digest_file(src)
     if size == 0:
-        raise LocalFileError(
-            f"{src} is empty", operation=f"push the backup {name!r}", hint="push a backup with content"
-        )
+        raise PUSH_EMPTY.error(path=src, operation=f"push the backup {name!r}")
     system = client.identity()
     _check_manifest(context, system, size, sha256)
     there = client.find(name)
@@ -205,10 +201,8 @@ def _push(context: Context) -> dict[str, Any]:
                 context, UNCHANGED, False, system, described, sha256=sha256, path=src, unchanged_by="content"
             )
         if not params["force"]:
-            raise ConflictError(
-                f"another content is there: {_facts(old)}; the file has {size} bytes and SHA-256 {sha256}",
-                operation=f"push the backup {name!r}",
-                hint="choose another name, or set force to replace it",
+            raise PUSH_OTHER_THERE.error(
+                there=_facts(old), size=size, sha256=sha256, operation=f"push the backup {name!r}"
             )
     if context.check_mode:
         return _result(context, PUSHED, True, system, described, sha256=sha256, path=src)
@@ -237,16 +231,12 @@ def _check_manifest(context: Context, system: System, size: int, sha256: str) ->
     if manifest is None:
         return
     if (manifest.size, manifest.sha256) != (size, sha256):
-        raise TransferError(
-            f"{src} is not what its manifest {src}{MANIFEST_SUFFIX} says: it has {size} bytes and SHA-256 {sha256}",
-            operation="push the file",
-            hint="take a good copy, or remove the manifest if the change was meant",
+        raise PUSH_NOT_AS_MANIFEST.error(
+            path=src, manifest=src + MANIFEST_SUFFIX, size=size, sha256=sha256, operation="push the file"
         )
     if manifest.machineid != system.machineid and not context.params["other_machine"]:
-        raise ConflictError(
-            f"{src} was fetched from the machine {manifest.machineid}, this system is {system.machineid}",
-            operation="push the file",
-            hint="check host, or set other_machine if that is meant",
+        raise PUSH_OTHER_MACHINE.error(
+            path=src, origin=manifest.machineid, found=system.machineid, operation="push the file"
         )
 
 
@@ -262,19 +252,19 @@ def _send(context: Context, name: str, size: int, sha256: str, old: Received | N
         try:
             sent = client.upload(name, context.params["src"], old is not None, _still_holds(name, old))
             if (sent.size, sent.sha256) != (size, sha256):
-                raise TransferError("the file changed while it was pushed", operation=operation)
+                raise PUSH_CHANGED.error(operation=operation)
         except OutcomeUnknownError:
             if client.find(name) is None:
                 raise
             by_content = True  # only its content can tell now whether it is there, and whole
         listed = require_found(client.list(), name, operation)
         if listed.size != size:
-            raise TransferError(f"the system lists {listed.size} bytes, {size} were sent", operation=operation)
+            raise PUSH_SHORT.error(size=size, listed=listed.size, then="", operation=operation)
         if not by_content:
             return ["size"]
         on_system = client.digest(name)
         if (on_system.size, on_system.sha256) != (size, sha256):
-            raise TransferError(f"what was sent did not arrive: {_facts(on_system)}", operation=operation)
+            raise PUSH_ARRIVED_OTHER.error(there=_facts(on_system), operation=operation)
         return ["size", "content"]
     except TransferError as error:
         error.hint = _clear_up(client, name, old)

@@ -34,24 +34,62 @@ except ImportError:
 else:
     HAS_REQUESTS = True
 
-from .._connection import NOT_READABLE, SHORTEST_PASSWORD, Settings, holds_password
+from .._connection import SHORTEST_PASSWORD, Settings, holds_password
 from .._errors import (
-    AccessDeniedError,
     ActiveLogicError,
-    AuthenticationError,
-    CertificateError,
-    ConflictError,
-    DeadlineError,
-    DependencyError,
-    LocalFileError,
     NotFoundError,
-    OptionError,
     OutcomeUnknownError,
     ProtocolError,
-    RefusedError,
-    StaleDataError,
     TransferError,
     UnreachableError,
+)
+from .._failures import (
+    CA_BUNDLE_UNREADABLE,
+    CONTENT_LONG,
+    CONTENT_OTHER,
+    CONTENT_SENT_OTHER,
+    CONTENT_SHORT,
+    FILE_UNUSABLE,
+    GATEWAY_ANSWER_SHORT,
+    GATEWAY_ANSWER_WRONG,
+    GATEWAY_CONNECTION_LOST,
+    GATEWAY_NAME_UNKNOWN,
+    GATEWAY_NOT_ACCEPTING,
+    GATEWAY_NOT_TRUSTED,
+    GATEWAY_REDIRECT,
+    GATEWAY_REFUSES,
+    GATEWAY_SILENT,
+    GATEWAY_STATUS,
+    GATEWAY_STATUS_BUSY,
+    GATEWAY_WITHOUT_TLS,
+    OPERATION_LATE,
+    OPERATION_LATE_UNKNOWN,
+    OPERATION_LOST,
+    OPERATION_UNKNOWN,
+    PASSWORD_IN_OPERATION,
+    PROBLEM_BACKUP,
+    PROBLEM_CONFLICT,
+    PROBLEM_DEFECT,
+    PROBLEM_EMPTY,
+    PROBLEM_LATER,
+    PROBLEM_LOGIN,
+    PROBLEM_LOGINS,
+    PROBLEM_MACHINE,
+    PROBLEM_NAME,
+    PROBLEM_OPERATION,
+    PROBLEM_REFUSED,
+    PROBLEM_REQUEST,
+    PROBLEM_ROOM,
+    PROBLEM_STALE,
+    PROBLEM_SYSTEM,
+    PROBLEM_TAKEN,
+    PROBLEM_TIME,
+    PROBLEM_TRANSFER,
+    PROBLEM_UNREACHABLE,
+    PROXY_UNUSABLE,
+    REQUESTS_MISSING,
+    TRANSFER_LATE,
+    Failure,
 )
 from .._localfiles import PIECE
 from .._model import BackupFile, Backups, Received, Sent, System
@@ -66,44 +104,50 @@ MAX_DOCUMENT = 64 * 1024 * 1024
 REPEATABLE_STATUS = (429, 502, 503, 504)
 FINAL_STATES = ("succeeded", "failed", "unknown")
 
-ERRORS_BY_KIND: dict[str, type[ActiveLogicError]] = {
-    "authentication_failed": AuthenticationError,
-    "too_many_failed_logins": AccessDeniedError,
-    "unknown_system": NotFoundError,
-    "unknown_backup": NotFoundError,
-    "unknown_operation": NotFoundError,
-    "content_gone": NotFoundError,
-    "unknown_route": ProtocolError,
-    "method_not_allowed": ProtocolError,
-    "bad_request": ProtocolError,
-    "invalid_request": ProtocolError,
-    "name_not_legal": OptionError,
-    "empty_content": LocalFileError,
-    "conflict": ConflictError,
-    "backup_exists": ConflictError,
-    "wrong_machine": ConflictError,
-    "cancelled": ConflictError,
-    "new_data_committed": StaleDataError,
-    "abandoned": UnreachableError,
-    "unreachable": UnreachableError,
-    "too_busy": UnreachableError,
-    "gateway_restarted": UnreachableError,
-    "shutting_down": UnreachableError,
-    "request_timeout": UnreachableError,
-    "time_limit": DeadlineError,
-    "digest_mismatch": TransferError,
-    "transfer_incomplete": TransferError,
-    "replace_failed": TransferError,
+PROBLEMS: dict[str, Failure] = {
+    "authentication_failed": PROBLEM_LOGIN,
+    "too_many_failed_logins": PROBLEM_LOGINS,
+    "unknown_system": PROBLEM_SYSTEM,
+    "unknown_backup": PROBLEM_BACKUP,
+    "unknown_operation": PROBLEM_OPERATION,
+    "no_content": PROBLEM_OPERATION,
+    "content_gone": PROBLEM_OPERATION,
+    "unknown_route": PROBLEM_REQUEST,
+    "method_not_allowed": PROBLEM_REQUEST,
+    "precondition_failed": PROBLEM_REQUEST,
+    "bad_request": PROBLEM_REQUEST,
+    "invalid_request": PROBLEM_REQUEST,
+    "unsupported_media_type": PROBLEM_REQUEST,
+    "length_required": PROBLEM_REQUEST,
+    "length_mismatch": PROBLEM_REQUEST,
+    "range_not_satisfiable": PROBLEM_REQUEST,
+    "headers_too_large": PROBLEM_REQUEST,
+    "name_not_legal": PROBLEM_NAME,
+    "empty_content": PROBLEM_EMPTY,
+    "conflict": PROBLEM_CONFLICT,
+    "cancelled": PROBLEM_CONFLICT,
+    "backup_exists": PROBLEM_TAKEN,
+    "wrong_machine": PROBLEM_MACHINE,
+    "new_data_committed": PROBLEM_STALE,
+    "abandoned": PROBLEM_LATER,
+    "too_busy": PROBLEM_LATER,
+    "gateway_restarted": PROBLEM_LATER,
+    "shutting_down": PROBLEM_LATER,
+    "request_timeout": PROBLEM_LATER,
+    "unreachable": PROBLEM_UNREACHABLE,
+    "time_limit": PROBLEM_TIME,
+    "digest_mismatch": PROBLEM_TRANSFER,
+    "transfer_incomplete": PROBLEM_TRANSFER,
+    "replace_failed": PROBLEM_TRANSFER,
+    "too_large": PROBLEM_ROOM,
+    "spool_full": PROBLEM_ROOM,
+    "refused": PROBLEM_REFUSED,
+    "unsupported": PROBLEM_REFUSED,
+    "capability_missing": PROBLEM_REFUSED,
+    "sdk_error": PROBLEM_DEFECT,
+    "internal_error": PROBLEM_DEFECT,
 }
-"""What a ``kind`` of the gateway's problems is here; any other one is a RefusedError."""
-
-HINTS_BY_KIND = {
-    "authentication_failed": "check username and password",
-    "unknown_system": "check host against the systems in the gateway's configuration",
-    "unreachable": "check that the system is up and that the gateway can reach it",
-    "too_busy": "run the task again later",
-    "too_many_failed_logins": "check username and password, and wait a minute",
-}
+"""What a ``kind`` of the gateway's problems is here; one that is not known yet is taken for a refusal."""
 
 
 class _BasicAuth(AuthBase):
@@ -163,10 +207,7 @@ class GatewayTransport:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if not HAS_REQUESTS:
-            raise DependencyError(
-                "the Python package requests is not installed where the module runs",
-                hint="install it there, or set ansible_python_interpreter to a Python that has it",
-            )
+            raise REQUESTS_MISSING.error()
         self._settings = settings
         self._clock = clock
         self._sleep = sleep
@@ -200,7 +241,7 @@ class GatewayTransport:
             return False
         bundle = settings.ca_path or os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
         if not os.access(bundle, os.R_OK):
-            raise OptionError(f"REQUESTS_CA_BUNDLE {bundle} {NOT_READABLE}", hint="correct or unset it, or set ca_path")
+            raise CA_BUNDLE_UNREADABLE.error(path=bundle)
         return bundle
 
     # The verbs of the Backup resource
@@ -218,7 +259,7 @@ class GatewayTransport:
     def _listing(self, retries: int) -> Backups:
         rows = self._json("GET", self._system_path + "/backups", retries=retries)
         if not isinstance(rows, list):
-            raise ProtocolError("the gateway's listing is not a list")
+            raise GATEWAY_ANSWER_WRONG.error(flaw="is not a list")
         return [BackupFile(_text(row, "name"), _whole(row, "size")) for row in rows]
 
     def create_new(self, name: str, resource_name: str | None) -> str:
@@ -297,10 +338,7 @@ class GatewayTransport:
         password = self._settings.password
         if len(password) >= SHORTEST_PASSWORD and holds_password(given, password):
             # The gateway stores and logs operations, so it refuses this one as malformed.
-            raise RefusedError(
-                "the gateway takes no name that holds the password of the login",
-                hint="give the user another password, or the backup another name",
-            )
+            raise PASSWORD_IN_OPERATION.error()
         self._unfinished.add(operation)
         try:
             self._document("PUT", self._operation_path(operation), given)
@@ -321,7 +359,7 @@ class GatewayTransport:
         self._unfinished.discard(operation)
         result = document.get("result")
         if not isinstance(result, dict):
-            raise ProtocolError("the gateway's operation succeeded without a result")
+            raise GATEWAY_ANSWER_WRONG.error(flaw="has no result")
         return result
 
     def _await(
@@ -337,15 +375,14 @@ class GatewayTransport:
         while True:
             left = deadline - self._clock()
             if left <= 0:
-                raise self._expired(operation, state, clock_option, writes)
+                raise self._expired(state, clock_option, writes)
             wait = max(0.0, min(LONG_POLL, self._settings.read_timeout / 2, left))
             try:
                 document = self._document("GET", f"{path}?wait={wait:.1f}")
             except (UnreachableError, NotFoundError, ProtocolError) as error:
                 if not writes:
                     raise
-                reason = f"the gateway stopped answering for operation {operation}: {error.reason}"
-                raise OutcomeUnknownError(reason) from error
+                raise OPERATION_LOST.error(operation_id=operation, reason=error.reason) from error
             state = _text(document, "state")
             if state == "failed":
                 self._unfinished.discard(operation)
@@ -353,18 +390,15 @@ class GatewayTransport:
             if state == "unknown":
                 self._unfinished.discard(operation)
                 cause = str(document.get("cause")).replace("_", " ")
-                raise OutcomeUnknownError(f"not known whether it ran ({cause})")
+                raise OPERATION_UNKNOWN.error(cause=cause)
             if state in states:
                 return document
 
-    def _expired(self, operation: str, state: str, clock_option: str, writes: bool) -> ActiveLogicError:
-        limit = (
-            f"{getattr(self._settings, clock_option):g} s of {clock_option} ran out while it was {state} at the gateway"
-        )
-        hint = f"set {clock_option} higher"
+    def _expired(self, state: str, clock_option: str, writes: bool) -> ActiveLogicError:
+        seconds = getattr(self._settings, clock_option)
         if writes and state not in ("queued", "awaiting_content"):
-            return OutcomeUnknownError(f"the {limit}: not known whether it will still run", hint=hint)
-        return DeadlineError(f"the {limit}", hint=hint)
+            return OPERATION_LATE_UNKNOWN.error(seconds=seconds, option=clock_option, state=state)
+        return OPERATION_LATE.error(seconds=seconds, option=clock_option, state=state)
 
     # Bodies
 
@@ -384,11 +418,9 @@ class GatewayTransport:
                         received += len(piece)
                         transferred += len(piece)
                         if received > size:
-                            raise TransferError(f"more than the {size} bytes that the gateway announced arrived")
+                            raise CONTENT_LONG.error(size=size)
                     if received < size:
-                        raise UnreachableError(
-                            "the connection ended before the whole backup had arrived", repeatable=True
-                        )
+                        raise CONTENT_SHORT.error(repeatable=True)
                 except UnreachableError as error:
                     number = 0 if received > before else number + 1
                     if number > self._settings.retries or not error.repeatable:
@@ -403,9 +435,7 @@ class GatewayTransport:
             target.flush()
             os.fsync(target.fileno())
         if digest.hexdigest() != sha256:
-            raise TransferError(
-                f"the {size} bytes that arrived have the SHA-256 {digest.hexdigest()}, the gateway announced {sha256}"
-            )
+            raise CONTENT_OTHER.error(size=size, arrived=digest.hexdigest(), announced=sha256)
         return Received(size, sha256, True, transferred, resumed_from)
 
     def _content(self, url: str, offset: int, sha256: str, deadline: float) -> Iterator[bytes]:
@@ -437,16 +467,13 @@ class GatewayTransport:
             except _TransferExpiredError:
                 raise self._transfer_expired(reader.sent, size) from None
             if document.get("sha256") != reader.sha256() or document.get("size") != size:
-                raise TransferError("the gateway received other bytes than were sent")
+                raise CONTENT_SENT_OTHER.error()
             return reader.sha256()
 
         return repeat(attempt, self._settings, self._sleep, self._count)
 
-    def _transfer_expired(self, done: int, size: int) -> DeadlineError:
-        return DeadlineError(
-            f"the {self._settings.transfer_timeout:g} s of transfer_timeout ran out after {done} of {size} bytes",
-            hint="set transfer_timeout higher",
-        )
+    def _transfer_expired(self, done: int, size: int) -> ActiveLogicError:
+        return TRANSFER_LATE.error(seconds=self._settings.transfer_timeout, done=done, size=size)
 
     # Requests
 
@@ -456,7 +483,7 @@ class GatewayTransport:
     def _document(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         document = self._json(method, path, body)
         if not isinstance(document, dict):
-            raise ProtocolError("the gateway's answer is not an object")
+            raise GATEWAY_ANSWER_WRONG.error(flaw="is not an object")
         return document
 
     def _json(
@@ -527,7 +554,7 @@ class GatewayTransport:
             for piece in response.raw.stream(PIECE, decode_content=False):
                 size += len(piece)
                 if size > MAX_DOCUMENT:
-                    raise ProtocolError(f"the gateway's answer has more than {MAX_DOCUMENT} bytes")
+                    raise GATEWAY_ANSWER_WRONG.error(flaw=f"has more than {MAX_DOCUMENT} bytes")
                 parts.append(piece)
         except ProtocolError:
             raise
@@ -535,7 +562,7 @@ class GatewayTransport:
             raise self._translate(error) from error
         announced = response.headers.get("Content-Length", "")
         if announced.isdigit() and int(announced) != size:
-            raise UnreachableError("the gateway's answer ended too early", repeatable=True)
+            raise GATEWAY_ANSWER_SHORT.error(repeatable=True)
         text = b"".join(parts)
         if not text:
             return {}
@@ -543,7 +570,7 @@ class GatewayTransport:
             return json.loads(text.decode("utf-8"))
         except ValueError:
             if 200 <= response.status_code < 300:
-                raise ProtocolError("the gateway's answer is not JSON") from None
+                raise GATEWAY_ANSWER_WRONG.error(flaw="is not JSON") from None
             return {}
 
     def _translate(self, error: Exception) -> ActiveLogicError:
@@ -553,36 +580,20 @@ class GatewayTransport:
         url, settings = self._url, self._settings
         chain = _chain(error)
         if any(type(each).__name__ in ("SSLCertVerificationError", "CertificateError") for each in chain):
-            return CertificateError(
-                f"the certificate of the gateway {url} is not trusted ({_certificate_reason(chain)})"
-            )
+            return GATEWAY_NOT_TRUSTED.error(url=url, why=_certificate_reason(chain))
         if isinstance(error, requests.exceptions.ProxyError):
-            return UnreachableError("the proxy of proxy_url can't be used", hint="check proxy_url", repeatable=True)
+            return PROXY_UNUSABLE.error(repeatable=True)
         if isinstance(error, requests.exceptions.ConnectTimeout):
-            return UnreachableError(
-                f"the gateway {url} accepted no connection within {settings.connect_timeout:g} s (connect_timeout)",
-                hint="check that it runs and can be reached",
-                repeatable=True,
-            )
+            return GATEWAY_NOT_ACCEPTING.error(url=url, seconds=settings.connect_timeout, repeatable=True)
         if any(isinstance(each, (socket.timeout, TimeoutError)) or "Timeout" in type(each).__name__ for each in chain):
-            return UnreachableError(
-                f"the gateway {url} said nothing for {settings.read_timeout:g} s (read_timeout)",
-                hint="check that it runs, or set read_timeout higher",
-                repeatable=True,
-            )
+            return GATEWAY_SILENT.error(url=url, seconds=settings.read_timeout, repeatable=True)
         if any(type(each).__name__ == "SSLError" for each in chain):
-            return UnreachableError(f"no TLS connection to the gateway {url} could be made", hint="check gateway_url")
+            return GATEWAY_WITHOUT_TLS.error(url=url)
         if any(isinstance(each, ConnectionRefusedError) for each in chain):
-            return UnreachableError(
-                f"the gateway {url} refuses connections", hint="check gateway_url and that it runs", repeatable=True
-            )
+            return GATEWAY_REFUSES.error(url=url, repeatable=True)
         if any(isinstance(each, socket.gaierror) for each in chain):
-            return UnreachableError(f"the name in gateway_url {url} can't be resolved", hint="check gateway_url")
-        return UnreachableError(
-            f"the connection to the gateway {url} was lost ({type(chain[-1]).__name__})",
-            hint="check that it runs and can be reached",
-            repeatable=True,
-        )
+            return GATEWAY_NAME_UNKNOWN.error(url=url)
+        return GATEWAY_CONNECTION_LOST.error(url=url, exception=type(chain[-1]).__name__, repeatable=True)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -622,7 +633,7 @@ def _open_local(path: str, mode: str) -> BinaryIO:
     try:
         return open(path, mode, opener=_private)  # type: ignore[return-value]
     except OSError as error:
-        raise LocalFileError(f"{path}: {error.strerror}") from error
+        raise FILE_UNUSABLE.error(path=path, why=error.strerror) from error
 
 
 def _private(path: str, flags: int) -> int:
@@ -635,17 +646,12 @@ def _error_from_response(response: Any, document: Any, settings: Settings) -> Ac
     if isinstance(document, dict) and "kind" in document:
         return _error_from_problem(document, settings, _retry_after(response), status in REPEATABLE_STATUS)
     if status == 401:
-        return AuthenticationError("the gateway refused the login")
+        return PROBLEM_LOGIN.error(said="the gateway refused the login")
     if status in REPEATABLE_STATUS:
-        return UnreachableError(
-            f"the gateway answered with status {status}",
-            hint="run the task again later",
-            repeatable=True,
-            retry_after=_retry_after(response),
-        )
+        return GATEWAY_STATUS_BUSY.error(status=status, repeatable=True, retry_after=_retry_after(response))
     if 300 <= status < 400:
-        return ProtocolError(f"the gateway answered with a redirect (status {status}), which is never followed")
-    return ProtocolError(f"the gateway answered with status {status}")
+        return GATEWAY_REDIRECT.error(status=status)
+    return GATEWAY_STATUS.error(status=status)
 
 
 def _error_from_problem(
@@ -653,7 +659,7 @@ def _error_from_problem(
 ) -> ActiveLogicError:
     """Turn a problem document (RFC 9457) of the gateway into an error of ours."""
     if not isinstance(problem, dict):
-        return ProtocolError("the gateway reported a failure without saying why")
+        return GATEWAY_ANSWER_WRONG.error(flaw="has no problem")
     kind = str(problem.get("kind", ""))
     reason = str(problem.get("detail") or problem.get("title") or kind).strip().rstrip(".")
     reason = reason.replace(settings.password, "********")
@@ -663,10 +669,9 @@ def _error_from_problem(
         reason = reason[start + 2 :]
     elif reason.startswith(f"system {settings.host}: "):
         reason = reason[len(f"system {settings.host}: ") :]
-    hint = HINTS_BY_KIND.get(kind, "")
-    error_class = ERRORS_BY_KIND.get(kind, RefusedError)
-    may_repeat = may_repeat and issubclass(error_class, (UnreachableError, TransferError))
-    return error_class(reason, hint=hint, repeatable=may_repeat, retry_after=retry_after)
+    failure = PROBLEMS.get(kind, PROBLEM_REFUSED)
+    may_repeat = may_repeat and issubclass(failure.error_class, (UnreachableError, TransferError))
+    return failure.error(said=reason, repeatable=may_repeat, retry_after=retry_after)
 
 
 def _retry_after(response: Any) -> float | None:
@@ -678,12 +683,12 @@ def _retry_after(response: Any) -> float | None:
 def _text(document: Any, key: str) -> str:
     value = document.get(key) if isinstance(document, dict) else None
     if not isinstance(value, str):
-        raise ProtocolError(f"the gateway's answer has no {key}")
+        raise GATEWAY_ANSWER_WRONG.error(flaw=f"has no {key}")
     return value
 
 
 def _whole(document: Any, key: str) -> int:
     value = document.get(key) if isinstance(document, dict) else None
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ProtocolError(f"the gateway's answer has no {key}")
+        raise GATEWAY_ANSWER_WRONG.error(flaw=f"has no {key}")
     return value

@@ -25,20 +25,30 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from .._connection import Settings
-from .._errors import (
-    ActiveLogicError,
-    AuthenticationError,
-    ConflictError,
-    DeadlineError,
-    DependencyError,
-    LocalFileError,
-    NotFoundError,
-    OutcomeUnknownError,
-    ProtocolError,
-    RefusedError,
-    StaleDataError,
-    TransferError,
-    UnreachableError,
+from .._errors import ActiveLogicError, OutcomeUnknownError, RefusedError, StaleDataError
+from .._failures import (
+    ARRIVED_SHORT,
+    BACKUP_TAKEN,
+    BACKUP_VANISHED,
+    FILE_UNUSABLE,
+    PUSH_LOST_OLD,
+    PUSH_NOT_LISTED,
+    PUSH_SHORT,
+    PUSH_UNSEEN,
+    SDK_FAILED,
+    SDK_MISSING,
+    SYSTEM_ERROR,
+    SYSTEM_HANGS,
+    SYSTEM_LATE,
+    SYSTEM_LATE_UNKNOWN,
+    SYSTEM_LOGIN,
+    SYSTEM_LOGIN_FAILED,
+    SYSTEM_LOST,
+    SYSTEM_LOST_UNKNOWN,
+    SYSTEM_NOT_ANSWERING,
+    SYSTEM_REFUSES,
+    SYSTEM_STALE,
+    SYSTEM_UNREACHABLE,
 )
 from .._localfiles import digest_file
 from .._model import BackupFile, Backups, Received, Sent, System, find
@@ -68,9 +78,6 @@ ANSWERED = (
     "PLDBUnsupportedInFirmware",
     "PLDBUnsupportedInHardware",
 )
-
-
-TAKEN = "the system already has a backup {0!r}"
 
 
 class _ExpiredError(Exception):
@@ -237,7 +244,7 @@ class SdkTransport:
             self._read(call, self._settings.transfer_timeout, "transfer_timeout")
             size, sha256 = digest_file(path)
             if size != listed:
-                raise TransferError(f"{size} bytes arrived, the system lists {listed}", repeatable=True)
+                raise ARRIVED_SHORT.error(size=size, listed=listed, repeatable=True)
             return Received(size, sha256, False, size)
 
         return repeat(attempt, self._settings, self._sleep, self._count)
@@ -250,7 +257,7 @@ class SdkTransport:
         size, sha256 = digest_file(path)
         before = find(self.list(), name)
         if before is not None and not replace:
-            raise ConflictError(TAKEN.format(name))
+            raise BACKUP_TAKEN.error(name=name)
         try:
             self._upload(name, path)
         except RefusedError:
@@ -268,20 +275,19 @@ class SdkTransport:
             try:
                 found = find(self.list(), name)
             except ActiveLogicError as error:
-                raise OutcomeUnknownError(f"it was sent, but can't be looked at: {error.reason}") from error
+                raise PUSH_UNSEEN.error(reason=error.reason) from error
             if found is None:
-                raise TransferError(f"{size} bytes were sent, but the system does not list it")
+                raise PUSH_NOT_LISTED.error(size=size)
             seen.append(found.size or 0)
             if seen[-1] == size:
                 return
             if len(seen) > self._settings.wait_timeout / STEADY_PAUSE:
                 break
             self._sleep(STEADY_PAUSE)
-        said = f"{size} bytes were sent, the system lists {seen[-1]}"
         if before is not None and before.size == seen[-1]:
-            raise TransferError(f"{said}, as before; nothing was removed")
+            raise PUSH_SHORT.error(size=size, listed=seen[-1], then=", as before; nothing was removed")
         self.remove(name)
-        raise TransferError(f"{said}, which were removed again")
+        raise PUSH_SHORT.error(size=size, listed=seen[-1], then=", which were removed again")
 
     def _upload(self, name: str, path: str) -> None:
         async def call(connection: Any) -> None:
@@ -301,8 +307,7 @@ class SdkTransport:
                 try:
                     self._upload(name, kept)
                 except ActiveLogicError as second:
-                    lost = f"the old backup, which had to be removed, can't be put back: {second.reason}"
-                    raise OutcomeUnknownError(f"{error.reason}, and {lost}") from error
+                    raise PUSH_LOST_OLD.error(reason=error.reason, second=second.reason) from error
                 raise
 
     # Looking before a command: what the system does with a taken or a missing name is not documented.
@@ -310,12 +315,12 @@ class SdkTransport:
     def _require_listed(self, name: str) -> BackupFile:
         found = find(self.list(), name)
         if found is None:
-            raise NotFoundError(f"the system has no backup {name!r}")
+            raise BACKUP_VANISHED.error(name=name)
         return found
 
     def _require_free(self, name: str) -> None:
         if find(self.list(), name) is not None:
-            raise ConflictError(TAKEN.format(name))
+            raise BACKUP_TAKEN.error(name=name)
 
     def close(self) -> None:
         self._disconnect()
@@ -359,16 +364,16 @@ class SdkTransport:
         except _ExpiredError:
             self.gave_up = True
             self._drop()
-            reason = f"the {seconds:g} s of {clock_option} ran out before the system answered"
-            hint = f"set {clock_option} higher, and look at the system"
-            raise (OutcomeUnknownError if writes else DeadlineError)(reason, hint=hint) from None
+            if writes:
+                raise SYSTEM_LATE_UNKNOWN.error(seconds=seconds, option=clock_option) from None
+            raise SYSTEM_LATE.error(seconds=seconds, option=clock_option) from None
         except Exception as error:
             raise self._translate(error, writes) from error
 
     def _running_loop(self) -> _Loop:
         if self._loop is not None and self._loop.stuck:
             if self._left_behind >= MAX_LEFT_BEHIND:
-                raise UnreachableError("earlier calls to the system still hang", hint="look at the system")
+                raise SYSTEM_HANGS.error()
             self._left_behind += 1
             self._loop.stop()
             self._loop = None
@@ -389,11 +394,7 @@ class SdkTransport:
             self._connection = loop.run(call(), settings.connect_timeout)
         except _ExpiredError:
             self.gave_up = True
-            raise UnreachableError(
-                f"the system did not answer within {settings.connect_timeout:g} s (connect_timeout)",
-                hint="check host, and that the system is up",
-                repeatable=not loop.stuck,
-            ) from None
+            raise SYSTEM_NOT_ANSWERING.error(seconds=settings.connect_timeout, repeatable=not loop.stuck) from None
         except Exception as error:
             raise self._translate_connecting(error) from error
         return self._connection
@@ -420,39 +421,28 @@ class SdkTransport:
     def _translate_connecting(self, error: Exception) -> ActiveLogicError:
         names = _names_of(error)
         if "PLDBIOError" in names:
-            return AuthenticationError(f"the system refused the login of user {self._settings.username}")
+            return SYSTEM_LOGIN.error(user=self._settings.username)
         if "ConnectionRefusedError" in names:
-            return UnreachableError(
-                f"the system refuses connections{self._said(error)}",
-                hint="check host, and that it is up",
-                repeatable=True,
-            )
+            return SYSTEM_REFUSES.error(said=self._said(error), repeatable=True)
         if "TimeoutError" in names or "OSError" in names:
-            return UnreachableError(
-                f"the system can't be reached{self._said(error)}", hint="check host, and that it is up", repeatable=True
-            )
-        return RefusedError(f"connecting failed with {type(error).__name__}{self._said(error)}")
+            return SYSTEM_UNREACHABLE.error(said=self._said(error), repeatable=True)
+        return SYSTEM_LOGIN_FAILED.error(exception=type(error).__name__, said=self._said(error))
 
     def _translate(self, error: Exception, writes: bool) -> ActiveLogicError:
         names = _names_of(error)
         if "PLDBNewDataCommitted" in names:
-            return StaleDataError(f"another session committed in the meantime{self._said(error)}")
+            return SYSTEM_STALE.error(said=self._said(error))
         if names[0] not in ANSWERED and any(name in names for name in CONNECTION_LOST):
             self._drop()
             if writes:
-                return OutcomeUnknownError(
-                    f"the connection was lost before the answer{self._said(error)}, so it is not known whether it ran",
-                )
-            return UnreachableError(
-                f"the connection was lost{self._said(error)}", hint="check that the system is up", repeatable=True
-            )
+                return SYSTEM_LOST_UNKNOWN.error(said=self._said(error))
+            return SYSTEM_LOST.error(said=self._said(error), repeatable=True)
         if any(name in names for name in ANSWERED):
-            return RefusedError(f"the system answered with {type(error).__name__}{self._said(error)}")
+            return SYSTEM_ERROR.error(exception=type(error).__name__, said=self._said(error))
         if isinstance(error, OSError):
-            return LocalFileError(f"{error.strerror or type(error).__name__}: {error.filename}")
-        return ProtocolError(
-            f"{self._settings.sdk_module} failed with {type(error).__name__}{self._said(error)}",
-            hint="check that sdk_module names a working package with the vendor's interface",
+            return FILE_UNUSABLE.error(path=error.filename, why=error.strerror or type(error).__name__)
+        return SDK_FAILED.error(
+            module=self._settings.sdk_module, exception=type(error).__name__, said=self._said(error)
         )
 
     def _said(self, error: Exception) -> str:
@@ -470,7 +460,4 @@ def _import_sdk(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise DependencyError(
-            f"the Python package {name} can't be imported where the module runs ({error})",
-            hint="install it there, or set gateway_url to reach the system through a gateway",
-        ) from error
+        raise SDK_MISSING.error(name=name, said=error) from error

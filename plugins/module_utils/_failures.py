@@ -1,0 +1,751 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The table of everything that can go wrong: what it is, its error, its message, and what the user can do.
+
+Private to this collection. Pure data: errors are made from here and nowhere else, and ``docs/errors.md`` shows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ._errors import (
+    AccessDeniedError,
+    ActiveLogicError,
+    AuthenticationError,
+    CertificateError,
+    ConflictError,
+    DeadlineError,
+    DependencyError,
+    EndedError,
+    IncompleteBackupError,
+    LocalFileError,
+    NotFoundError,
+    NotRestoredError,
+    OptionError,
+    OutcomeUnknownError,
+    ProtocolError,
+    RefusedError,
+    StaleDataError,
+    TransferError,
+    UnexpectedError,
+    UnreachableError,
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One row of the table.
+
+    :param what: what went wrong, as a sentence for the documentation.
+    :param error_class: the class of its error.
+    :param reason: template (:meth:`str.format`) of the error's reason.
+    :param hint: template of its hint; empty for the hint of the class.
+    """
+
+    what: str
+    error_class: type[ActiveLogicError]
+    reason: str
+    hint: str = ""
+
+    def error(
+        self, *, operation: str = "", repeatable: bool = False, retry_after: float | None = None, **facts: Any
+    ) -> ActiveLogicError:
+        """Make the error, with ``facts`` for the names in braces; the rest as in :class:`ActiveLogicError`."""
+        return self.error_class(
+            self.reason.format(**facts),
+            hint=self.hint.format(**facts),
+            operation=operation,
+            repeatable=repeatable,
+            retry_after=retry_after,
+        )
+
+
+# Options
+
+OPTION_NOT_SET = Failure(
+    "A required option came from nowhere.",
+    OptionError,
+    "{option} is not set",
+    "set the option {option}, the variable {variable} or the environment variable {environment}",
+)
+HOST_NOT_LEGAL = Failure(
+    "The option host can't name a system.",
+    OptionError,
+    "host {host!r} is not a name or address of a system",
+    "correct the option host",
+)
+SECONDS_NOT_POSITIVE = Failure(
+    "A timeout is not above zero.",
+    OptionError,
+    "{option} must be a number of seconds above 0",
+    "correct the option",
+)
+NUMBER_NEGATIVE = Failure(
+    "A number of retries, or a pause, is below zero.",
+    OptionError,
+    "{option} must not be negative",
+    "correct the option",
+)
+SDK_MODULE_NOT_A_NAME = Failure(
+    "The option sdk_module can't name a Python module.",
+    OptionError,
+    "sdk_module {name!r} is not the name of a Python module",
+    "correct the option",
+)
+GATEWAY_URL_WRONG = Failure(
+    "The option gateway_url is no URL, not https, or holds more than a server.",
+    OptionError,
+    "gateway_url {flaw}",
+    "write it as https://gateway.example.com:8443",
+)
+OPTION_FILE_UNREADABLE = Failure(
+    "A file that ca_path, client_cert or client_key names is not there, or is not for this user.",
+    OptionError,
+    "{option} {path} does not exist, or the user that the module runs as may not read it",
+    "correct the path, or its permissions",
+)
+CA_BUNDLE_UNREADABLE = Failure(
+    "The environment names a bundle of certificates that is not there, or is not for this user.",
+    OptionError,
+    "REQUESTS_CA_BUNDLE {path} does not exist, or the user that the module runs as may not read it",
+    "correct or unset it, or set ca_path",
+)
+PASSWORD_IN_OPERATION = Failure(
+    "A name or a resource holds the password of the login, and a gateway would store and log it.",
+    RefusedError,
+    "the gateway takes no name that holds the password of the login",
+    "give the user another password, or the backup another name",
+)
+PROXY_URL_WRONG = Failure(
+    "The option proxy_url is no URL of a proxy.",
+    OptionError,
+    "proxy_url is not an http or https URL",
+    "write it as http://proxy.example.com:3128",
+)
+NAME_NOT_LEGAL = Failure(
+    "A name, or what a prefix makes of it, can't be the name of a backup.",
+    OptionError,
+    "{option} {name!r} is not a legal name of a backup: it {flaw}",
+    "choose another name",
+)
+TIMEZONE_UNKNOWN = Failure(
+    "The machine where the module runs does not know the time zone.",
+    OptionError,
+    "timezone {name!r} is not known where the module runs",
+    "write it as Europe/Stockholm, and install the Python package tzdata if the machine has no such data",
+)
+DURATION_WRONG = Failure(
+    "A duration such as max_age can't be understood.",
+    OptionError,
+    "{option} {text!r} is not a duration above zero",
+    "write it as 90s, 30m, 24h, 7d or 2w",
+)
+PRESENT_NEEDS_MORE = Failure(
+    "State present does not say which backup.",
+    OptionError,
+    "state present needs one of name, max_age and always: true",
+    "set one of them",
+)
+FETCH_NEEDS_MORE = Failure(
+    "A fetch does not say which backup.",
+    OptionError,
+    "direction fetch needs name or latest: true",
+    "set one of them",
+)
+CHECKSUM_WRONG = Failure(
+    "The option checksum is no SHA-256.",
+    OptionError,
+    "checksum is not sha256: and 64 hex digits",
+    "write it as sha256:<64 hex digits>",
+)
+VALIDATE_WRONG = Failure(
+    "The option validate does not say where the file's name goes.",
+    OptionError,
+    "validate must contain %s",
+    "write it as: gzip -t %s",
+)
+
+# Python packages
+
+REQUESTS_MISSING = Failure(
+    "The package requests is missing, and gateway_url is set.",
+    DependencyError,
+    "the Python package requests is not installed where the module runs",
+    "install it there, or set ansible_python_interpreter to a Python that has it",
+)
+SDK_MISSING = Failure(
+    "The vendor's package is missing, and gateway_url is not set.",
+    DependencyError,
+    "the Python package {name} can't be imported where the module runs ({said})",
+    "install it there, or set gateway_url to reach the system through a gateway",
+)
+
+# Reaching a gateway
+
+GATEWAY_NAME_UNKNOWN = Failure(
+    "The name in gateway_url has no address.",
+    UnreachableError,
+    "the name in gateway_url {url} can't be resolved",
+    "check gateway_url",
+)
+GATEWAY_REFUSES = Failure(
+    "Nothing listens at gateway_url.",
+    UnreachableError,
+    "the gateway {url} refuses connections",
+    "check gateway_url and that it runs",
+)
+GATEWAY_NOT_ACCEPTING = Failure(
+    "No connection to the gateway came about in time.",
+    UnreachableError,
+    "the gateway {url} accepted no connection within {seconds:g} s (connect_timeout)",
+    "check that it runs and can be reached",
+)
+GATEWAY_SILENT = Failure(
+    "The gateway took the request, and said nothing in time.",
+    UnreachableError,
+    "the gateway {url} said nothing for {seconds:g} s (read_timeout)",
+    "check that it runs, or set read_timeout higher",
+)
+GATEWAY_WITHOUT_TLS = Failure(
+    "What answers at gateway_url does not speak TLS as it should.",
+    UnreachableError,
+    "no TLS connection to the gateway {url} could be made",
+    "check gateway_url",
+)
+GATEWAY_NOT_TRUSTED = Failure(
+    "The gateway's certificate is signed by an unknown authority, is for another name, or is not valid now.",
+    CertificateError,
+    "the certificate of the gateway {url} is not trusted ({why})",
+)
+GATEWAY_CONNECTION_LOST = Failure(
+    "The connection to the gateway broke.",
+    UnreachableError,
+    "the connection to the gateway {url} was lost ({exception})",
+    "check that it runs and can be reached",
+)
+GATEWAY_ANSWER_SHORT = Failure(
+    "The gateway's answer broke off.",
+    UnreachableError,
+    "the gateway's answer ended too early",
+    "check that it runs and can be reached",
+)
+PROXY_UNUSABLE = Failure(
+    "The proxy does not answer, or refuses.",
+    UnreachableError,
+    "the proxy of proxy_url can't be used",
+    "check proxy_url",
+)
+
+# Answers that are none of a gateway
+
+GATEWAY_STATUS_BUSY = Failure(
+    "Something before the gateway says that it is not available.",
+    UnreachableError,
+    "the gateway answered with status {status}",
+    "run the task again later",
+)
+GATEWAY_STATUS = Failure(
+    "The answer has a status that a gateway does not give.",
+    ProtocolError,
+    "the gateway answered with status {status}",
+)
+GATEWAY_REDIRECT = Failure(
+    "The answer is a redirect.",
+    ProtocolError,
+    "the gateway answered with a redirect (status {status}), which is never followed",
+)
+GATEWAY_ANSWER_WRONG = Failure(
+    "The answer can't be understood.",
+    ProtocolError,
+    "the gateway's answer {flaw}",
+)
+
+# What a gateway refuses or reports, in its own words
+
+PROBLEM_LOGIN = Failure(
+    "The system, or the gateway, refused the login.",
+    AuthenticationError,
+    "{said}",
+)
+PROBLEM_LOGINS = Failure(
+    "Too many logins failed.",
+    AccessDeniedError,
+    "{said}",
+    "check username and password, and wait a minute",
+)
+PROBLEM_SYSTEM = Failure(
+    "The gateway's configuration has no such system.",
+    NotFoundError,
+    "{said}",
+    "check host against the systems in the gateway's configuration",
+)
+PROBLEM_BACKUP = Failure(
+    "The system has no such backup.",
+    NotFoundError,
+    "{said}",
+)
+PROBLEM_OPERATION = Failure(
+    "The gateway has forgotten the operation, or its content.",
+    NotFoundError,
+    "{said}",
+    "run the task again",
+)
+PROBLEM_REQUEST = Failure(
+    "The gateway does not understand the request.",
+    ProtocolError,
+    "{said}",
+)
+PROBLEM_NAME = Failure(
+    "The gateway holds a name for illegal.",
+    OptionError,
+    "{said}",
+    "choose another name",
+)
+PROBLEM_EMPTY = Failure(
+    "The file to push is empty.",
+    LocalFileError,
+    "{said}",
+    "push a backup with content",
+)
+PROBLEM_CONFLICT = Failure(
+    "The operation was ended from elsewhere.",
+    ConflictError,
+    "{said}",
+)
+PROBLEM_TAKEN = Failure(
+    "The system has a backup of that name.",
+    ConflictError,
+    "{said}",
+)
+PROBLEM_MACHINE = Failure(
+    "Another machine answers in the system's place.",
+    ConflictError,
+    "{said}",
+    "check host and expected_machine_id",
+)
+PROBLEM_STALE = Failure(
+    "Another session committed again and again.",
+    StaleDataError,
+    "{said}",
+)
+PROBLEM_LATER = Failure(
+    "The gateway is busy, is being restarted, or lost interest.",
+    UnreachableError,
+    "{said}",
+    "run the task again later",
+)
+PROBLEM_UNREACHABLE = Failure(
+    "The gateway can't reach the system.",
+    UnreachableError,
+    "{said}",
+    "check that the system is up and that the gateway can reach it",
+)
+PROBLEM_TIME = Failure(
+    "A time limit of the gateway ran out.",
+    DeadlineError,
+    "{said}",
+    "look at the system, or set the gateway's limits higher",
+)
+PROBLEM_TRANSFER = Failure(
+    "Bytes were lost or changed between gateway and system, or on the way to the gateway.",
+    TransferError,
+    "{said}",
+)
+PROBLEM_ROOM = Failure(
+    "The gateway has no room for a backup, or does not take one as large.",
+    RefusedError,
+    "{said}",
+    "make room at the gateway, or set its limits higher",
+)
+PROBLEM_REFUSED = Failure(
+    "The system answered the command with an error, or can't do it.",
+    RefusedError,
+    "{said}",
+)
+PROBLEM_DEFECT = Failure(
+    "The gateway, or the package that it uses, failed.",
+    RefusedError,
+    "{said}",
+    "look at the gateway's log",
+)
+
+# Operations and contents at a gateway
+
+OPERATION_LATE = Failure(
+    "A clock ran out before the operation had an effect.",
+    DeadlineError,
+    "the {seconds:g} s of {option} ran out while it was {state} at the gateway",
+    "set {option} higher",
+)
+OPERATION_LATE_UNKNOWN = Failure(
+    "A clock ran out while the operation ran.",
+    OutcomeUnknownError,
+    "the {seconds:g} s of {option} ran out while it was {state} at the gateway: not known whether it will still run",
+    "look at the system's backups, and set {option} higher",
+)
+OPERATION_UNKNOWN = Failure(
+    "The gateway does not know whether the operation ran.",
+    OutcomeUnknownError,
+    "not known whether it ran ({cause})",
+)
+OPERATION_LOST = Failure(
+    "The gateway went away while the operation ran.",
+    OutcomeUnknownError,
+    "the gateway stopped answering for operation {operation_id}: {reason}",
+)
+TRANSFER_LATE = Failure(
+    "A content was not transferred in time.",
+    DeadlineError,
+    "the {seconds:g} s of transfer_timeout ran out after {done} of {size} bytes",
+    "set transfer_timeout higher",
+)
+CONTENT_SHORT = Failure(
+    "A content broke off, again and again.",
+    UnreachableError,
+    "the connection ended before the whole backup had arrived",
+    "check the network and the gateway",
+)
+CONTENT_LONG = Failure(
+    "More arrived than was announced.",
+    TransferError,
+    "more than the {size} bytes that the gateway announced arrived",
+)
+CONTENT_OTHER = Failure(
+    "A content was changed on its way from the gateway.",
+    TransferError,
+    "the {size} bytes that arrived have the SHA-256 {arrived}, the gateway announced {announced}",
+)
+CONTENT_SENT_OTHER = Failure(
+    "A content was changed on its way to the gateway.",
+    TransferError,
+    "the gateway received other bytes than were sent",
+)
+
+# Reaching a system directly
+
+SYSTEM_REFUSES = Failure(
+    "Nothing listens at host.",
+    UnreachableError,
+    "the system refuses connections{said}",
+    "check host, and that it is up",
+)
+SYSTEM_UNREACHABLE = Failure(
+    "The system can't be found, or does not answer.",
+    UnreachableError,
+    "the system can't be reached{said}",
+    "check host, and that it is up",
+)
+SYSTEM_NOT_ANSWERING = Failure(
+    "No login came about in time.",
+    UnreachableError,
+    "the system did not answer within {seconds:g} s (connect_timeout)",
+    "check host, and that the system is up",
+)
+SYSTEM_LOGIN = Failure(
+    "The system refused the login.",
+    AuthenticationError,
+    "the system refused the login of user {user}",
+)
+SYSTEM_LOGIN_FAILED = Failure(
+    "The login failed with something else.",
+    RefusedError,
+    "connecting failed with {exception}{said}",
+)
+SYSTEM_LOST = Failure(
+    "The connection broke while the system was read.",
+    UnreachableError,
+    "the connection was lost{said}",
+    "check that the system is up",
+)
+SYSTEM_LOST_UNKNOWN = Failure(
+    "The connection broke while the system was being changed.",
+    OutcomeUnknownError,
+    "the connection was lost before the answer{said}, so it is not known whether it ran",
+)
+SYSTEM_LATE = Failure(
+    "The system was read, and did not answer in time.",
+    DeadlineError,
+    "the {seconds:g} s of {option} ran out before the system answered",
+    "set {option} higher, and look at the system",
+)
+SYSTEM_LATE_UNKNOWN = Failure(
+    "The system was being changed, and did not answer in time.",
+    OutcomeUnknownError,
+    "the {seconds:g} s of {option} ran out before the system answered",
+    "set {option} higher, and look at the system",
+)
+SYSTEM_HANGS = Failure(
+    "Too many calls hang.",
+    UnreachableError,
+    "earlier calls to the system still hang",
+    "look at the system",
+)
+SYSTEM_STALE = Failure(
+    "Another session committed again and again.",
+    StaleDataError,
+    "another session committed in the meantime{said}",
+)
+SYSTEM_ERROR = Failure(
+    "The system answered with an error.",
+    RefusedError,
+    "the system answered with {exception}{said}",
+)
+SDK_FAILED = Failure(
+    "The vendor's package failed in a way that is not documented.",
+    ProtocolError,
+    "{module} failed with {exception}{said}",
+    "check that sdk_module names a working package with the vendor's interface",
+)
+
+# Backups on a system
+
+MACHINE_OTHER = Failure(
+    "The system is not the one that the task is meant for.",
+    ConflictError,
+    "the system that answered has the machine id {found}, not {expected}",
+    "check host and expected_machine_id",
+)
+BACKUP_MISSING = Failure(
+    "The backup is not there.",
+    NotFoundError,
+    "there is no backup {name!r}",
+    "backups there: {there}",
+)
+BACKUP_VANISHED = Failure(
+    "The backup is not there any more.",
+    NotFoundError,
+    "the system has no backup {name!r}",
+)
+BACKUP_TAKEN = Failure(
+    "The name was taken meanwhile.",
+    ConflictError,
+    "the system already has a backup {name!r}",
+)
+BACKUP_INCOMPLETE = Failure(
+    "The backup is empty, too small, or still growing.",
+    IncompleteBackupError,
+    "it {why}",
+    "wait until it is complete",
+)
+BACKUP_INCOMPLETE_THERE = Failure(
+    "The backup that is to be present is there, and not complete.",
+    IncompleteBackupError,
+    "the backup {name!r} is there, but it {why}",
+    "wait until it is complete, remove it, or set force to make it anew",
+)
+BACKUP_LATE = Failure(
+    "A new backup did not become complete in time.",
+    IncompleteBackupError,
+    "after {seconds:g} s (wait_timeout) the backup {name!r} {why}",
+    "it was removed again; look at the system's free space, or set wait_timeout higher",
+)
+BACKUP_NOT_NEW = Failure(
+    "The system says that it made a backup which was there before.",
+    OutcomeUnknownError,
+    "the system says that it made {name!r}, which was there before",
+    "look at its size and its content",
+)
+BACKUP_RENAMED = Failure(
+    "The system gave a new backup another name than it was asked for.",
+    ConflictError,
+    "the system called the new backup {name!r}",
+    "ask for the name that it makes of it, or remove it",
+)
+BACKUPS_LEFT = Failure(
+    "Removed backups are still there.",
+    ConflictError,
+    "still listed after their removal: {names}",
+    "look at the system",
+)
+NO_UNUSED_NAME = Failure(
+    "All names that were tried are taken.",
+    ConflictError,
+    "no unused name was found for the new backup",
+    "run the task again",
+)
+NO_LATEST = Failure(
+    "There is nothing to fetch as the latest backup.",
+    IncompleteBackupError,
+    "there is no complete full backup with a known date{passed_over}",
+    "name the backup, or set timezone if the system chose the names",
+)
+
+# Restores
+
+SOMEBODY_ELSE = Failure(
+    "Backups appeared or changed while a restore was prepared.",
+    ConflictError,
+    "{what}, so somebody else is at work",
+    "run the task again when they are done",
+)
+NOT_READY = Failure(
+    "The system was not ready in time after a restore.",
+    DeadlineError,
+    "the system was not ready {seconds:g} s (wait_timeout) after it{seen}",
+    "look at the system, or set wait_timeout higher; the restored configuration may hold another address",
+)
+NOT_READY_LOGIN = Failure(
+    "The system refused the login after a restore.",
+    DeadlineError,
+    "the system was not ready {seconds:g} s (wait_timeout) after it{seen}",
+    "the restored configuration may hold another password, or another address",
+)
+RESTORE_UNKNOWN = Failure(
+    "The call of a restore was lost, and nothing shows that it ran.",
+    OutcomeUnknownError,
+    "not known whether the restore ran: its call was lost, and {reason}",
+)
+NOT_RESTORED = Failure(
+    "A restore ran, and two fresh backups show that the system holds something else.",
+    NotRestoredError,
+    "the system holds another configuration than the backup: {reason}",
+)
+
+# Transfers
+
+ARRIVED_SHORT = Failure(
+    "Another number of bytes arrived than the system lists.",
+    TransferError,
+    "{size} bytes arrived, the system lists {listed}",
+)
+CHECKSUM_OTHER = Failure(
+    "The fetched backup is not the one that checksum names.",
+    TransferError,
+    "it has the SHA-256 {found}, not {wanted} (checksum)",
+    "correct checksum, or find out why the backup is another one",
+)
+VALIDATE_REFUSED = Failure(
+    "The command in validate refused the fetched backup.",
+    TransferError,
+    "validate refused the backup with exit code {code} ({said})",
+    "look at the backup, or correct validate",
+)
+PUSH_EMPTY = Failure(
+    "The file to push is empty.",
+    LocalFileError,
+    "{path} is empty",
+    "push a backup with content",
+)
+PUSH_NOT_AS_MANIFEST = Failure(
+    "The file to push was changed since it was fetched.",
+    TransferError,
+    "{path} is not what its manifest {manifest} says: it has {size} bytes and SHA-256 {sha256}",
+    "take a good copy, or remove the manifest if the change was meant",
+)
+PUSH_OTHER_MACHINE = Failure(
+    "The file to push comes from another machine.",
+    ConflictError,
+    "{path} was fetched from the machine {origin}, this system is {found}",
+    "check host, or set other_machine if that is meant",
+)
+PUSH_OTHER_THERE = Failure(
+    "The system has another backup of that name.",
+    ConflictError,
+    "another content is there: {there}; the file has {size} bytes and SHA-256 {sha256}",
+    "choose another name, or set force to replace it",
+)
+PUSH_CHANGED = Failure(
+    "The file changed while it was pushed.",
+    TransferError,
+    "the file changed while it was pushed",
+)
+PUSH_NOT_LISTED = Failure(
+    "What was pushed is not there.",
+    TransferError,
+    "{size} bytes were sent, but the system does not list it",
+)
+PUSH_SHORT = Failure(
+    "What was pushed is there with another size.",
+    TransferError,
+    "{size} bytes were sent, the system lists {listed}{then}",
+)
+PUSH_ARRIVED_OTHER = Failure(
+    "What was pushed is there with another content.",
+    TransferError,
+    "what was sent did not arrive: {there}",
+)
+PUSH_UNSEEN = Failure(
+    "A backup was pushed, and the system can't be looked at any more.",
+    OutcomeUnknownError,
+    "it was sent, but can't be looked at: {reason}",
+)
+PUSH_LOST_OLD = Failure(
+    "A backup was removed to be replaced, and neither the new one nor the old one could be sent.",
+    OutcomeUnknownError,
+    "{reason}, and the old backup, which had to be removed, can't be put back: {second}",
+)
+
+# Files where the module runs
+
+FILE_UNUSABLE = Failure(
+    "The machine where the module runs says no: not there, no permission, no room.",
+    LocalFileError,
+    "{path}: {why}",
+)
+FILE_NOT_REGULAR = Failure(
+    "The file to push is a folder, a device, or the like.",
+    LocalFileError,
+    "{path} is not a regular file",
+)
+DEST_NO_FOLDER = Failure(
+    "The folder of dest is not there.",
+    LocalFileError,
+    "the folder {folder} does not exist",
+    "make it, or end dest in / to have it made",
+)
+DEST_BELOW_FILE = Failure(
+    "Something on the way to dest is no folder.",
+    LocalFileError,
+    "{path} is not a folder",
+    "correct dest",
+)
+DEST_LINK = Failure(
+    "A symbolic link stands where the backup goes.",
+    LocalFileError,
+    "{path} is a symbolic link",
+    "remove it, or name another dest",
+)
+DEST_NOT_REGULAR = Failure(
+    "Something else than a file stands where the backup goes.",
+    LocalFileError,
+    "{path} is not a regular file",
+    "remove it, or name another dest",
+)
+DEST_ACCOMPANIES = Failure(
+    "The backup's name is that of a file which goes with another backup.",
+    LocalFileError,
+    "{name!r} can't be fetched into a folder, where such a name accompanies other files",
+    "name the file itself in dest",
+)
+DEST_LONG = Failure(
+    "The file's name is so long that no other can go with it.",
+    LocalFileError,
+    "the file name {name!r}... leaves no room for {suffix}",
+    "name a shorter file in dest",
+)
+PART_FILE_TAKEN = Failure(
+    "Somebody removes the temporary file of a fetch, again and again.",
+    LocalFileError,
+    "{path} is removed again and again by somebody else",
+    "look at what else works in this folder",
+)
+
+# The module itself
+
+ENDED_BY_SIGNAL = Failure(
+    "The module was asked to end.",
+    EndedError,
+    "ended by signal {signal}",
+)
+UNEXPECTED = Failure(
+    "The module has a defect.",
+    UnexpectedError,
+    "an unexpected {exception} at {place}",
+)
+
+ALL: dict[str, Failure] = {name: each for name, each in list(globals().items()) if isinstance(each, Failure)}
+"""All rows by the names of their constants, in the order of the documentation."""
