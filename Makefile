@@ -25,8 +25,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint typing sanity docs-lint test-unit test-contract test-quirks test-mutants \
-	test-gateway test-schemathesis test-kills test-end-to-end test-truth molecule bench openapi build clean
+.PHONY: help demo test check lint typing sanity docs-lint test-unit test-errors test-contract test-quirks test-mutants \
+	test-gateway test-schemathesis test-kills test-end-to-end test-truth molecule bench openapi errors build clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -34,7 +34,7 @@ help:  ## Say what there is
 demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and bring it back
 	$(BIN)/python tests/demo/demo.py
 
-test: check sanity test-unit test-contract test-mutants test-gateway test-schemathesis test-end-to-end test-truth molecule  ## Run everything that a change has to pass
+test: check sanity test-unit test-errors test-contract test-mutants test-gateway test-schemathesis test-end-to-end test-truth molecule  ## Run everything that a change has to pass
 
 check: lint typing docs-lint  ## Run the linters
 
@@ -50,10 +50,11 @@ typing: $(VENV)/test build
 	$(MYPY) gateway/src/activelogic_embedded gateway/src/activelogic_gateway
 	MYPYPATH=gateway/tests/embedded $(MYPY) gateway/tests/embedded
 	MYPYPATH=gateway/tests/gateway $(MYPY) gateway/tests/gateway
-	MYPYPATH=tests/lab $(MYPY) tests/lab tests/demo tests/tools
+	MYPYPATH=tests/lab:$(COLLECTIONS) $(MYPY) tests/lab tests/demo tests/tools
 	MYPYPATH=tests/lab:tests/contract:tests/contract/mutants:$(COLLECTIONS) $(MYPY) tests/contract
 	MYPYPATH=tests/lab:tests/end_to_end $(MYPY) tests/end_to_end
 	MYPYPATH=tests/lab:tests/end_to_end:tests/truth $(MYPY) tests/truth
+	MYPYPATH=tests/lab:tests/end_to_end:tests/tools:tests/errors:$(COLLECTIONS) $(MYPY) tests/errors
 
 docs-lint: $(VENV)/test build
 	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs self $(COPY)
@@ -64,6 +65,9 @@ sanity: $(VENV)/test build  ## Run ansible-test sanity
 
 test-unit: $(VENV)/test build  ## Test the pure parts of the collection
 	$(PYTEST) -n $(WORKERS) tests/unit
+
+test-errors: $(VENV)/test build  ## Test that everything that can go wrong says what docs/errors.md says
+	$(PYTEST) -n $(WORKERS) tests/errors
 
 test-contract: $(VENV)/test build  ## Test the Backup resource in its four implementations
 	$(PYTEST) -n $(WORKERS) tests/contract --ignore tests/contract/mutants
@@ -87,6 +91,9 @@ test-schemathesis: $(VENV)/test  ## Run schemathesis on the live gateway, and on
 
 openapi: $(VENV)/demo  ## Write docs/openapi.json, the description of the gateway's HTTP API
 	$(BIN)/activelogic-gateway openapi > docs/openapi.json
+
+errors: $(VENV)/demo build  ## Write docs/errors.md, the table of everything that can go wrong
+	$(BIN)/python tests/tools/errors_page.py > docs/errors.md
 
 test-kills: $(VENV)/test build  ## Kill the gateway, and the modules, a hundred times
 	cd gateway && GATEWAY_KILLS=100 $(PYTEST) --capture=no tests/gateway/test_killed.py

@@ -251,7 +251,7 @@ class Client:
         try:
             made = self.create_new(name, resource_name, still)
         except OutcomeUnknownError as error:
-            if not name or not self._is_listed_after(error, name):
+            if not name or not self.is_listed_after(error, name):
                 raise
             made = name
         if made in known:
@@ -268,7 +268,7 @@ class Client:
             raise
         return require_found(listing.backups, made, f"create the backup {made!r}"), listing
 
-    def _is_listed_after(self, error: OutcomeUnknownError, name: str) -> bool:
+    def is_listed_after(self, error: OutcomeUnknownError, name: str) -> bool:
         """Whether a backup is there after a command of unknown outcome; a failing look adds to ``error`` why."""
         try:
             return self.find(name) is not None

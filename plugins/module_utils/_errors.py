@@ -196,7 +196,7 @@ class LocalFileError(ActiveLogicError):
     """A file or folder where the module runs can't be used."""
 
     kind = "local_file"
-    default_hint = "correct the path, or its permissions"
+    default_hint = "correct the path, its permissions, or the room on its disk"
 
 
 class EndedError(ActiveLogicError):

@@ -227,12 +227,6 @@ GATEWAY_CONNECTION_LOST = Failure(
     "the connection to the gateway {url} was lost ({exception})",
     "check that it runs and can be reached",
 )
-GATEWAY_ANSWER_SHORT = Failure(
-    "The gateway's answer broke off.",
-    UnreachableError,
-    "the gateway's answer ended too early",
-    "check that it runs and can be reached",
-)
 PROXY_UNUSABLE = Failure(
     "The proxy does not answer, or refuses.",
     UnreachableError,

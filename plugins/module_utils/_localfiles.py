@@ -82,7 +82,7 @@ def digest_file(path: str) -> tuple[int, str]:
     :raises LocalFileError: when it can't be read, or is no regular file.
     """
     digest, size = hashlib.sha256(), 0
-    with _told(path), open_regular(path) as source:
+    with told(path), open_regular(path) as source:
         for piece in iter(lambda: source.read(PIECE), b""):
             digest.update(piece)
             size += len(piece)
@@ -94,7 +94,7 @@ def open_regular(path: str) -> BinaryIO:
 
     :raises LocalFileError: when it can't be read, or is no regular file.
     """
-    with _told(path):
+    with told(path):
         return open(path, "rb", buffering=0, opener=_open_regular)
 
 
@@ -158,7 +158,7 @@ def _parents(folder: str) -> list[str]:
 def make_folder(path: str) -> None:
     """Make the folder of ``path``, and those above it, for their owner alone, where they are missing."""
     folder = os.path.dirname(os.path.abspath(path))
-    with _told(folder):
+    with told(folder):
         os.makedirs(folder, mode=0o700, exist_ok=True)
 
 
@@ -171,7 +171,7 @@ def part_file(path: str) -> Iterator[str]:
     """
     folder, base = os.path.split(os.path.abspath(path))
     stem = base if len(os.fsencode(base)) < 200 else hashlib.sha256(os.fsencode(base)).hexdigest()
-    with _told(folder):
+    with told(folder):
         for stale in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(stem)}.*{PART_SUFFIX}")):
             _remove_unlocked(stale)
         temporary = os.path.join(folder, f".{stem}.{os.getpid()}{PART_SUFFIX}")
@@ -217,7 +217,7 @@ def place(temporary: str, path: str, unsafe_writes: bool = False) -> None:
     :param unsafe_writes: where the rename is impossible (a mount point, some network file systems), write over the
         old file instead, which is not atomic.
     """
-    with _told(path):
+    with told(path):
         with open(temporary, "rb") as source:
             os.fsync(source.fileno())
             try:
@@ -247,7 +247,7 @@ def write_small(path: str, content: bytes, mode: int, unsafe_writes: bool = Fals
     if has_content(path, content):
         return False
     with part_file(path) as temporary:
-        with _told(path):
+        with told(path):
             with open(temporary, "wb") as target:
                 target.write(content)
             os.chmod(temporary, mode)
@@ -256,8 +256,11 @@ def write_small(path: str, content: bytes, mode: int, unsafe_writes: bool = Fals
 
 
 @contextmanager
-def _told(path: str) -> Iterator[None]:
-    """Turn an error of the operating system into ours."""
+def told(path: str) -> Iterator[None]:
+    """Turn an error of the operating system into ours.
+
+    :raises LocalFileError: for any that leaves the block.
+    """
     try:
         yield
     except OSError as error:

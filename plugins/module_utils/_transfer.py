@@ -253,8 +253,8 @@ def _send(context: Context, name: str, size: int, sha256: str, old: Received | N
             sent = client.upload(name, context.params["src"], old is not None, _still_holds(name, old))
             if (sent.size, sent.sha256) != (size, sha256):
                 raise PUSH_CHANGED.error(operation=operation)
-        except OutcomeUnknownError:
-            if client.find(name) is None:
+        except OutcomeUnknownError as error:
+            if not client.is_listed_after(error, name):
                 raise
             by_content = True  # only its content can tell now whether it is there, and whole
         listed = require_found(client.list(), name, operation)

@@ -12,7 +12,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import pytest
 from lab import Lab
+from module_process import start_module
 from runner import (
     GATEWAY,
     WAYS,
@@ -106,20 +106,8 @@ def start(lab: Lab, way: str, task: str, point: str) -> subprocess.Popen[str]:
         options |= {"gateway_url": lab.url, "ca_path": str(lab.ca_path)}
     else:
         options |= {"sdk_module": "activelogic_embedded"}
-    program = str(Path(__file__).parent / "killed_module.py")
-    process = subprocess.Popen(
-        [sys.executable, program, "activelogic_backup", point],
-        env={**os.environ, "ACTIVELOGIC_EMBEDDED_ROOT": str(lab.root)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if process.stdin is not None:
-        process.stdin.write(json.dumps({**options, **TASKS[task]}))
-        process.stdin.close()
-        process.stdin = None
-    return process
+    environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(lab.root)}
+    return start_module("activelogic_backup", {**options, **TASKS[task]}, environment, point=point)
 
 
 def contents(lab: Lab) -> dict[str, str]:

@@ -7,9 +7,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +15,11 @@ import pytest
 from activelogic_embedded.exception import PLDBError
 from arrangement import Arrangement, Made
 from lab import Lab
+from module_process import start_module
 from observer import Seen, effect, everything, kind_of, look
 from runner import GATEWAY
 from table import NOTHING, OTHERWISE, SAFETY, Effect, Outcome, Row
 
-PROGRAM = Path(__file__).parent.parent / "end_to_end" / "killed_module.py"
 SECONDS = 60
 """Within which a module ends."""
 
@@ -123,18 +120,11 @@ class Case:
             options |= {"gateway_url": lab.url, "ca_path": str(lab.ca_path)}
         else:
             options |= {"sdk_module": "activelogic_embedded"}
-        done = subprocess.run(
-            [sys.executable, str(PROGRAM), module_of(self.row), ""],
-            input=json.dumps({**options, **options_of(self.row)}),
-            env={**os.environ, "ACTIVELOGIC_EMBEDDED_ROOT": str(lab.root), "TMPDIR": str(temporary)},
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        assert not done.stderr, done.stderr
-        result: dict[str, Any] = json.loads(done.stdout)
-        assert (done.returncode != 0) is result.get("failed", False), done.stdout
+        environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(lab.root), "TMPDIR": str(temporary)}
+        process = start_module(module_of(self.row), {**options, **options_of(self.row)}, environment)
+        output, _none = process.communicate(timeout=SECONDS)
+        result: dict[str, Any] = json.loads(output)
+        assert (process.returncode != 0) is result.get("failed", False), output
         assert not list(temporary.iterdir()), "files were left where the module ran"
         return result
 

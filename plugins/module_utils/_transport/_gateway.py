@@ -49,8 +49,6 @@ from .._failures import (
     CONTENT_OTHER,
     CONTENT_SENT_OTHER,
     CONTENT_SHORT,
-    FILE_UNUSABLE,
-    GATEWAY_ANSWER_SHORT,
     GATEWAY_ANSWER_WRONG,
     GATEWAY_CONNECTION_LOST,
     GATEWAY_NAME_UNKNOWN,
@@ -91,7 +89,7 @@ from .._failures import (
     TRANSFER_LATE,
     Failure,
 )
-from .._localfiles import PIECE
+from .._localfiles import PIECE, told
 from .._model import BackupFile, Backups, Received, Sent, System
 from ._base import LOST, RETURNED, pause, repeat
 
@@ -307,7 +305,7 @@ class GatewayTransport:
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
         deadline = self._clock() + self._settings.transfer_timeout
-        with _open_local(path, "rb") as source:
+        with told(path), open(path, "rb") as source:
             size = os.fstat(source.fileno()).st_size
             body = {"action": "upload", "name": name, "size": size, "replace": replace}
             with self._operation(body) as operation:
@@ -408,7 +406,7 @@ class GatewayTransport:
         digest = hashlib.sha256()
         received = transferred = resumed_from = 0
         number = 0
-        with _open_local(path, "wb") as target:
+        with told(path), open(path, "wb", opener=_private) as target:
             while received < size:
                 before = received
                 try:
@@ -562,7 +560,7 @@ class GatewayTransport:
             raise self._translate(error) from error
         announced = response.headers.get("Content-Length", "")
         if announced.isdigit() and int(announced) != size:
-            raise GATEWAY_ANSWER_SHORT.error(repeatable=True)
+            raise GATEWAY_CONNECTION_LOST.error(url=self._url, exception="IncompleteRead", repeatable=True)
         text = b"".join(parts)
         if not text:
             return {}
@@ -627,13 +625,6 @@ def _cut(response: Any) -> None:
     if sock is not None:
         with suppress(OSError):  # it may have ended already
             sock.shutdown(socket.SHUT_RDWR)
-
-
-def _open_local(path: str, mode: str) -> BinaryIO:
-    try:
-        return open(path, mode, opener=_private)  # type: ignore[return-value]
-    except OSError as error:
-        raise FILE_UNUSABLE.error(path=path, why=error.strerror) from error
 
 
 def _private(path: str, flags: int) -> int:

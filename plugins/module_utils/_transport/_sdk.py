@@ -440,7 +440,9 @@ class SdkTransport:
         if any(name in names for name in ANSWERED):
             return SYSTEM_ERROR.error(exception=type(error).__name__, said=self._said(error))
         if isinstance(error, OSError):
-            return FILE_UNUSABLE.error(path=error.filename, why=error.strerror or type(error).__name__)
+            return FILE_UNUSABLE.error(
+                path=error.filename or "the backup's file", why=error.strerror or type(error).__name__
+            )
         return SDK_FAILED.error(
             module=self._settings.sdk_module, exception=type(error).__name__, said=self._said(error)
         )

@@ -1,0 +1,26 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How each row of the table of failures is brought about: real servers, real systems, real files."""
+
+from __future__ import annotations
+
+from scene import Case, case
+
+from . import backups, direct, files, gateway, operations, options, problems, restores, transfers
+
+__all__ = [
+    "CASES",
+    "backups",
+    "direct",
+    "files",
+    "gateway",
+    "operations",
+    "options",
+    "problems",
+    "restores",
+    "transfers",
+]
+
+CASES: list[Case] = case.found

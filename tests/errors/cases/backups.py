@@ -1,0 +1,116 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Backups that are not there, not complete, or not what they should be."""
+
+from __future__ import annotations
+
+from runner import DIRECT
+from scene import BACKUP, TRANSFER, Facts, Scene, case
+
+TAKEN = "taken.plb"
+
+
+@case("MACHINE_OTHER")
+def machine_that_is_not_meant(scene: Scene) -> Facts:
+    scene.run(BACKUP, name="new.plb", expected_machine_id="ffffffffffff")
+    return {"expected": "ffffffffffff"}
+
+
+@case("BACKUP_MISSING")
+def restore_of_what_is_not_there(scene: Scene) -> Facts:
+    scene.make("there.plb")
+    scene.run(BACKUP, state="restored", name="missing.plb")
+    return {"name": "missing.plb", "there": "there.plb"}
+
+
+@case("BACKUP_VANISHED", DIRECT)
+def removed_between_look_and_download(scene: Scene) -> Facts:
+    scene.make(TAKEN)
+    scene.odd_sdk("Vanishing")
+    scene.may_change = True
+    scene.run(TRANSFER, direction="fetch", name=TAKEN, dest=str(scene.archive))
+    assert list(scene.archive.iterdir()) == []
+    return {"name": TAKEN}
+
+
+@case("BACKUP_TAKEN", DIRECT)
+def made_between_look_and_upload(scene: Scene) -> Facts:
+    scene.odd_sdk("Appearing")
+    scene.may_change = True
+    scene.run(TRANSFER, direction="push", src=scene.file("pushed.plb"), name=TAKEN)
+    assert scene.listed()[TAKEN] != len(b"the content of a file"), "the other one's backup is lost"
+    return {"name": TAKEN}
+
+
+@case("BACKUP_INCOMPLETE")
+def restore_of_an_empty_backup(scene: Scene) -> Facts:
+    scene.place("empty.plb", b"")
+    scene.run(BACKUP, state="restored", name="empty.plb")
+    return {"why": "is empty"}
+
+
+@case("BACKUP_INCOMPLETE")
+def fetch_of_an_empty_backup(scene: Scene) -> Facts:
+    scene.place("empty.plb", b"")
+    scene.run(TRANSFER, direction="fetch", name="empty.plb", dest=str(scene.archive))
+    return {"why": "is empty"}
+
+
+@case("BACKUP_INCOMPLETE_THERE")
+def small_backup_to_rely_on(scene: Scene) -> Facts:
+    scene.place("small.plb", b"small")
+    scene.run(BACKUP, name="small.plb", min_size=100)
+    return {"name": "small.plb", "why": "has 5 bytes, less than 100 (min_size)"}
+
+
+@case("BACKUP_LATE")
+def backup_that_stays_empty(scene: Scene) -> Facts:
+    scene.quirks(complete_after=-1, incomplete_size="empty")
+    scene.may_change = True
+    scene.run(BACKUP, name="new.plb", wait_timeout=1)
+    assert scene.listed() == {}
+    return {"seconds": 1, "name": "new.plb", "why": "is empty"}
+
+
+@case("BACKUP_NOT_NEW", DIRECT)
+def create_that_names_an_old_backup(scene: Scene) -> Facts:
+    scene.make(TAKEN)
+    scene.odd_sdk("NotNew")
+    scene.run(BACKUP, always=True, system_name=True)
+    return {"name": TAKEN}
+
+
+@case("BACKUP_RENAMED", DIRECT)
+def create_under_another_name(scene: Scene) -> Facts:
+    scene.odd_sdk("Renaming")
+    scene.may_change = True
+    scene.run(BACKUP, name="new.plb")
+    assert list(scene.listed()) == ["NEW.PLB"]
+    return {"name": "NEW.PLB"}
+
+
+@case("BACKUPS_LEFT", DIRECT)
+def remove_that_does_nothing(scene: Scene) -> Facts:
+    scene.make("old.plb")
+    scene.odd_sdk("Keeping")
+    scene.run(BACKUP, state="absent", name="old.plb")
+    return {"names": "old.plb"}
+
+
+@case("NO_UNUSED_NAME")
+def all_names_taken(scene: Scene) -> None:
+    clock = "import datetime\nimport secrets\n\nsecrets.token_hex = lambda _size: '0000'\n"
+    moment = "datetime.datetime(2026, 1, 31, 2, 15, tzinfo=datetime.timezone.utc)"
+    still = f"class Still(datetime.datetime):\n    @classmethod\n    def now(cls, tz=None):\n        return {moment}\n"
+    scene.python("sitecustomize.py", f"{clock}\n\n{still}\n\ndatetime.datetime = Still\n")
+    scene.place("20260131T021500Z-0000.plb", b"taken")
+    scene.run(BACKUP, always=True)
+
+
+@case("NO_LATEST")
+def nothing_to_fetch(scene: Scene) -> Facts:
+    scene.place("of-an-unknown-date.plb", b"content")
+    scene.run(TRANSFER, direction="fetch", latest=True, dest=str(scene.archive))
+    return {"passed_over": " (passed over: 1 unknown date)"}

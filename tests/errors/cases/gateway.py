@@ -1,0 +1,173 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""No gateway is reached, or something else answers in its place."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import trustme
+from odd_gateway import document, hang_up, plain
+from runner import GATEWAY
+from scene import INFO, ODD_GATEWAY, Facts, Scene, case
+
+
+@contextmanager
+def listening(backlog: int = 5) -> Iterator[tuple[socket.socket, str]]:
+    """A socket that nobody accepts from, and its address as a URL."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen(backlog)
+        yield server, f"https://127.0.0.1:{server.getsockname()[1]}"
+
+
+def closed_port() -> int:
+    """A loopback port where nothing listens."""
+    with listening() as (server, _url):
+        port: int = server.getsockname()[1]
+        return port
+
+
+def shake_hands(server: socket.socket, server_side: ssl.SSLContext) -> None:
+    """Accept one connection and begin TLS on it, which the other side may refuse."""
+    server.settimeout(20)
+    accepted, _address = server.accept()
+    with accepted, suppress(OSError):
+        server_side.wrap_socket(accepted, server_side=True).close()
+
+
+@case("GATEWAY_NAME_UNKNOWN", GATEWAY)
+def name_without_an_address(scene: Scene) -> Facts:
+    scene.run(INFO, gateway_url="https://gateway.invalid:8443")
+    return {"url": "https://gateway.invalid:8443"}
+
+
+@case("GATEWAY_REFUSES", GATEWAY)
+def nothing_listens(scene: Scene) -> Facts:
+    url = f"https://127.0.0.1:{closed_port()}"
+    scene.run(INFO, gateway_url=url)
+    return {"url": url}
+
+
+@case("GATEWAY_NOT_ACCEPTING", GATEWAY)
+def queue_of_connections_is_full(scene: Scene) -> Facts:
+    with ExitStack() as stack:
+        server, url = stack.enter_context(listening(backlog=0))
+        for _number in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            with suppress(BlockingIOError):
+                waiting.connect(server.getsockname())
+        scene.run(INFO, gateway_url=url, connect_timeout=0.5)
+    return {"url": url, "seconds": 0.5}
+
+
+@case("GATEWAY_SILENT", GATEWAY)
+def connection_without_an_answer(scene: Scene) -> Facts:
+    with listening() as (_server, url):
+        scene.run(INFO, gateway_url=url, read_timeout=0.5)
+    return {"url": url, "seconds": 0.5}
+
+
+@case("GATEWAY_SILENT", ODD_GATEWAY)
+def request_without_an_answer(scene: Scene) -> Facts:
+    over = threading.Event()
+    scene.odd.answers["GET system"] = lambda _request: (over.wait(20), None)[1]
+    scene.run(INFO, read_timeout=0.5)
+    over.set()
+    return {"url": scene.odd.url, "seconds": 0.5}
+
+
+@case("GATEWAY_WITHOUT_TLS", ODD_GATEWAY)
+def plain_http_behind_https(scene: Scene) -> Facts:
+    url = scene.odd.url.replace("http:", "https:")
+    scene.run(INFO, gateway_url=url)
+    return {"url": url}
+
+
+@case("GATEWAY_NOT_TRUSTED", GATEWAY)
+def unknown_authority(scene: Scene) -> Facts:
+    scene.run(INFO, ca_path=None)
+    return {"url": scene.lab.url, "why": re.compile("unable to get local issuer certificate|self.signed certificate.*")}
+
+
+@case("GATEWAY_NOT_TRUSTED", GATEWAY)
+def certificate_for_another_name(scene: Scene) -> Facts:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(scene.folder / "ca.pem")
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("gateway.example.com").configure_cert(server_side)
+    with listening() as (server, url):
+        thread = threading.Thread(target=shake_hands, args=[server, server_side])
+        thread.start()
+        scene.run(INFO, gateway_url=url, ca_path=str(scene.folder / "ca.pem"))
+        thread.join(20)
+    return {"url": url, "why": re.compile(".*127.0.0.1.*")}
+
+
+@case("GATEWAY_CONNECTION_LOST", ODD_GATEWAY)
+def hung_up(scene: Scene) -> Facts:
+    scene.odd.answers["GET system"] = hang_up
+    scene.run(INFO)
+    return {"url": scene.odd.url, "exception": "RemoteDisconnected"}
+
+
+@case("GATEWAY_CONNECTION_LOST", ODD_GATEWAY)
+def answer_that_breaks_off(scene: Scene) -> Facts:
+    scene.odd.answers["GET system"] = plain(b'{"machineid": ', headers={"Content-Length": "100", "Connection": "close"})
+    scene.run(INFO)
+    return {"url": scene.odd.url, "exception": "IncompleteRead"}
+
+
+@case("PROXY_UNUSABLE", GATEWAY)
+def no_proxy_there(scene: Scene) -> None:
+    scene.run(INFO, proxy_url=f"http://127.0.0.1:{closed_port()}")
+
+
+@case("GATEWAY_STATUS_BUSY", ODD_GATEWAY)
+def nothing_behind_a_proxy(scene: Scene) -> Facts:
+    scene.odd.answers["GET system"] = plain(b"<html>Bad Gateway</html>", 502)
+    scene.run(INFO)
+    return {"status": 502}
+
+
+@case("GATEWAY_STATUS", ODD_GATEWAY)
+def web_server_that_lacks_the_page(scene: Scene) -> Facts:
+    scene.odd.answers["GET system"] = plain(b"<html>Not Found</html>", 404)
+    scene.run(INFO)
+    return {"status": 404}
+
+
+@case("GATEWAY_REDIRECT", ODD_GATEWAY)
+def moved(scene: Scene) -> Facts:
+    scene.odd.answers["GET system"] = plain(b"", 307, headers={"Location": scene.odd.url})
+    scene.run(INFO)
+    assert scene.odd.asked == ["GET system"]
+    return {"status": 307}
+
+
+def _wrong(name: str, key: str, answer: Callable[..., None], flaw: str) -> None:
+    """A case of an answer that can't be understood."""
+
+    def bring_about(scene: Scene) -> Facts:
+        scene.odd.answers[key] = answer
+        scene.run(INFO)
+        return {"flaw": flaw}
+
+    bring_about.__name__ = name
+    case("GATEWAY_ANSWER_WRONG", ODD_GATEWAY)(bring_about)
+
+
+_wrong("no_json", "GET system", plain(b"<html>Welcome</html>"), "is not JSON")
+_wrong("no_object", "GET system", document([]), "is not an object")
+_wrong("no_machine", "GET system", document({"distversion": "1"}), "has no machineid")
+_wrong("no_list", "GET backups", document({}), "is not a list")
+_wrong("no_size", "GET backups", document([{"name": "x.plb"}]), "has no size")
+_wrong("too_much", "GET backups", plain(b" " * (64 * 1024 * 1024 + 1)), "has more than 67108864 bytes")

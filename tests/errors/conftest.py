@@ -1,0 +1,26 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One laboratory for all cases, with a system for each of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), *(str(HERE.parent / each) for each in ("end_to_end", "lab", "tools"))]
+
+from cases import CASES  # noqa: E402
+from lab import Lab  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A gateway, and as many systems as there are cases."""
+    with Lab(tmp_path_factory.mktemp("lab"), [f"edge{number}" for number in range(len(CASES))]) as running:
+        yield running

@@ -1,0 +1,192 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The embedded system's package, but for one oddity: the class below that ``ODD_SDK`` names.
+
+For what no system does at will. Everything else, and everything on the system, is real.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import activelogic_embedded as embedded
+from activelogic_embedded import BackupFile
+from activelogic_embedded.exception import PLDBIOError
+
+__all__ = ["BackupFile", "async_connect"]
+
+FILE = Path(os.environ["ODD_SDK_FILE"])
+"""The local file that a case pushes."""
+
+TAKEN = "taken.plb"
+
+
+class Odd:
+    """Backups without any oddity.
+
+    Every command opens them anew, so that ``opening`` sees the number of each command.
+    """
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+
+    @classmethod
+    async def opening(cls, number: int, session: Any) -> None:
+        """What happens before command ``number`` (from 1); ``session`` is one of somebody else."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+
+class Failing(Odd):
+    """A command fails with an exception that nobody documented."""
+
+    async def list(self, cls: type) -> Any:
+        """Never lists."""
+        raise KeyError("nobody documented this")
+
+
+class Renaming(Odd):
+    """A new backup gets another name."""
+
+    async def create_new(self, name: str = "", resource_name: str | None = None) -> Any:
+        """Make it, under a name in capitals."""
+        return await self.real.create_new(name.upper(), resource_name)
+
+
+class NotNew(Odd):
+    """A new backup is not made, though its name is told."""
+
+    async def create_new(self, name: str = "", resource_name: str | None = None) -> Any:
+        """Name one that is there."""
+        return TAKEN
+
+
+class Keeping(Odd):
+    """Nothing is ever removed."""
+
+    async def remove(self, name: str) -> None:
+        """Do nothing."""
+
+
+class Vanishing(Odd):
+    """Somebody removes a backup between the looks of a fetch and its download."""
+
+    @classmethod
+    async def opening(cls, number: int, session: Any) -> None:
+        """Before the third command."""
+        if number == 3:
+            await (await session.backup()).remove(TAKEN)
+
+
+class Appearing(Odd):
+    """Somebody makes a backup between the look of a push and its upload."""
+
+    @classmethod
+    async def opening(cls, number: int, session: Any) -> None:
+        """Before the second command."""
+        if number == 2:
+            await (await session.backup()).create_new(TAKEN)
+
+
+class Crowded(Odd):
+    """Somebody makes a backup whenever one is made."""
+
+    async def create_new(self, name: str = "", resource_name: str | None = None) -> Any:
+        """Make two."""
+        made = await self.real.create_new(name, resource_name)
+        await self.real.create_new(TAKEN)
+        return made
+
+
+class ChangingFile(Odd):
+    """The local file is written to while it is pushed."""
+
+    @classmethod
+    async def opening(cls, number: int, session: Any) -> None:
+        """Before the first command."""
+        if number == 1:
+            FILE.write_bytes(b"changed meanwhile")  # noqa: ASYNC240 - nothing else runs in this loop
+
+
+class Forgetting(Odd):
+    """An upload is accepted, and comes to nothing."""
+
+    async def upload(self, backup_name: str, *, in_path: str) -> None:
+        """Do nothing."""
+
+
+class LostAfterUpload(Odd):
+    """After an upload nobody can list any more."""
+
+    is_over = False
+
+    async def upload(self, backup_name: str, *, in_path: str) -> None:
+        """Upload, for the last time."""
+        await self.real.upload(backup_name, in_path=in_path)
+        LostAfterUpload.is_over = True
+
+    async def list(self, cls: type) -> Any:
+        """List, or lose the connection."""
+        if LostAfterUpload.is_over:
+            raise PLDBIOError("the connection was lost")
+        return await self.real.list(cls)
+
+
+class Hanging(Odd):
+    """After a restore three logins block, then three listings come, then none any more."""
+
+    logins_left = -1
+    listings_left = -1
+
+    async def restore(self, name: str, resource_name: str | None = None) -> None:
+        """Restore, and the trouble begins."""
+        await self.real.restore(name)
+        Hanging.logins_left = Hanging.listings_left = 3
+
+    async def list(self, cls: type) -> Any:
+        """List, or block."""
+        if Hanging.listings_left == 0:
+            time.sleep(60)  # noqa: ASYNC251 - blocking the loop is the point
+        Hanging.listings_left -= 1
+        return await self.real.list(cls)
+
+
+ODDITY: type[Odd] = globals()[os.environ["ODD_SDK"]]
+
+
+class Connection:
+    """A session whose backups are odd."""
+
+    commands = 0
+
+    def __init__(self, real: Any, other: Any) -> None:
+        self.real = real
+        self.other = other
+        self.machineid = real.machineid
+        self.distversion = real.distversion
+
+    async def backup(self) -> Odd:
+        """Open the backups."""
+        Connection.commands += 1
+        await ODDITY.opening(Connection.commands, self.other)
+        return ODDITY(await self.real.backup())
+
+    def close(self) -> None:
+        """End the session."""
+        self.real.close()
+        self.other.close()
+
+
+async def async_connect(host: str, username: str, password: str) -> Connection:
+    """Log in, with a second session in which somebody else works."""
+    if Hanging.logins_left > 0:
+        Hanging.logins_left -= 1
+        time.sleep(60)  # noqa: ASYNC251 - blocking the loop is the point
+    first = await embedded.async_connect(host, username, password)
+    return Connection(first, await embedded.async_connect(host, username, password))

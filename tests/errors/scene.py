@@ -1,0 +1,206 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a case works with: one system of the laboratory, a folder, and the module in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from activelogic_embedded import admin
+from activelogic_embedded.store import EVERY_RESOURCE, Level
+from lab import Lab
+from module_process import start_module
+from odd_gateway import OddGateway
+from runner import GATEWAY, WAYS, backups_on, digest_of_tree, log_in, set_quirks
+
+BACKUP = "activelogic_backup"
+INFO = "activelogic_backup_info"
+TRANSFER = "activelogic_backup_transfer"
+ODD_GATEWAY = "odd gateway"
+"""A server of the tests in the gateway's place, for what a gateway does not do at will."""
+
+HERE = Path(__file__).parent
+SECONDS = 60.0
+"""How long a module may take."""
+
+Facts = Mapping[str, Any]
+"""What stands in the message for the names in braces; a :class:`re.Pattern` where it is not known beforehand."""
+
+
+@dataclass
+class Outcome:
+    """What a module left behind: exit code, output, and what was there before."""
+
+    code: int
+    output: str
+    digest_before: str
+    files_before: Any
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The result that Ansible would get."""
+        found: dict[str, Any] = json.loads(self.output)
+        return found
+
+
+class Scene:
+    """One system, reached in one way.
+
+    :ivar may_change: set by a case in which the system changes; it then looks itself at what is there.
+    :ivar hint: pattern of the hint, where it is not the one of the table.
+    """
+
+    def __init__(self, lab: Lab, system: str, way: str, folder: Path) -> None:
+        self.lab = lab
+        self.system = system
+        self.way = way
+        self.folder = folder
+        self.archive = folder / "archive"
+        self.archive.mkdir()
+        self.site = folder / "site"
+        self.site.mkdir()
+        self.environment: dict[str, str] = {}
+        self.wrapper: Sequence[str] = ()
+        self.host = system
+        self.secrets = [lab.password]
+        self.may_change = False
+        self.hint: str | None = None
+        self.outcome: Outcome | None = None
+        self.odd = OddGateway()
+
+    # The system, and what is in the way
+
+    @property
+    def backups(self) -> Path:
+        """The folder of the system's backups."""
+        return self.lab.root / self.system / "backups"
+
+    def listed(self) -> dict[str, int]:
+        """Names and sizes of the system's backups."""
+        return backups_on(self.lab, self.system)
+
+    def make(self, name: str) -> bytes:
+        """Make a backup on the system, and return its content."""
+        with log_in(self.lab, self.system) as connection:
+            connection.backup().create_new(name)
+        return (self.backups / name).read_bytes()
+
+    def place(self, name: str, content: bytes) -> None:
+        """Put a backup of any content on the system's disk."""
+        (self.backups / name).write_bytes(content)
+
+    def quirks(self, **quirks: Any) -> None:
+        """Give the system these quirks, and no others."""
+        set_quirks(self.lab, self.system, **quirks)
+
+    def fault(self, command: str, does: str, **more: Any) -> None:
+        """Give the system one trouble."""
+        self.quirks(faults=[{"command": command, "does": does, **more}])
+
+    def begin_outage(self) -> None:
+        """Have the system down from now on, as the quirk ``outage`` says."""
+        admin.begin_outage(self.lab.root, self.system)
+
+    def reader(self) -> None:
+        """Add the user ``reader``, with the same password, who may not change anything."""
+        admin.set_user(self.lab.root, self.system, "reader", self.lab.password, {EVERY_RESOURCE: Level.READ})
+
+    def file(self, name: str, content: bytes = b"the content of a file") -> str:
+        """Make a file where the module runs, and return its path."""
+        path = self.archive / name
+        path.write_bytes(content)
+        return str(path)
+
+    def odd_sdk(self, oddity: str) -> None:
+        """Let the module use ``odd_sdk``, in one of its ways."""
+        self.environment |= {"ODD_SDK": oddity, "ODD_SDK_FILE": str(self.archive / "pushed.plb")}
+
+    def python(self, file: str, text: str) -> None:
+        """Put a Python file before all others on the module's path."""
+        (self.site / file).write_text(text, encoding="utf-8")
+
+    # The module
+
+    def options(self) -> dict[str, Any]:
+        """How to reach the system."""
+        options: dict[str, Any] = {
+            "host": self.host,
+            "username": self.lab.username,
+            "password": self.lab.password,
+            "retries": 0,
+        }
+        if self.way == GATEWAY:
+            return {**options, "gateway_url": self.lab.url, "ca_path": str(self.lab.ca_path)}
+        if self.way == ODD_GATEWAY:
+            return {**options, "gateway_url": self.odd.url}
+        return {**options, "sdk_module": "odd_sdk" if "ODD_SDK" in self.environment else "activelogic_embedded"}
+
+    def start(self, module: str, **options: Any) -> subprocess.Popen[str]:
+        """Start a module; an option that is None is left out."""
+        given = {key: value for key, value in {**self.options(), **options}.items() if value is not None}
+        self.host = given["host"]
+        path = os.pathsep.join([str(self.site), str(HERE), os.environ["PYTHONPATH"]])
+        environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root), "PYTHONPATH": path, **self.environment}
+        self._before = (self.digest(), digest_of_tree(self.archive))
+        return start_module(module, given, environment, wrapper=self.wrapper)
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        """Wait for a module's end."""
+        try:
+            output, _none = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
+        self.outcome = Outcome(process.returncode, output, *self._before)
+
+    def run(self, module: str, **options: Any) -> None:
+        """Run a module to its end."""
+        self.end(self.start(module, **options))
+
+    def digest(self) -> str:
+        """A digest of everything that the system holds."""
+        return admin.digest(self.lab.root, self.system)
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a row of the table is brought about, in one way."""
+
+    row: str
+    way: str
+    bring_about: Callable[[Scene], Facts]
+
+    def __str__(self) -> str:
+        return f"{self.row}-{self.bring_about.__name__}-{self.way}".replace(" ", "_")
+
+
+@dataclass
+class Cases:
+    """All cases, in the order in which they are written."""
+
+    found: list[Case] = field(default_factory=list)
+
+    def __call__(
+        self, row: str, *ways: str
+    ) -> Callable[[Callable[[Scene], Facts | None]], Callable[[Scene], Facts | None]]:
+        """Mark a function that brings a row about, in these ways (or in both), and returns the facts."""
+
+        def keep(function: Callable[[Scene], Facts | None]) -> Callable[[Scene], Facts | None]:
+            def bring_about(scene: Scene) -> Facts:
+                return function(scene) or {}
+
+            bring_about.__name__ = function.__name__
+            self.found += [Case(row, way, bring_about) for way in ways or WAYS]
+            return function
+
+        return keep
+
+
+case = Cases()

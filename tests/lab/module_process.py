@@ -1,0 +1,100 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run a module as Ansible does, in a process of its own, which can kill itself at a named point of the code.
+
+As a program it takes the module's name, and optionally the point, as ``<module_utils>:<function>:<before or
+after>:<how many times before>``. The options come as JSON on standard input. Pauses between looks are shortened.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any
+
+COLLECTION = "ansible_collections.netops.activelogic.plugins"
+PAUSE = 0.1
+"""Seconds of the shortened pauses."""
+
+
+def start_module(
+    name: str,
+    options: Mapping[str, Any],
+    environment: Mapping[str, str],
+    *,
+    point: str = "",
+    wrapper: Sequence[str] = (),
+) -> subprocess.Popen[str]:
+    """Start a module; its result goes to standard output.
+
+    :param environment: what is other than in this process.
+    :param point: where it kills itself; an empty one is never reached.
+    :param wrapper: the beginning of a command that runs it.
+    """
+    process = subprocess.Popen(
+        [*wrapper, sys.executable, __file__, name, point],
+        env={**os.environ, **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if process.stdin is not None:
+        process.stdin.write(json.dumps(options))
+        process.stdin.close()
+        process.stdin = None
+    return process
+
+
+def main() -> None:
+    """Shorten the pauses, set the trap, and run the module."""
+    from ansible.module_utils.testing import patch_module_args  # noqa: PLC0415 - only the program needs it
+
+    name, point = sys.argv[1:]
+    options = json.load(sys.stdin)
+    client: Any = importlib.import_module(f"{COLLECTION}.module_utils._client")
+    client.SETTLING_TIME = client.PROBE_PAUSE = PAUSE  # logins that are refused keep their pause
+    sdk: Any = importlib.import_module(f"{COLLECTION}.module_utils._transport._sdk")
+    sdk.STEADY_PAUSE = PAUSE
+    restored: Any = importlib.import_module(f"{COLLECTION}.module_utils._restored")
+    restored.MINUTE = PAUSE
+    if point:
+        set_trap(*point.split(":"))
+    module = importlib.import_module(f"{COLLECTION}.modules.{name}")
+    with patch_module_args(options):
+        module.main()
+
+
+def set_trap(module: str, function: str, when: str, skip: str) -> None:
+    """Kill the process before or after the call number ``skip`` of a function."""
+    place: Any = importlib.import_module(f"{COLLECTION}.module_utils.{module}")
+    *parents, last = function.split(".")
+    for each in parents:
+        place = getattr(place, each)
+    left = int(skip)
+    original: Callable[..., Any] = getattr(place, last)
+
+    @wraps(original)
+    def trapped(*positional: Any, **named: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0 and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(*positional, **named)
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(place, last, trapped)
+
+
+if __name__ == "__main__":
+    main()
