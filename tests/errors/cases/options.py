@@ -73,17 +73,22 @@ def plain_http_to_elsewhere(scene: Scene) -> Facts:
     return {"flaw": "is plain http, which is allowed on the loopback interface only"}
 
 
-@case("OPTION_FILE_MISSING", GATEWAY)
+@case("OPTION_FILE_UNREADABLE", GATEWAY)
 def no_such_authority(scene: Scene) -> Facts:
     scene.run(INFO, ca_path="/nowhere/ca.pem")
     return {"option": "ca_path", "path": "/nowhere/ca.pem"}
 
 
-@case("CA_BUNDLE_MISSING", GATEWAY)
+@case("CA_BUNDLE_UNREADABLE", GATEWAY)
 def no_such_bundle(scene: Scene) -> Facts:
     scene.environment["REQUESTS_CA_BUNDLE"] = "/nowhere/bundle.pem"
     scene.run(INFO, ca_path=None)
     return {"path": "/nowhere/bundle.pem"}
+
+
+@case("PASSWORD_IN_OPERATION", GATEWAY)
+def name_that_holds_the_password(scene: Scene) -> None:
+    scene.run(BACKUP, name=f"{scene.lab.password}.plb")
 
 
 @case("PROXY_URL_WRONG", GATEWAY)
