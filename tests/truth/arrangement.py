@@ -37,6 +37,12 @@ class Made:
     configuration: dict[str, Any]
     resource: str | None
 
+    def brought_to(self, held: dict[str, Any]) -> dict[str, Any]:
+        """What a system holds after a restore of the backup that held something else before."""
+        if self.resource is None:
+            return self.configuration
+        return {**held, self.resource: self.configuration[self.resource]}
+
 
 class Arrangement:
     """A new system in the situation of a row.
@@ -84,20 +90,25 @@ class Arrangement:
         """What was growing is complete now."""
         _change_state(self.folder, lambda _state: {})
 
-    def restored_elsewhere(self, name: str, elsewhere: Path) -> dict[str, Any]:
+    def restore_elsewhere(self, name: str, elsewhere: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         """Restore a backup on a copy of the system that has no quirks; what is incomplete stays so.
 
+        Everything on the copy is changed before, so that whatever comes back comes from the backup.
+
         :raises activelogic_embedded.exception.PLDBError: when the copy refuses it.
-        :return: the configuration that the copy holds then.
+        :return: the configuration that the copy holds before and after.
         """
         copy = elsewhere / self.system
         shutil.copytree(self.folder, copy)
         _change_state(copy, lambda state: {"growing": state.get("growing", {})})
         _set_quirks(elsewhere, self.system, {})
         admin.set_user(elsewhere, self.system, self.lab.username, self.lab.password, {})
+        for resource in self.wanted:
+            admin.set_value(elsewhere, self.system, resource, "marker", "elsewhere")
+        before = look(copy).configuration
         with _log_in(elsewhere, self.system, self.lab) as connection:
             connection.backup().restore(name)
-        return look(copy).configuration
+        return before, look(copy).configuration
 
 
 def _log_in(root: Path, system: str, lab: Lab) -> Any:

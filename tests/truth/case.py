@@ -164,11 +164,7 @@ class Case:
         elsewhere = self.folder / "elsewhere" / name
         if self.row.limit:
             with pytest.raises(PLDBError, match="not complete"):
-                self.arrangement.restored_elsewhere(name, elsewhere)
+                self.arrangement.restore_elsewhere(name, elsewhere)
             return
-        made = self.arrangement.made[name]
-        held = look(self.arrangement.folder).configuration
-        expected = (
-            made.configuration if made.resource is None else {**held, made.resource: made.configuration[made.resource]}
-        )
-        assert self.arrangement.restored_elsewhere(name, elsewhere) == expected
+        before, after = self.arrangement.restore_elsewhere(name, elsewhere)
+        assert after == self.arrangement.made[name].brought_to(before)

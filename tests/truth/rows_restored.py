@@ -96,8 +96,9 @@ def _stopped(title: str, kind: str, options: Mapping[str, Any] | None = None, **
 
 def _sent(title: str, real: Outcome, second: Outcome, holds: str, restores: int = 1, **more: Any) -> Row:
     """A failure after the restore was sent: the safety backup stays, and is named."""
-    effect = Effect((SAFETY,), restores=restores, holds=holds)
-    return _row(title, more.pop("options", {}), real, effect, second, **more)
+    options = more.pop("options", {})
+    effect = Effect((SAFETY,) if options.get("safety_backup", True) else (), restores=restores, holds=holds)
+    return _row(title, options, real, effect, second, **more)
 
 
 OF_RULES = {"resource_name": "Ruleset"}
@@ -200,7 +201,30 @@ AFTERWARDS = (
         options=RULES_ONLY,
         quirks={"restores_otherwise": True},
     ),
-    _restored("safety backup that grows for a while", quirks={"complete_after": 0.5}),
+    _sent(
+        "something else is restored, no safety backup",
+        failed_after_restore("not_restored", verified=False),
+        failed_after_restore("not_restored", verified=False),
+        OTHERWISE,
+        options={"safety_backup": False},
+        quirks={"restores_otherwise": True},
+    ),
+    # Nothing can show these two: backups that never equal each other, and ones that are never whole and look so.
+    _restored(
+        "something else is restored, contents differ each time",
+        real=NOT_VERIFIED,
+        second=NOT_VERIFIED,
+        holds=OTHERWISE,
+        quirks={"restores_otherwise": True, "volatile": "content"},
+    ),
+    _sent(
+        "new backups stay half",
+        failed_after_restore("not_restored", verified=False),
+        failed_after_restore("not_restored", verified=False),
+        IN_WANTED,
+        quirks={"complete_after": -1, "incomplete_size": "short"},
+    ),
+    _restored("a safety backup that grows for a while", quirks={"complete_after": 0.5}),
     *(
         _stopped(
             f"a safety backup that stays {look}",
@@ -257,6 +281,13 @@ TROUBLES = (
             faults=(fault("download", "flip", "during", times=count, at=100),),
         )
         for count, real in ((1, RESTORED), (2, NOT_VERIFIED), (3, RESTORED))
+    ),
+    _restored(
+        "force, a bit of the first download is another",
+        {"force": True},
+        NOT_VERIFIED,
+        RESTORED,
+        faults=(fault("download", "flip", "during", times=1, at=100),),
     ),
     _restored("a bit of all downloads is another", faults=(fault("download", "flip", "during", at=100),)),
     _restored_all_the_same(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from activelogic_embedded import admin
+from activelogic_embedded.exception import PLDBError
 from arrangement import Arrangement
 from lab import Lab
 from observer import effect, everything, look
@@ -73,10 +74,12 @@ def test_it_names_what_was_done(arrangement: Arrangement) -> None:
     assert effect(before, after, after.configuration) == Effect(made=(SAFETY, WANTED), gone=(RULES,), holds=IN_WANTED)
 
 
-def test_it_refuses_what_is_no_backup(arrangement: Arrangement, tmp_path: Path) -> None:
-    """The proof of a backup is a real restore: it shows which configuration comes back, and where none does."""
-    assert arrangement.restored_elsewhere(WANTED, tmp_path / "good") == arrangement.wanted
-    assert look(arrangement.folder).configuration != arrangement.wanted
+def test_the_proof_of_a_backup_is_a_real_restore(arrangement: Arrangement, tmp_path: Path) -> None:
+    held = look(arrangement.folder).configuration
+    before, after = arrangement.restore_elsewhere(RULES, tmp_path / "part")
+    assert (after["Ruleset"], after["Config"]) == (arrangement.wanted["Ruleset"], before["Config"])
+    assert arrangement.restore_elsewhere(WANTED, tmp_path / "whole")[1] == arrangement.wanted
+    assert look(arrangement.folder).configuration == held != arrangement.wanted
     (arrangement.folder / "backups" / WANTED).write_bytes(b"no backup at all")
-    with pytest.raises(Exception, match="can't be restored"):
-        arrangement.restored_elsewhere(WANTED, tmp_path / "bad")
+    with pytest.raises(PLDBError, match="can't be restored"):
+        arrangement.restore_elsewhere(WANTED, tmp_path / "bad")
