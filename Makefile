@@ -34,7 +34,8 @@ help:  ## Say what there is
 demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and bring it back
 	$(BIN)/python tests/demo/demo.py
 
-test: check sanity test-unit test-errors test-contract test-mutants test-gateway test-schemathesis test-end-to-end test-truth molecule  ## Run everything that a change has to pass
+test: check sanity test-unit test-errors test-contract test-mutants test-gateway test-schemathesis test-end-to-end molecule  ## Run everything that a change has to pass
+	$(MAKE) test-truth STEP=7
 
 check: lint typing docs-lint  ## Run the linters
 
@@ -105,8 +106,10 @@ bench: $(VENV)/test  ## Measure speed and memory of the gateway with files of 2 
 test-end-to-end: $(VENV)/test build  ## Test with the real Ansible and the real gateway
 	$(PYTEST) -n $(WORKERS) tests/end_to_end
 
+STEP ?= 1
+
 test-truth: $(VENV)/test build  ## Test each state against a table: check mode, real, second run, both ways
-	$(PYTEST) -n $(WORKERS) tests/truth
+	$(PYTEST) -n $(WORKERS) --step $(STEP) tests/truth
 
 molecule: $(VENV)/test build  ## Run the role's scenario
 	$(BIN)/molecule test

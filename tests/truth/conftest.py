@@ -22,6 +22,17 @@ SYSTEMS = tuple(f"edge{number}" for number in range(1, 9))
 """More than one, because the gateway may still be busy with the system of the case before."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "run every STEP-th row of the table only (default: %(default)s)"
+    parser.addoption("--step", type=int, default=1, metavar="STEP", help=text)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    step = config.getoption("--step")
+    config.hook.pytest_deselected(items=[item for number, item in enumerate(items) if number % step])
+    items[:] = items[::step]
+
+
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A gateway in front of embedded systems."""
