@@ -95,49 +95,6 @@ def test_a_second_restore_finds_that_nothing_is_to_be_done(ansible: Runner, vola
     assert restores_on(ansible.lab, EDGE) == 1
 
 
-def test_a_second_restore_of_one_resource_finds_it_too(ansible: Runner) -> None:
-    change_configuration(ansible.lab, EDGE, "Config", "hostname", "kept")
-    first = succeeds(ansible, name=RULES, resource_name="Ruleset")
-    assert (first["changed"], first["verified"]) == (True, True)
-    assert holds_wanted(ansible.lab)
-    listing = backups_on(ansible.lab, EDGE)
-    second = succeeds(ansible, name=RULES, resource_name="Ruleset")
-    assert (second["changed"], second["verified"]) == (False, True)
-    assert backups_on(ansible.lab, EDGE) == listing
-    assert restores_on(ansible.lab, EDGE) == 1
-    assert configuration_of(ansible.lab, EDGE)["Config"]["hostname"] == "kept"
-
-
-@pytest.mark.parametrize("options", [{"resource_name": "Ruleset"}, {"name": RULES}], ids=["of a whole", "a part"])
-def test_what_only_a_part_could_prove_is_never_called_wrong(ansible: Runner, options: dict[str, str]) -> None:
-    result = succeeds(ansible, **options)
-    assert (result["changed"], result["verified"]) == (True, None)
-    assert "not verified" in result["reason"]
-    assert holds_wanted(ansible.lab)
-    assert len(safety_backups(ansible.lab)) == 1
-
-
-def test_backups_that_differ_each_time_prove_nothing(ansible: Runner) -> None:
-    set_quirks(ansible.lab, EDGE, volatile="content")
-    for count in (1, 2):
-        result = succeeds(ansible)
-        assert (result["changed"], result["verified"]) == (True, None)
-        assert holds_wanted(ansible.lab)
-        assert len(safety_backups(ansible.lab)) == count
-        assert restores_on(ansible.lab, EDGE) == count
-
-
-@pytest.mark.parametrize("kind", ["refuse", "timeout", "list"])
-@pytest.mark.parametrize("after", [0, 5])
-def test_a_restore_survives_the_restart_that_it_causes(ansible: Runner, after: float, kind: str) -> None:
-    set_quirks(ansible.lab, EDGE, restart_after=after, outage=20, outage_kind=kind, time_factor=FACTOR)
-    result = succeeds(ansible)
-    assert (result["changed"], result["verified"]) == (True, True), result["reason"]
-    assert holds_wanted(ansible.lab)
-    assert restores_on(ansible.lab, EDGE) == 1
-    assert len(safety_backups(ansible.lab)) == 1
-
-
 def test_a_restart_at_full_length(ansible: Runner) -> None:
     set_quirks(ansible.lab, EDGE, restart_after=5, outage=10)
     began = time.monotonic()
@@ -181,17 +138,6 @@ def test_a_system_that_restores_something_else_fails_the_task(ansible: Runner) -
     assert configuration_of(ansible.lab, EDGE)["Ruleset"]["marker"] == "changed"
 
 
-@pytest.mark.parametrize("times", [1, 2, 3])
-def test_a_byte_that_is_flipped_on_its_way_never_makes_a_good_restore_wrong(ansible: Runner, times: int) -> None:
-    """The vendor's API gives no digests: a copy may be damaged, that of the wanted backup too."""
-    fault = {"command": "download", "does": "flip", "when": "during", "at": 100, "times": times}
-    set_quirks(ansible.lab, EDGE, faults=[fault])
-    result = succeeds(ansible)
-    assert result["changed"] is True
-    assert result["verified"] in (True, None)
-    assert holds_wanted(ansible.lab)
-
-
 def test_a_lost_call_that_did_not_run_is_unknown(ansible: Runner) -> None:
     set_quirks(ansible.lab, EDGE, faults=[{"command": "restore", "does": "lose"}])
     result = fails(ansible, "outcome_unknown")
@@ -202,26 +148,11 @@ def test_a_lost_call_that_did_not_run_is_unknown(ansible: Runner) -> None:
     assert restores_on(ansible.lab, EDGE) == 0
 
 
-def test_a_lost_call_that_ran_is_proven_by_equality(ansible: Runner) -> None:
-    set_quirks(ansible.lab, EDGE, faults=[{"command": "restore", "does": "lose", "when": "after"}])
-    result = succeeds(ansible)
-    assert (result["changed"], result["verified"]) == (True, True)
-    assert restores_on(ansible.lab, EDGE) == 1
-
-
 def test_without_a_safety_backup_that_can_be_made_nothing_is_restored(ansible: Runner) -> None:
     set_quirks(ansible.lab, EDGE, faults=[{"command": "create_new", "does": "refuse"}])
     before = digest_of_systems(ansible.lab)
     fails(ansible, "refused")
     assert digest_of_systems(ansible.lab) == before
-
-
-@pytest.mark.parametrize("look", ["growing", "empty"])
-def test_a_safety_backup_that_stays_incomplete_stops_the_restore(ansible: Runner, look: str) -> None:
-    set_quirks(ansible.lab, EDGE, complete_after=-1, incomplete_size=look)
-    fails(ansible, "incomplete", wait_timeout=4)
-    assert restores_on(ansible.lab, EDGE) == 0
-    assert safety_backups(ansible.lab) == []
 
 
 def test_backups_that_are_complete_only_after_a_while_are_waited_for(ansible: Runner) -> None:
@@ -248,22 +179,6 @@ def test_a_wanted_backup_that_is_incomplete_or_missing_is_refused_also_in_check_
         assert RULES in fails(ansible, "not_found", check=check, name="missing.plb")["msg"]
         fails(ansible, "conflict", check=check, expected_machine_id="00112233445f")
     assert digest_of_systems(ansible.lab) == before
-
-
-def test_force_restores_without_looking_for_a_proof(ansible: Runner) -> None:
-    succeeds(ansible)
-    result = succeeds(ansible, force=True)
-    assert (result["changed"], result["verified"]) == (True, True)
-    assert "force" in result["reason"]
-    assert restores_on(ansible.lab, EDGE) == 2
-
-
-def test_without_a_safety_backup_nothing_is_proven_before(ansible: Runner) -> None:
-    for count in (1, 2):
-        result = succeeds(ansible, safety_backup=False)
-        assert (result["changed"], result["verified"], result["safety_backup"]) == (True, True, None)
-        assert restores_on(ansible.lab, EDGE) == count
-    assert safety_backups(ansible.lab) == []
 
 
 def test_somebody_else_at_work_stops_the_restore(ansible: Runner) -> None:

@@ -57,9 +57,12 @@ def _rows(database: Path, statement: str) -> list[tuple[Any, ...]]:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a user would miss: the backups, each by inode and digest, the configuration, and the count of restores."""
+    """What a user would miss: the backups, the configuration, and the count of restores.
 
-    backups: dict[str, tuple[int, str]]
+    A backup is known by inode, time of change and digest: a file that was made anew often gets the old one's inode.
+    """
+
+    backups: dict[str, tuple[int, int, str]]
     configuration: dict[str, Any]
     restores: int
 
@@ -67,7 +70,7 @@ class Seen:
 def look(folder: Path) -> Seen:
     """What the system in a folder holds."""
     backups = {
-        each.name: (each.stat().st_ino, hashlib.sha256(each.read_bytes()).hexdigest())
+        each.name: (each.stat().st_ino, each.stat().st_mtime_ns, hashlib.sha256(each.read_bytes()).hexdigest())
         for each in (folder / "backups").iterdir()
     }
     database = folder / "system.sqlite"
