@@ -210,6 +210,12 @@ GATEWAY_SILENT = Failure(
     "the gateway {url} said nothing for {seconds:g} s (read_timeout)",
     "check that it runs, or set read_timeout higher",
 )
+GATEWAY_SLOW = Failure(
+    "The gateway's answer came, but too slowly to be whole in time.",
+    UnreachableError,
+    "the gateway {url} had not finished its answer after {seconds:g} s (connect_timeout and twice read_timeout)",
+    "check that it runs, or set read_timeout higher",
+)
 GATEWAY_WITHOUT_TLS = Failure(
     "What answers at gateway_url does not speak TLS as it should.",
     UnreachableError,
@@ -676,9 +682,15 @@ PUSH_LOST_OLD = Failure(
 # Files where the module runs
 
 FILE_UNUSABLE = Failure(
-    "The machine where the module runs says no: not there, no permission, no room.",
+    "The machine where the module runs says no: not there, no permission.",
     LocalFileError,
     "{path}: {why}",
+)
+FILE_NO_ROOM = Failure(
+    "The disk where the module runs is full, or a quota or a limit is reached.",
+    LocalFileError,
+    "{path}: {why}",
+    "make room there",
 )
 FILE_NOT_REGULAR = Failure(
     "The file to push is a folder, a device, or the like.",

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import hashlib
@@ -17,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from typing import BinaryIO
 
+from ._errors import ActiveLogicError, LocalFileError
 from ._failures import (
     DEST_ACCOMPANIES,
     DEST_BELOW_FILE,
@@ -24,6 +26,7 @@ from ._failures import (
     DEST_LONG,
     DEST_NO_FOLDER,
     DEST_NOT_REGULAR,
+    FILE_NO_ROOM,
     FILE_NOT_REGULAR,
     FILE_UNUSABLE,
     PART_FILE_TAKEN,
@@ -36,6 +39,7 @@ PART_SUFFIX = ".part"
 DIGEST_SUFFIX = ".sha256"
 MANIFEST_SUFFIX = ".json"
 SCHEMA_VERSION = 1
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,12 @@ class Manifest:
 def read_manifest(path: str) -> Manifest | None:
     """Read the manifest of the file ``path``; ``None`` when there is none, or none that can be understood."""
     try:
-        with open(path + MANIFEST_SUFFIX, "rb") as source:
+        with open_regular(path + MANIFEST_SUFFIX) as source:
             document = json.loads(source.read(PIECE).decode("utf-8"))
         if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
             return None
         manifest = Manifest(**{each.name: document[each.name] for each in fields(Manifest)})
-    except (OSError, ValueError, KeyError, TypeError):
+    except (LocalFileError, OSError, ValueError, KeyError, TypeError):
         return None
     texts = (manifest.machineid, manifest.name, manifest.sha256)
     return manifest if isinstance(manifest.size, int) and all(isinstance(each, str) for each in texts) else None
@@ -138,8 +142,9 @@ def resolve_destination(dest: str, name: str) -> str:
                 raise DEST_BELOW_FILE.error(path=parent)
     if os.path.islink(path):
         raise DEST_LINK.error(path=path)
-    if os.path.lexists(path) and not os.path.isfile(path):
-        raise DEST_NOT_REGULAR.error(path=path)
+    for each in (path, path + DIGEST_SUFFIX, path + MANIFEST_SUFFIX):
+        if os.path.lexists(each) and not os.path.isfile(each):
+            raise DEST_NOT_REGULAR.error(path=each)
     longest = len(os.fsencode(os.path.basename(path) + DIGEST_SUFFIX))
     if longest > 255:
         raise DEST_LONG.error(name=os.path.basename(path)[:40], suffix=DIGEST_SUFFIX)
@@ -264,4 +269,10 @@ def told(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FILE_UNUSABLE.error(path=error.filename or path, why=error.strerror or error) from error
+        raise file_error(error, path) from error
+
+
+def file_error(error: OSError, path: str) -> ActiveLogicError:
+    """Our error for one of the operating system; ``path`` where that does not say which file it is about."""
+    failure = FILE_NO_ROOM if error.errno in NO_ROOM else FILE_UNUSABLE
+    return failure.error(path=error.filename or path, why=error.strerror or error)

@@ -248,11 +248,13 @@ def _send(context: Context, name: str, size: int, sha256: str, old: Received | N
     client = context.client
     operation = f"push the backup {name!r}"
     by_content = context.params["verify"] == "content"
+    sent_whole = False
     try:
         try:
             sent = client.upload(name, context.params["src"], old is not None, _still_holds(name, old))
             if (sent.size, sent.sha256) != (size, sha256):
                 raise PUSH_CHANGED.error(operation=operation)
+            sent_whole = True
         except OutcomeUnknownError as error:
             if not client.is_listed_after(error, name):
                 raise
@@ -266,8 +268,11 @@ def _send(context: Context, name: str, size: int, sha256: str, old: Received | N
         if (on_system.size, on_system.sha256) != (size, sha256):
             raise PUSH_ARRIVED_OTHER.error(there=_facts(on_system), operation=operation)
         return ["size", "content"]
-    except TransferError as error:
-        error.hint = _clear_up(client, name, old)
+    except ActiveLogicError as error:
+        if isinstance(error, TransferError) or (sent_whole and old is None):
+            error.hint = _clear_up(client, name, old)
+        elif sent_whole:
+            error.hint = f"the backup {name!r} was sent, but is not verified: run the task again"
         raise
 
 

@@ -30,7 +30,6 @@ from .._failures import (
     ARRIVED_SHORT,
     BACKUP_TAKEN,
     BACKUP_VANISHED,
-    FILE_UNUSABLE,
     PUSH_LOST_OLD,
     PUSH_NOT_LISTED,
     PUSH_SHORT,
@@ -50,7 +49,7 @@ from .._failures import (
     SYSTEM_STALE,
     SYSTEM_UNREACHABLE,
 )
-from .._localfiles import digest_file
+from .._localfiles import digest_file, file_error
 from .._model import BackupFile, Backups, Received, Sent, System, find
 from ._base import LOST, RETURNED, repeat
 
@@ -440,9 +439,7 @@ class SdkTransport:
         if any(name in names for name in ANSWERED):
             return SYSTEM_ERROR.error(exception=type(error).__name__, said=self._said(error))
         if isinstance(error, OSError):
-            return FILE_UNUSABLE.error(
-                path=error.filename or "the backup's file", why=error.strerror or type(error).__name__
-            )
+            return file_error(error, "the backup's file")
         return SDK_FAILED.error(
             module=self._settings.sdk_module, exception=type(error).__name__, said=self._said(error)
         )

@@ -30,7 +30,7 @@ def nothing_to_push(scene: Scene) -> Facts:
     return {"path": path, "why": "No such file or directory"}
 
 
-@case("FILE_UNUSABLE")
+@case("FILE_NO_ROOM")
 def full_disk(scene: Scene) -> Facts:
     mounted = 'mount -t tmpfs -o size=64k none "$0" && exec "$@"'
     scene.wrapper = ["unshare", "--mount", "sh", "-c", mounted, str(scene.archive)]

@@ -12,6 +12,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler
 
 import trustme
 from odd_gateway import document, hang_up, plain
@@ -69,10 +70,10 @@ def queue_of_connections_is_full(scene: Scene) -> Facts:
     return {"url": url, "seconds": 0.5}
 
 
-@case("GATEWAY_SILENT", GATEWAY)
+@case("GATEWAY_NOT_ACCEPTING", GATEWAY)
 def connection_without_an_answer(scene: Scene) -> Facts:
     with listening() as (_server, url):
-        scene.run(INFO, gateway_url=url, read_timeout=0.5)
+        scene.run(INFO, gateway_url=url, connect_timeout=0.5)
     return {"url": url, "seconds": 0.5}
 
 
@@ -83,6 +84,22 @@ def request_without_an_answer(scene: Scene) -> Facts:
     scene.run(INFO, read_timeout=0.5)
     over.set()
     return {"url": scene.odd.url, "seconds": 0.5}
+
+
+@case("GATEWAY_SLOW", ODD_GATEWAY)
+def answer_that_drips(scene: Scene) -> Facts:
+    over = threading.Event()
+
+    def drip(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        with suppress(OSError):
+            while not over.wait(0.1):
+                request.wfile.write(b"X")
+
+    scene.odd.answers["GET system"] = drip
+    scene.run(INFO, connect_timeout=0.5, read_timeout=0.5)
+    over.set()
+    return {"url": scene.odd.url, "seconds": 1.5}
 
 
 @case("GATEWAY_WITHOUT_TLS", ODD_GATEWAY)
