@@ -18,8 +18,10 @@ import socket
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from functools import wraps
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -30,7 +32,7 @@ try:
     from requests.utils import DEFAULT_CA_BUNDLE_PATH
 except ImportError:
     HAS_REQUESTS = False
-    AuthBase = object  # type: ignore[assignment,misc]
+    AuthBase = HTTPAdapter = object  # type: ignore[assignment,misc]
 else:
     HAS_REQUESTS = True
 
@@ -57,6 +59,7 @@ from .._failures import (
     GATEWAY_REDIRECT,
     GATEWAY_REFUSES,
     GATEWAY_SILENT,
+    GATEWAY_SLOW,
     GATEWAY_STATUS,
     GATEWAY_STATUS_BUSY,
     GATEWAY_WITHOUT_TLS,
@@ -89,7 +92,7 @@ from .._failures import (
     TRANSFER_LATE,
     Failure,
 )
-from .._localfiles import PIECE, told
+from .._localfiles import PIECE, open_regular, told
 from .._model import BackupFile, Backups, Received, Sent, System
 from ._base import LOST, RETURNED, pause, repeat
 
@@ -160,6 +163,57 @@ class _BasicAuth(AuthBase):
         return request
 
 
+class _Connections(HTTPAdapter):
+    """Makes the connections, and can end them under whoever waits on them: in a head, in a body, or while sending.
+
+    A timeout of ``requests`` is per read and per write: a byte now and then would hold us for ever.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(max_retries=0)
+        self._made: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``requests`` 2.32 and later ask for a pool of connections."""
+        return self._watched(super().get_connection_with_tls_context(*args, **kwargs))
+
+    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """As earlier versions ask."""
+        return self._watched(super().get_connection(*args, **kwargs))
+
+    def _watched(self, pool: Any) -> Any:
+        make = pool.ConnectionCls
+
+        def make_watched(*args: Any, **kwargs: Any) -> Any:
+            connection = make(*args, **kwargs)
+            self._made.add(connection)
+            return connection
+
+        if not hasattr(make, "__wrapped__"):
+            pool.ConnectionCls = wraps(make, updated=())(make_watched)
+        return pool
+
+    @contextmanager
+    def cut_at(self, seconds: float) -> Iterator[None]:
+        """End all connections if the block takes longer than ``seconds``."""
+        watchdog = threading.Timer(max(0.0, seconds), self._cut)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            yield
+        finally:
+            watchdog.cancel()
+
+    def _cut(self) -> None:
+        for connection in list(self._made):
+            sock = getattr(connection, "sock", None)
+            sock = getattr(sock, "socket", sock)  # TLS inside the TLS of a proxy
+            if isinstance(sock, socket.socket):
+                with suppress(OSError):  # it may have ended already
+                    # Not the method of an SSLSocket, which goes on without encryption.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
 class _HashingReader:
     """The body of an upload: read once, in order, hashed on the way.
 
@@ -212,6 +266,7 @@ class GatewayTransport:
         self._url = (settings.gateway_url or "").rstrip("/")
         self._system_path = "/v1/systems/" + quote(settings.host, safe="")
         self._unfinished: set[str] = set()
+        self._connections = _Connections()
         self._session = self._open_session()
         self.tries = 1
         self.gave_up = False
@@ -227,9 +282,8 @@ class GatewayTransport:
             session.cert = (settings.client_cert, settings.client_key) if settings.client_key else settings.client_cert
         if settings.proxy_url:
             session.proxies = {"http": settings.proxy_url, "https": settings.proxy_url}
-        adapter = HTTPAdapter(max_retries=0)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
+        session.mount("https://", self._connections)
+        session.mount("http://", self._connections)
         return session
 
     def _trust(self) -> str | bool:
@@ -305,15 +359,30 @@ class GatewayTransport:
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
         deadline = self._clock() + self._settings.transfer_timeout
-        with told(path), open(path, "rb") as source:
+        with open_regular(path) as source:
             size = os.fstat(source.fileno()).st_size
             body = {"action": "upload", "name": name, "size": size, "replace": replace}
             with self._operation(body) as operation:
                 self._await(operation, ("awaiting_content", *FINAL_STATES), deadline, "transfer_timeout", writes=False)
                 sha256 = self._send(operation, source, size, deadline)
-                self._document("PUT", self._operation_path(operation) + "/commit", {"sha256": sha256})
+                self._commit(operation, sha256)
                 self._finish(operation, deadline, "transfer_timeout", writes=True)
                 return Sent(size, sha256)
+
+    def _commit(self, operation: str, sha256: str) -> None:
+        """Let an upload go on to the system. Where the answer gets lost, the operation tells whether it does.
+
+        :raises OutcomeUnknownError: when that can't be asked either.
+        """
+        try:
+            self._document("PUT", self._operation_path(operation) + "/commit", {"sha256": sha256})
+        except UnreachableError as error:
+            try:
+                state = _text(self._document("GET", self._operation_path(operation)), "state")
+            except ActiveLogicError:
+                raise OPERATION_LOST.error(operation_id=operation, reason=error.reason) from error
+            if state == "awaiting_content":
+                raise
 
     def close(self) -> None:
         self._session.close()
@@ -339,10 +408,20 @@ class GatewayTransport:
             raise PASSWORD_IN_OPERATION.error()
         self._unfinished.add(operation)
         try:
-            self._document("PUT", self._operation_path(operation), given)
+            try:
+                self._document("PUT", self._operation_path(operation), given)
+            except UnreachableError as error:
+                self._require_arrived(operation, error)
             yield operation
         finally:
             self._abandon(operation, drop_content=body["action"] == "download")
+
+    def _require_arrived(self, operation: str, error: UnreachableError) -> None:
+        """:raises UnreachableError: the ``error`` of giving it, unless the gateway knows the operation all the same."""
+        try:
+            self._document("GET", self._operation_path(operation))
+        except ActiveLogicError:
+            raise error from None
 
     def _abandon(self, operation: str, drop_content: bool) -> None:
         if operation not in self._unfinished and not drop_content:
@@ -420,6 +499,8 @@ class GatewayTransport:
                     if received < size:
                         raise CONTENT_SHORT.error(repeatable=True)
                 except UnreachableError as error:
+                    if self._clock() >= deadline:
+                        raise self._transfer_expired(received, size) from error
                     number = 0 if received > before else number + 1
                     if number > self._settings.retries or not error.repeatable:
                         raise
@@ -464,6 +545,10 @@ class GatewayTransport:
                         raise _error_from_response(response, document, self._settings)
             except _TransferExpiredError:
                 raise self._transfer_expired(reader.sent, size) from None
+            except UnreachableError as error:
+                if self._clock() < deadline:
+                    raise
+                raise self._transfer_expired(reader.sent, size) from error
             if document.get("sha256") != reader.sha256() or document.get("size") != size:
                 raise CONTENT_SENT_OTHER.error()
             return reader.sha256()
@@ -496,14 +581,20 @@ class GatewayTransport:
         """Send a small request, repeat it where that can help, and return the decoded answer."""
         data = None if body is None else json.dumps(body).encode("utf-8")
         headers = {} if data is None else {"Content-Type": "application/json"}
-        limit = self._settings.connect_timeout + self._settings.read_timeout + LONG_POLL
+        limit = self._settings.connect_timeout + 2 * self._settings.read_timeout  # a poll is held half a read_timeout
 
         def attempt() -> Any:
-            with self._answer(method, path, self._clock() + limit, headers=headers, data=data) as response:
-                document = self._read_document(response)
-                if not 200 <= response.status_code < 300 and response.status_code not in accept:
-                    raise _error_from_response(response, document, self._settings)
-                return document
+            deadline = self._clock() + limit
+            try:
+                with self._answer(method, path, deadline, headers=headers, data=data) as response:
+                    document = self._read_document(response)
+                    if not 200 <= response.status_code < 300 and response.status_code not in accept:
+                        raise _error_from_response(response, document, self._settings)
+                    return document
+            except UnreachableError as error:
+                if self._clock() < deadline:
+                    raise
+                raise GATEWAY_SLOW.error(url=self._url, seconds=limit, repeatable=True) from error
 
         if retries == 0:
             return attempt()
@@ -520,30 +611,28 @@ class GatewayTransport:
         data: Any = None,
         timeout: tuple[float, float] | None = None,
     ) -> Iterator[Any]:
-        """One request; its answer with the body still to be read, cut off at ``deadline``."""
+        """One request; its answer with the body still to be read. All of it is cut off at ``deadline``."""
         settings = self._settings
-        try:
-            response = self._session.request(
-                method,
-                self._url + path,
-                headers=dict(headers),
-                data=data,
-                timeout=timeout or (settings.connect_timeout, settings.read_timeout),
-                allow_redirects=False,
-                stream=True,
-            )
-        except _TransferExpiredError:
-            raise
-        except Exception as error:
-            raise self._translate(error) from error
-        watchdog = threading.Timer(max(0.0, deadline - self._clock()), _cut, [response])
-        watchdog.daemon = True  # a timeout of requests is per read: a byte now and then would hold us for ever
-        watchdog.start()
-        try:
-            yield response
-        finally:
-            watchdog.cancel()
-            response.close()
+        with self._connections.cut_at(deadline - self._clock()):
+            try:
+                response = self._session.request(
+                    method,
+                    self._url + path,
+                    headers=dict(headers),
+                    data=data,
+                    timeout=timeout or (settings.connect_timeout, settings.read_timeout),
+                    allow_redirects=False,
+                    stream=True,
+                )
+            except _TransferExpiredError:
+                raise
+            except Exception as error:
+                raise self._translate(error) from error
+            try:
+                _require_plain(response)
+                yield response
+            finally:
+                response.close()
 
     def _read_document(self, response: Any) -> Any:
         parts: list[bytes] = []
@@ -559,7 +648,9 @@ class GatewayTransport:
         except Exception as error:
             raise self._translate(error) from error
         announced = response.headers.get("Content-Length", "")
-        if announced.isdigit() and int(announced) != size:
+        # A head that breaks off looks to http.client like a whole one, without what it had still to say.
+        has_end = announced or "Transfer-Encoding" in response.headers or response.status_code == 204
+        if not has_end or (announced.isdigit() and int(announced) != size):
             raise GATEWAY_CONNECTION_LOST.error(url=self._url, exception="IncompleteRead", repeatable=True)
         text = b"".join(parts)
         if not text:
@@ -581,11 +672,13 @@ class GatewayTransport:
             return GATEWAY_NOT_TRUSTED.error(url=url, why=_certificate_reason(chain))
         if isinstance(error, requests.exceptions.ProxyError):
             return PROXY_UNUSABLE.error(repeatable=True)
-        if isinstance(error, requests.exceptions.ConnectTimeout):
+        in_handshake = any("handshake operation timed out" in str(each) for each in chain)  # connect_timeout governs it
+        if isinstance(error, requests.exceptions.ConnectTimeout) or in_handshake:
             return GATEWAY_NOT_ACCEPTING.error(url=url, seconds=settings.connect_timeout, repeatable=True)
         if any(isinstance(each, (socket.timeout, TimeoutError)) or "Timeout" in type(each).__name__ for each in chain):
             return GATEWAY_SILENT.error(url=url, seconds=settings.read_timeout, repeatable=True)
-        if any(type(each).__name__ == "SSLError" for each in chain):
+        ended = any(type(each).__name__ in ("SSLEOFError", "SSLZeroReturnError") for each in chain)
+        if not ended and any(type(each).__name__ == "SSLError" for each in chain):
             return GATEWAY_WITHOUT_TLS.error(url=url)
         if any(isinstance(each, ConnectionRefusedError) for each in chain):
             return GATEWAY_REFUSES.error(url=url, repeatable=True)
@@ -618,13 +711,11 @@ def _certificate_reason(chain: list[BaseException]) -> str:
     return "verification failed"
 
 
-def _cut(response: Any) -> None:
-    """End a connection under a reader that waits on it."""
-    connection = getattr(response.raw, "_connection", None) or getattr(response.raw, "connection", None)
-    sock = getattr(connection, "sock", None)
-    if sock is not None:
-        with suppress(OSError):  # it may have ended already
-            sock.shutdown(socket.SHUT_RDWR)
+def _require_plain(response: Any) -> None:
+    """:raises ProtocolError: when the body is encoded, which was not asked for: its length and digest mean nothing."""
+    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    if encoding != "identity":
+        raise GATEWAY_ANSWER_WRONG.error(flaw=f"came encoded ({encoding[:20]}), which was not asked for")
 
 
 def _private(path: str, flags: int) -> int:
