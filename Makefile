@@ -26,7 +26,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test check lint typing sanity docs-lint test-unit test-errors test-contract test-quirks test-mutants \
-	test-gateway test-schemathesis test-kills test-end-to-end test-truth molecule bench openapi errors build clean
+	test-gateway test-schemathesis test-kills test-end-to-end test-truth test-faults-short test-faults \
+	molecule bench openapi errors build clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -34,7 +35,7 @@ help:  ## Say what there is
 demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and bring it back
 	$(BIN)/python tests/demo/demo.py
 
-test: check sanity test-unit test-errors test-contract test-mutants test-gateway test-schemathesis test-end-to-end molecule  ## Run everything that a change has to pass
+test: check sanity test-unit test-errors test-contract test-mutants test-gateway test-schemathesis test-end-to-end test-faults-short molecule  ## Run everything that a change has to pass
 	$(MAKE) test-truth STEP=7
 
 check: lint typing docs-lint  ## Run the linters
@@ -56,6 +57,7 @@ typing: $(VENV)/test build
 	MYPYPATH=tests/lab:tests/end_to_end $(MYPY) tests/end_to_end
 	MYPYPATH=tests/lab:tests/end_to_end:tests/truth $(MYPY) tests/truth
 	MYPYPATH=tests/lab:tests/end_to_end:tests/tools:tests/errors:$(COLLECTIONS) $(MYPY) tests/errors
+	MYPYPATH=tests/lab:tests/end_to_end:tests/faults $(MYPY) tests/faults
 
 docs-lint: $(VENV)/test build
 	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs self $(COPY)
@@ -110,6 +112,17 @@ STEP ?= 1
 
 test-truth: $(VENV)/test build  ## Test each state against a table: check mode, real, second run, both ways
 	$(PYTEST) -n $(WORKERS) --step $(STEP) tests/truth
+
+test-faults-short: $(VENV)/test build  ## Test transfers through the most frequent faults
+	$(PYTEST) -n $(WORKERS) tests/faults
+
+test-faults: $(VENV)/test build $(BUILD)/urllib3-1  ## Test transfers through all faults, with urllib3 2 and 1.26
+	FAULTS=full FAULT_SEEDS=40 RANDOM_KILLS=10 $(PYTEST) -n $(WORKERS) tests/faults
+	FAULTS=full FAULTS_URLLIB3_1=$(BUILD)/urllib3-1 $(PYTEST) -n $(WORKERS) tests/faults
+
+$(BUILD)/urllib3-1: $(VENV)/test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $@ 'urllib3<2' 'requests<2.32'
+	@touch $@
 
 molecule: $(VENV)/test build  ## Run the role's scenario
 	$(BIN)/molecule test

@@ -1,0 +1,277 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A system with one backup, a folder with an older copy of it, the module as a process, and a naive client."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from lab import Lab
+from proxy import Fault, Proxy
+from runner import DIRECT, GATEWAY, log_in, set_quirks
+
+EDGE = "edge1"
+NAME = "wanted.plb"
+SIZE = 2_500_000
+SLACK = 12.0
+"""Seconds beyond its own clocks in which a module starts and ends on a busy machine."""
+
+PATIENCE = 3.0
+"""Seconds after which a client that has no clocks counts as one that hangs."""
+
+CLOCKS: dict[str, Any] = {
+    "connect_timeout": 1.5,
+    "read_timeout": 1.2,
+    "transfer_timeout": 6,
+    "wait_timeout": 10,
+    "retries": 2,
+    "retry_delay": 0.1,
+    "retry_max_delay": 0.5,
+}
+MODULE = Path(__file__).parent.parent / "end_to_end" / "killed_module.py"
+OLD_REQUESTS = os.environ.get("FAULTS_URLLIB3_1", "")
+"""A folder with requests on urllib3 1.26, which the modules then use; empty for those that are installed."""
+
+
+def noise(seed: str, size: int = SIZE) -> bytes:
+    """Bytes that no compression shortens, the same for the same seed."""
+    return random.Random(seed).randbytes(size)  # noqa: S311 - no secret
+
+
+WANTED = noise("wanted")
+OLD = noise("old", SIZE - 1000)
+PUSHED = noise("pushed", SIZE + 1000)
+
+
+def python_path() -> str:
+    """Where the modules find Python packages before all others."""
+    return ":".join(path for path in (OLD_REQUESTS, os.environ.get("PYTHONPATH", "")) if path)
+
+
+def version_of_urllib3() -> str:
+    """What the modules use."""
+    command = [sys.executable, "-c", "import requests, urllib3; print(urllib3.__version__)"]
+    environment = {**os.environ, "PYTHONPATH": python_path()}
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+@dataclass
+class Outcome:
+    """How a run of the module ended; ``seconds`` of wall time."""
+
+    code: int
+    output: str
+    seconds: float
+    result: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def message(self) -> str:
+        return str(self.result.get("msg", ""))
+
+    @property
+    def kind(self) -> str:
+        return str(self.result.get("error", {}).get("kind", ""))
+
+
+class Scene:
+    """One test's surroundings. ``dest`` is where fetched backups go, and holds an old copy and a note."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.folder = folder
+        self.dest = folder / "backups"
+        self.src = folder / "pushed.plb"
+        self.url = lab.url
+        self.backups = lab.root / EDGE / "backups"
+        self._spool = lab.folder / "gateway-state" / "spool"
+        self._spooled_before = set(names(self._spool))
+
+    def set_up(self) -> None:
+        """Bring system and folders into their known state."""
+        set_quirks(self.lab, EDGE)
+        for each in self.backups.iterdir():
+            each.unlink()
+        (self.backups / NAME).write_bytes(WANTED)
+        self.dest.mkdir()
+        (self.dest / NAME).write_bytes(OLD)
+        (self.dest / "note").write_bytes(b"of somebody else")
+        self.src.write_bytes(PUSHED)
+
+    def proxy(self, faults: Iterable[Fault]) -> Proxy:
+        """A proxy in front of the gateway; :attr:`url` leads through it from now on."""
+        return Proxy(self.lab.folder, urlsplit(self.lab.url).port or 0, faults)
+
+    # The module
+
+    def options(self, way: str = GATEWAY, **more: Any) -> dict[str, Any]:
+        """Options of the connection, with short clocks."""
+        there = {"gateway_url": self.url, "ca_path": str(self.lab.ca_path)}
+        if way == DIRECT:
+            there = {"sdk_module": "activelogic_embedded"}
+        login = {"host": EDGE, "username": self.lab.username, "password": self.lab.password}
+        return {**login, **there, **CLOCKS, **more}
+
+    def start(
+        self, options: Mapping[str, Any], point: str = "", before: Sequence[str] = (), **process: Any
+    ) -> subprocess.Popen[str]:
+        """Start the module in a process of its own.
+
+        :param point: where it kills itself, see ``killed_module.py``.
+        :param before: words of a command that runs the command that follows them.
+        """
+        given = self.folder / f"options-{uuid.uuid4().hex}.json"
+        given.write_text(json.dumps(dict(options)), encoding="utf-8")
+        with given.open("rb") as source:
+            return subprocess.Popen(
+                [*before, sys.executable, str(MODULE), "activelogic_backup_transfer", point],
+                env={
+                    "PATH": os.environ["PATH"],
+                    "HOME": str(self.folder),
+                    "LANG": "C.UTF-8",
+                    "PYTHONPATH": python_path(),
+                    "ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root),
+                },
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                **process,
+            )
+
+    def end(self, process: subprocess.Popen[str], since: float) -> Outcome:
+        """Wait for a module, at most a minute."""
+        try:
+            output, _none = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+        seconds = time.monotonic() - since
+        outcome = Outcome(process.returncode, output, seconds)
+        if process.returncode != -signal.SIGKILL:
+            outcome.result = json.loads(output.strip().splitlines()[-1])
+        assert "Traceback" not in output, output
+        return outcome
+
+    def run(self, options: Mapping[str, Any], point: str = "", before: Sequence[str] = ()) -> Outcome:
+        """Run the module to its end."""
+        since = time.monotonic()
+        return self.end(self.start(options, point, before), since)
+
+    def fetch(self, way: str = GATEWAY, **more: Any) -> Outcome:
+        return self.run(self.options(way, direction="fetch", name=NAME, dest=f"{self.dest}/", **more))
+
+    def push(self, way: str = GATEWAY, name: str = "new.plb", **more: Any) -> Outcome:
+        return self.run(self.options(way, direction="push", src=str(self.src), name=name, **more))
+
+    # What is there afterwards
+
+    def listed(self) -> dict[str, str]:
+        """Names and digests of the system's backups, read from its disk."""
+        return {each.name: digest(each.read_bytes()) for each in self.backups.iterdir()}
+
+    def spooled(self) -> list[str]:
+        """What the gateway keeps of this test's transfers."""
+        return sorted(set(names(self._spool)) - self._spooled_before)
+
+    def require_old(self, folder: Path | None = None) -> None:
+        """The folder is as it was."""
+        folder = folder or self.dest
+        assert names(folder) == sorted([NAME, "note"])
+        assert (folder / NAME).read_bytes() == OLD
+
+    def require_new(self) -> None:
+        """The folder holds the whole backup, with what accompanies it, and nothing else."""
+        assert names(self.dest) == sorted([NAME, f"{NAME}.json", f"{NAME}.sha256", "note"])
+        assert (self.dest / NAME).read_bytes() == WANTED
+        subprocess.run(
+            ["sha256sum", "-c", "--strict", f"{NAME}.sha256"], cwd=self.dest, check=True, capture_output=True
+        )
+        manifest = json.loads((self.dest / f"{NAME}.json").read_text(encoding="utf-8"))
+        assert (manifest["size"], manifest["sha256"]) == (SIZE, digest(WANTED))
+
+    def log_in(self) -> Any:
+        """A session with the system, without the collection."""
+        return log_in(self.lab, EDGE)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir())
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+class Naive:
+    """A client that does the same calls with ``requests``, and checks nothing: no status, no length, no digest.
+
+    :param seconds: its timeout; ``None`` is none, as ``requests`` has it by default.
+    """
+
+    def __init__(self, scene: Scene, seconds: float | None = None) -> None:
+        self._scene = scene
+        self._system = f"{scene.url}/v1/systems/{EDGE}"
+        self._seconds = seconds
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.auth = (scene.lab.username, scene.lab.password)
+        self._session.verify = False
+        self._session.headers["Accept-Encoding"] = "identity"
+
+    def __enter__(self) -> Naive:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._session.close()
+
+    def _call(self, method: str, path: str, **more: Any) -> requests.Response:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a certificate that nobody verifies
+            return self._session.request(method, self._system + path, timeout=self._seconds, **more)
+
+    def fetch(self, target: Path) -> None:
+        """Download into ``target``; what goes wrong is raised by ``requests``, or is not noticed."""
+        path = f"/operations/{uuid.uuid4()}"
+        self._call("GET", "/backups")
+        self._call("PUT", path, json={"action": "download", "name": NAME})
+        self._call("GET", f"{path}?wait=1")
+        with self._call("GET", f"{path}/content", stream=True) as response, target.open("wb") as file:
+            shutil.copyfileobj(response.raw, file)
+
+    def start_curl(self, target: Path) -> subprocess.Popen[bytes]:
+        """The same download, with curl in a process of its own."""
+        path = f"/operations/{uuid.uuid4()}"
+        self._call("PUT", path, json={"action": "download", "name": NAME})
+        self._call("GET", f"{path}?wait=1")
+        login = f"{self._scene.lab.username}:{self._scene.lab.password}"
+        command = ["curl", "--silent", "--insecure", "--user", login, "--output", str(target)]
+        return subprocess.Popen([*command, f"{self._system}{path}/content"])
+
+    def push(self, source: Path, name: str) -> None:
+        """Upload ``source``."""
+        path = f"/operations/{uuid.uuid4()}"
+        content = source.read_bytes()
+        body = {"action": "upload", "name": name, "size": len(content)}
+        self._call("PUT", path, json=body)
+        self._call("PUT", f"{path}/content", data=content, headers={"Content-Type": "application/octet-stream"})
+        self._call("PUT", f"{path}/commit", json={"sha256": digest(content)})
+        self._call("GET", f"{path}?wait=2")

@@ -1,0 +1,125 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A push through troubles between client and gateway: the whole backup is there, or nothing of it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+
+import pytest
+import requests
+from proxy import COMMIT, ELSEWHERE, OPERATION, POLL, UPLOAD, Fault
+from scene import NAME, PATIENCE, PUSHED, SLACK, WANTED, Naive, Scene, digest
+
+FAR = 1_000_000
+NEW = "new.plb"
+
+
+@dataclass(frozen=True)
+class Case:
+    """Faults, and what has to come of them.
+
+    :param kind: of the error; empty when the push has to succeed.
+    :param says: what the message has to tell.
+    :param seconds: what the clocks of the options add up to.
+    :param harms: whether a naive client takes it for a success, or hangs; else ``requests`` itself raises.
+    """
+
+    fault: Fault
+    kind: str = ""
+    says: str = ""
+    seconds: float = 3.0
+    harms: bool = True
+
+
+def always(does: str, route: str = UPLOAD, at: int = 0, status: int = 503) -> Fault:
+    return Fault(does, route, at=at, times=None, status=status)
+
+
+CASES = {
+    "reset": Case(Fault("reset up", UPLOAD, at=FAR), harms=False),
+    "reset, always": Case(always("reset up", at=FAR), "unreachable", "was lost", harms=False),
+    "stall": Case(Fault("stall up", UPLOAD, at=FAR), seconds=5),
+    "stall, always": Case(always("stall up", at=1000), "unreachable", "read_timeout", 6),
+    "drip": Case(always("drip up", at=1000), "unreachable", "read_timeout", 6),
+    "flip": Case(always("flip up", at=FAR), "transfer", "other bytes"),
+    "truncated, and looks complete": Case(always("truncate up"), "refused", "Content-Length"),
+    "gzip": Case(always("gzip up"), "refused", "Content-Encoding"),
+    "answer lost": Case(Fault("lose", UPLOAD), harms=False),
+    "answer drips": Case(always("drip", UPLOAD), "deadline", "transfer_timeout", 6),
+    "answer flipped": Case(always("flip", UPLOAD, at=30), "transfer", "other bytes", harms=False),
+    "answer in gzip": Case(always("gzip", UPLOAD), "protocol", "gzip", harms=False),
+    "503": Case(Fault("status", UPLOAD, retry_after=1)),
+    "429, always": Case(always("status", status=429), "unreachable", "status 429"),
+    "500": Case(always("status", status=500), "protocol", "status 500"),
+    "redirect": Case(always("redirect"), "protocol", "redirect"),
+    "operation lost": Case(Fault("lose", OPERATION), harms=False),
+    "operation redirected": Case(always("redirect", OPERATION), "protocol", "redirect"),
+    "commit lost": Case(Fault("lose", COMMIT), harms=False),
+    "commit lost, always": Case(always("lose", COMMIT), harms=False, seconds=6),
+    "commit that stalls, always": Case(always("stall", COMMIT), seconds=14),
+    "commit that never arrives": Case(always("status", COMMIT, status=503), "unreachable", "status 503", 6),
+    "commit answered with 500": Case(always("status", COMMIT, status=500), "protocol", "status 500"),
+    "poll lost": Case(Fault("lose", POLL), harms=False),
+    "polls lost after the commit": Case(Fault("lose", POLL, times=3, after=1), harms=False, seconds=6),
+}
+LONG = {"answer drips", "commit that stalls, always", "429, always", "answer in gzip", "operation redirected", "stall"}
+"""Left to the full form: they take long, or their like is in the short one."""
+
+
+def marked(cases: dict[str, Case]) -> list[object]:
+    marks = {name: [pytest.mark.full] if name in LONG else [] for name in cases}
+    return [pytest.param(case, id=name, marks=marks[name]) for name, case in cases.items()]
+
+
+@pytest.mark.parametrize("case", marked(CASES))
+def test_the_whole_backup_or_nothing_of_it(scene: Scene, case: Case) -> None:
+    with scene.proxy([case.fault]) as proxy:
+        scene.url = proxy.url
+        outcome = scene.push()
+    assert proxy.happened, "the fault did not happen"
+    assert not any(ELSEWHERE in each for each in proxy.seen), "a redirect was followed"
+    assert outcome.seconds < case.seconds + SLACK
+    assert scene.spooled() == []
+    assert scene.src.read_bytes() == PUSHED
+    if case.kind:
+        assert (outcome.code, outcome.kind) == (1, case.kind), outcome.output
+        assert case.says in outcome.message, outcome.message
+        assert scene.listed() == {NAME: digest(WANTED)}
+    else:
+        assert outcome.code == 0, outcome.output
+        assert outcome.result["verified_by"] == ["size", "content"]
+        assert scene.listed() == {NAME: digest(WANTED), NEW: digest(PUSHED)}
+
+
+@pytest.mark.parametrize("does", ["flip up", "reset up"])
+def test_a_backup_that_should_be_replaced_stays_when_the_push_fails(scene: Scene, does: str) -> None:
+    with scene.proxy([always(does, at=FAR)]) as proxy:
+        scene.url = proxy.url
+        outcome = scene.push(name=NAME, force=True)
+    assert outcome.code == 1, outcome.output
+    assert scene.listed() == {NAME: digest(WANTED)}
+    assert scene.spooled() == []
+
+
+@pytest.mark.parametrize("case", marked({name: case for name, case in CASES.items() if case.harms}))
+def test_a_client_that_does_not_check_is_harmed(scene: Scene, case: Case) -> None:
+    said: list[str] = []
+    with scene.proxy([case.fault]) as proxy:
+        scene.url = proxy.url
+
+        def push() -> None:
+            with Naive(scene) as naive, suppress(requests.RequestException):
+                naive.push(scene.src, NEW)
+                said.append("it is there")
+
+        thread = threading.Thread(target=push, daemon=True)
+        thread.start()
+        thread.join(PATIENCE)
+        hangs = thread.is_alive()
+    thread.join(10)
+    assert hangs or (said and scene.listed().get(NEW) != digest(PUSHED))

@@ -1,0 +1,83 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Troubles between the system and whoever speaks to it, the gateway or the module: short, cut, flipped, lost."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from runner import WAYS, set_quirks
+from scene import EDGE, NAME, OLD, PUSHED, SLACK, WANTED, Scene, digest
+
+FAR = 1_000_000
+NEW = "new.plb"
+TROUBLES = ("cut", "flip", "lose")
+
+
+def trouble(scene: Scene, command: str, does: str, times: int | None = None) -> None:
+    """Let the system do harm in the middle of a transfer."""
+    fault: dict[str, Any] = {"command": command, "does": does, "when": "during", "at": FAR, "times": times}
+    set_quirks(scene.lab, EDGE, faults=[fault])
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("does", TROUBLES)
+def test_a_fetch_of_something_else_leaves_the_old_file(scene: Scene, way: str, does: str) -> None:
+    trouble(scene, "download", does)
+    outcome = scene.fetch(way, checksum=f"sha256:{digest(WANTED)}")
+    assert outcome.code == 1, outcome.output
+    says = {"cut": str(FAR), "flip": "checksum", "lose": "lost"}[does]
+    assert says in outcome.message, outcome.message
+    assert outcome.seconds < 6 + SLACK
+    scene.require_old()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("does", ["cut", "lose"])
+def test_a_fetch_that_failed_once_is_repeated(scene: Scene, way: str, does: str) -> None:
+    trouble(scene, "download", does, times=1)
+    outcome = scene.fetch(way)
+    assert outcome.code == 0, outcome.output
+    scene.require_new()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("does", TROUBLES)
+def test_a_push_of_which_something_else_arrives_leaves_nothing(scene: Scene, way: str, does: str) -> None:
+    trouble(scene, "upload", does)
+    outcome = scene.push(way)
+    assert outcome.code == 1, outcome.output
+    assert outcome.kind in {"cut": ("transfer",), "flip": ("transfer",), "lose": ("outcome_unknown",)}[does]
+    assert outcome.seconds < 10 + SLACK
+    assert scene.listed() == {NAME: digest(WANTED)}
+    assert scene.spooled() == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_push_that_is_read_back_wrongly_leaves_nothing(scene: Scene, way: str) -> None:
+    trouble(scene, "download", "flip")
+    outcome = scene.push(way)
+    assert (outcome.code, outcome.kind) == (1, "transfer"), outcome.output
+    assert "removed" in outcome.message
+    assert scene.listed() == {NAME: digest(WANTED)}
+
+
+@pytest.mark.parametrize("does", TROUBLES)
+def test_a_client_that_does_not_check_has_a_wrong_file(scene: Scene, does: str) -> None:
+    trouble(scene, "download", does)
+    target = scene.dest / NAME
+    with scene.log_in() as connection, suppress(OSError, Exception):
+        connection.backup().download(NAME, dest_path=str(target))
+    assert target.read_bytes() not in (OLD, WANTED)
+
+
+@pytest.mark.parametrize("does", ["cut", "flip"])
+def test_a_client_that_does_not_check_leaves_a_wrong_backup(scene: Scene, does: str) -> None:
+    trouble(scene, "upload", does)
+    with scene.log_in() as connection:
+        connection.backup().upload(NEW, in_path=str(scene.src))
+    assert scene.listed()[NEW] != digest(PUSHED)
