@@ -87,6 +87,7 @@ CASES = {
     "poll with 429": Case((Fault("status", POLL, status=429),), harms=False),
 }
 LONG = {
+    "mute after TLS, always",
     "drip",
     "truncated, always",
     "listing drips",

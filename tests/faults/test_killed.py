@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from proxy import DOWNLOAD, Fault
-from runner import GATEWAY, WAYS
+from runner import DIRECT, GATEWAY, WAYS
 from scene import NAME, OLD, PUSHED, WANTED, Naive, Outcome, Scene, digest, names
 
 RANDOM_KILLS = int(os.environ.get("RANDOM_KILLS", "1"))
@@ -91,8 +91,15 @@ def push_again(scene: Scene, way: str) -> None:
     assert scene.listed() == {NAME: digest(WANTED), NEW: digest(PUSHED)}
 
 
-def ways_and_points(common: list[str], gateway: list[str]) -> list[tuple[str, str]]:
-    return [(way, point) for way in WAYS for point in common] + [(GATEWAY, point) for point in gateway]
+def ways_and_points(common: list[str], gateway: list[str]) -> list[object]:
+    """All points on both ways; direct, only the full form has each of them."""
+    return [
+        *(pytest.param(GATEWAY, point) for point in common + gateway),
+        *(
+            pytest.param(DIRECT, point, marks=[pytest.mark.full] if index % 3 else [])
+            for index, point in enumerate(common)
+        ),
+    ]
 
 
 @pytest.mark.parametrize(("way", "point"), ways_and_points(FETCH_POINTS, GATEWAY_FETCH_POINTS))
