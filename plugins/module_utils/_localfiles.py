@@ -274,5 +274,7 @@ def told(path: str) -> Iterator[None]:
 
 def file_error(error: OSError, path: str) -> ActiveLogicError:
     """Our error for one of the operating system; ``path`` where that does not say which file it is about."""
-    failure = FILE_NO_ROOM if error.errno in NO_ROOM else FILE_UNUSABLE
-    return failure.error(path=error.filename or path, why=error.strerror or error)
+    path, why = error.filename or path, error.strerror or type(error).__name__
+    if error.errno in NO_ROOM:
+        return FILE_NO_ROOM.error(path=path, why=why)
+    return FILE_UNUSABLE.error(path=path, why=why)

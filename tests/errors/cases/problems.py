@@ -114,6 +114,7 @@ def somebody_commits_all_the_time(scene: Scene) -> Facts:
 
 @case("PROBLEM_LATER", ODD_GATEWAY)
 def gateway_is_busy(scene: Scene) -> Facts:
+    scene.odd.answers["GET operation"] = problem("unknown_operation", "there is no such operation")
     return refused(scene, "too_busy")
 
 
