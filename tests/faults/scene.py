@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 
 import requests
 from lab import Lab
+from module_process import start_module
 from proxy import Fault, Proxy
 from runner import DIRECT, GATEWAY, log_in, set_quirks
 
@@ -46,7 +47,6 @@ CLOCKS: dict[str, Any] = {
     "retry_delay": 0.1,
     "retry_max_delay": 0.5,
 }
-MODULE = Path(__file__).parent.parent / "end_to_end" / "killed_module.py"
 OLD_REQUESTS = os.environ.get("FAULTS_URLLIB3_1", "")
 """A folder with requests on urllib3 1.26, which the modules then use; empty for those that are installed."""
 
@@ -129,32 +129,14 @@ class Scene:
         login = {"host": EDGE, "username": self.lab.username, "password": self.lab.password}
         return {**login, **there, **CLOCKS, **more}
 
-    def start(
-        self, options: Mapping[str, Any], point: str = "", before: Sequence[str] = (), **process: Any
-    ) -> subprocess.Popen[str]:
-        """Start the module in a process of its own.
-
-        :param point: where it kills itself, see ``killed_module.py``.
-        :param before: words of a command that runs the command that follows them.
-        """
-        given = self.folder / f"options-{uuid.uuid4().hex}.json"
-        given.write_text(json.dumps(dict(options)), encoding="utf-8")
-        with given.open("rb") as source:
-            return subprocess.Popen(
-                [*before, sys.executable, str(MODULE), "activelogic_backup_transfer", point],
-                env={
-                    "PATH": os.environ["PATH"],
-                    "HOME": str(self.folder),
-                    "LANG": "C.UTF-8",
-                    "PYTHONPATH": python_path(),
-                    "ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root),
-                },
-                stdin=source,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                **process,
-            )
+    def start(self, options: Mapping[str, Any], point: str = "", wrapper: Sequence[str] = ()) -> subprocess.Popen[str]:
+        """Start the module in a process of its own; ``point`` and ``wrapper`` as in :mod:`module_process`."""
+        environment = {
+            "HOME": str(self.folder),
+            "PYTHONPATH": python_path(),
+            "ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root),
+        }
+        return start_module("activelogic_backup_transfer", options, environment, point=point, wrapper=wrapper)
 
     def end(self, process: subprocess.Popen[str], since: float) -> Outcome:
         """Wait for a module, at most a minute."""
@@ -171,10 +153,10 @@ class Scene:
         assert "Traceback" not in output, output
         return outcome
 
-    def run(self, options: Mapping[str, Any], point: str = "", before: Sequence[str] = ()) -> Outcome:
+    def run(self, options: Mapping[str, Any], point: str = "", wrapper: Sequence[str] = ()) -> Outcome:
         """Run the module to its end."""
         since = time.monotonic()
-        return self.end(self.start(options, point, before), since)
+        return self.end(self.start(options, point, wrapper), since)
 
     def fetch(self, way: str = GATEWAY, **more: Any) -> Outcome:
         return self.run(self.options(way, direction="fetch", name=NAME, dest=f"{self.dest}/", **more))

@@ -48,7 +48,7 @@ def on_small_disk(scene: Scene, seen: Path) -> list[str]:
 def test_a_full_disk_leaves_the_old_file(scene: Scene, way: str) -> None:
     seen = scene.folder / "seen"
     command = on_small_disk(scene, seen)
-    outcome = scene.run(scene.options(way, direction="fetch", name=NAME, dest=f"{scene.dest}/"), before=command)
+    outcome = scene.run(scene.options(way, direction="fetch", name=NAME, dest=f"{scene.dest}/"), wrapper=command)
     assert (outcome.code, outcome.kind) == (1, "local_file"), outcome.output
     assert "No space left" in outcome.message, outcome.message
     scene.require_old(seen)
@@ -69,7 +69,7 @@ def test_a_full_disk_harms_who_writes_over_the_old_file(scene: Scene) -> None:
 @pytest.mark.parametrize("way", WAYS)
 def test_a_limit_of_the_file_size_leaves_the_old_file(scene: Scene, way: str) -> None:
     options = scene.options(way, direction="fetch", name=NAME, dest=f"{scene.dest}/")
-    outcome = scene.run(options, before=["prlimit", f"--fsize={SIZE // 2}"])
+    outcome = scene.run(options, wrapper=["prlimit", f"--fsize={SIZE // 2}"])
     assert (outcome.code, outcome.kind) == (1, "local_file"), outcome.output
     assert "File too large" in outcome.message, outcome.message
     scene.require_old()
@@ -95,7 +95,7 @@ def shared(scene: Scene) -> Iterator[Scene]:
 
 def nobody_fetches(scene: Scene, dest: str) -> Any:
     options = scene.options(direction="fetch", name=NAME, dest=dest, ca_path=str(scene.dest.parent / "ca.pem"))
-    return scene.run(options, before=AS_NOBODY)
+    return scene.run(options, wrapper=AS_NOBODY)
 
 
 def nobody_can(*command: str) -> bool:
@@ -137,7 +137,7 @@ def test_a_source_that_may_not_be_read_is_a_clear_error(shared: Scene) -> None:
     src.write_bytes(PUSHED)
     src.chmod(0o600)
     options = shared.options(direction="push", src=str(src), name="new.plb", ca_path=str(shared.dest.parent / "ca.pem"))
-    outcome = shared.run(options, before=AS_NOBODY)
+    outcome = shared.run(options, wrapper=AS_NOBODY)
     assert (outcome.code, outcome.kind) == (1, "local_file"), outcome.output
     assert "Permission denied" in outcome.message, outcome.message
     assert shared.listed() == {NAME: digest(WANTED)}
