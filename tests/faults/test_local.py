@@ -208,7 +208,7 @@ def test_a_run_that_overtakes_another_one(scene: Scene) -> None:
         scene.url = proxy.url
         options = scene.options(direction="fetch", name=NAME, dest=f"{scene.dest}/")
         since = time.monotonic()
-        slow = scene.start(options | {"read_timeout": 8, "transfer_timeout": 30})
+        slow = scene.start(options | {"read_timeout": 5, "transfer_timeout": 30})
         while not proxy.happened and time.monotonic() < since + 20:
             time.sleep(0.05)
         fast = scene.run(options)
