@@ -20,7 +20,6 @@ CONTENT = b"the content of a backup, as the odd gateway has it"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 NAME = "there.plb"
 
-NONE: Mapping[str, str] = {}
 Answer = Callable[[BaseHTTPRequestHandler], None]
 ROUTES = (
     ("system", r"/v1/systems/[^/]+"),
@@ -42,12 +41,14 @@ def problem(kind: str, detail: str) -> Answer:
     return plain(json.dumps(found.document()).encode(), found.status, MEDIA_TYPE)
 
 
-def plain(body: bytes, status: int = 200, media_type: str = "text/plain", headers: Mapping[str, str] = NONE) -> Answer:
+def plain(
+    body: bytes, status: int = 200, media_type: str = "text/plain", headers: Mapping[str, str] | None = None
+) -> Answer:
     """An answer of any bytes."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(status)
-        for key, value in {"Content-Type": media_type, "Content-Length": str(len(body)), **headers}.items():
+        for key, value in {"Content-Type": media_type, "Content-Length": str(len(body)), **(headers or {})}.items():
             request.send_header(key, value)
         request.end_headers()
         request.wfile.write(body)

@@ -31,8 +31,9 @@ def arrangement(lab: Lab, next_system: Iterator[str]) -> Arrangement:
 
 
 def add_row(folder: Path) -> None:
-    with contextlib.closing(sqlite3.connect(folder / "system.sqlite")) as database, database:
+    with contextlib.closing(sqlite3.connect(folder / "system.sqlite")) as database:
         database.execute("INSERT INTO facts VALUES ('new', 'fact')")
+        database.commit()
 
 
 CHANGES: dict[str, Callable[[Path], object]] = {
