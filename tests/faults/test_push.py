@@ -96,6 +96,16 @@ def test_the_whole_backup_or_nothing_of_it(scene: Scene, case: Case) -> None:
         assert scene.listed() == {NAME: digest(WANTED), NEW: digest(PUSHED)}
 
 
+def test_a_push_that_can_not_be_read_back_leaves_nothing(scene: Scene) -> None:
+    reading_back = Fault("status", OPERATION, times=9, after=1)  # three tries, each of which gives the operation thrice
+    with scene.proxy([reading_back]) as proxy:
+        scene.url = proxy.url
+        outcome = scene.push()
+    assert (outcome.code, outcome.kind) == (1, "unreachable"), outcome.output
+    assert "removed from the system again" in outcome.message, outcome.message
+    assert scene.listed() == {NAME: digest(WANTED)}
+
+
 @pytest.mark.parametrize("does", ["flip up", "reset up"])
 def test_a_backup_that_should_be_replaced_stays_when_the_push_fails(scene: Scene, does: str) -> None:
     with scene.proxy([always(does, at=FAR)]) as proxy:
