@@ -15,6 +15,7 @@ COPY := $(COLLECTIONS)/ansible_collections/netops/activelogic
 PYTEST := $(BIN)/python -m pytest --override-ini cache_dir=$(BUILD)/pytest
 MYPY := $(BIN)/mypy --cache-dir $(BUILD)/mypy
 WORKERS ?= 4
+STEP ?= 1
 
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
@@ -35,7 +36,8 @@ help:  ## Say what there is
 demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and bring it back
 	$(BIN)/python tests/demo/demo.py
 
-test: check sanity test-unit test-errors test-contract test-mutants test-gateway test-schemathesis test-end-to-end test-faults-short molecule  ## Run everything that a change has to pass
+test: check sanity test-unit test-errors test-contract test-gateway test-schemathesis test-end-to-end test-faults-short molecule  ## Run everything that a change has to pass
+	$(MAKE) test-mutants STEP=3
 	$(MAKE) test-truth STEP=7
 
 check: lint typing docs-lint  ## Run the linters
@@ -84,7 +86,7 @@ test-quirks: $(VENV)/test build  ## Test the same on systems that answer otherwi
 	done
 
 test-mutants: $(VENV)/test build  ## Test that defects of the embedded system turn the contract red
-	$(PYTEST) -n $(WORKERS) tests/contract/mutants
+	MUTANTS_STEP=$(STEP) $(PYTEST) -n $(WORKERS) tests/contract/mutants
 
 test-gateway: $(VENV)/test  ## Test the gateway and the embedded system
 	cd gateway && $(PYTEST) -n $(WORKERS) --ignore tests/gateway/test_schemathesis.py tests
@@ -107,8 +109,6 @@ bench: $(VENV)/test  ## Measure speed and memory of the gateway with files of 2 
 
 test-end-to-end: $(VENV)/test build  ## Test with the real Ansible and the real gateway
 	$(PYTEST) -n $(WORKERS) tests/end_to_end
-
-STEP ?= 1
 
 test-truth: $(VENV)/test build  ## Test each state against a table: check mode, real, second run, both ways
 	$(PYTEST) -n $(WORKERS) --step $(STEP) tests/truth

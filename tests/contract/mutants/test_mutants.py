@@ -64,6 +64,9 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("compiled")
 
 
+STEP = int(os.environ.get("MUTANTS_STEP", "1"))
+"""Every STEP-th defect is switched on."""
+
 TESTS = sorted({test for defect in DEFECTS.values() for test in defect.tests})
 
 
@@ -73,7 +76,7 @@ def test_without_a_defect_the_same_tests_are_green(file: str, tmp_path: Path, co
     assert set().union(*outcomes.values()) == {"passed"}
 
 
-@pytest.mark.parametrize("name", DEFECTS)
+@pytest.mark.parametrize("name", list(DEFECTS)[::STEP])
 def test_a_defect_turns_a_test_red_in_each_of_its_ways(name: str, tmp_path: Path, compiled: Path) -> None:
     defect = DEFECTS[name]
     outcomes = run(name, list(defect.tests), tmp_path, compiled)
