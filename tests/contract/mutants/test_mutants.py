@@ -33,6 +33,7 @@ def run(name: str, tests: list[str], folder: Path, compiled: Path) -> dict[str, 
     """Run tests of the contract against the system with a defect; gives the outcomes in each way."""
     report = folder / "report.xml"
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    words += ["--assert=plain"]  # to show how two MiB differ takes minutes where the variable CI is set
     words += [f"--basetemp={folder / 'base'}", f"--junit-xml={report}"]
     words += [f"--standin={Path(__file__).with_name('mutated.py')}:Mutated"]
     with subprocess.Popen(
