@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import importlib
 import os
 import tempfile
@@ -199,8 +200,8 @@ class SdkTransport:
         return [BackupFile(str(each.name), int(each.size)) for each in await backup.list(self._sdk.BackupFile)]
 
     def create_new(self, name: str, resource_name: str | None) -> str:
-        if name:
-            self._require_free(name)
+        if name and find(self.list(), name) is not None:  # whether it would be overwritten is not documented
+            raise BACKUP_TAKEN.error(name=name)
 
         async def call(connection: Any) -> str:
             backup = await connection.backup()
@@ -211,7 +212,7 @@ class SdkTransport:
         return self._write(call, self._settings.wait_timeout, "wait_timeout")
 
     def remove(self, name: str) -> None:
-        self._require_listed(name)
+        _require_listed(self.list(), name)
 
         async def call(connection: Any) -> None:
             await (await connection.backup()).remove(name)
@@ -227,7 +228,7 @@ class SdkTransport:
             else:
                 await backup.restore(name)
 
-        self._require_listed(name)
+        _require_listed(self.list(), name)
         try:
             self._write(call, self._settings.wait_timeout, "wait_timeout")
         except OutcomeUnknownError:
@@ -239,8 +240,9 @@ class SdkTransport:
             await (await connection.backup()).download(name, dest_path=path)
 
         def attempt() -> Received:
-            listed = self._require_listed(name).size
-            self._read(call, self._settings.transfer_timeout, "transfer_timeout")
+            listing = self._reopening(self._listing, self._settings.read_timeout, "read_timeout")
+            listed = _require_listed(listing, name).size
+            self._reopening(call, self._settings.transfer_timeout, "transfer_timeout")
             size, sha256 = digest_file(path)
             if size != listed:
                 raise ARRIVED_SHORT.error(size=size, listed=listed, repeatable=True)
@@ -309,18 +311,6 @@ class SdkTransport:
                     raise PUSH_LOST_OLD.error(reason=error.reason, second=second.reason) from error
                 raise
 
-    # Looking before a command: what the system does with a taken or a missing name is not documented.
-
-    def _require_listed(self, name: str) -> BackupFile:
-        found = find(self.list(), name)
-        if found is None:
-            raise BACKUP_VANISHED.error(name=name)
-        return found
-
-    def _require_free(self, name: str) -> None:
-        if find(self.list(), name) is not None:
-            raise BACKUP_TAKEN.error(name=name)
-
     def close(self) -> None:
         self._disconnect()
         if self._loop is not None:
@@ -330,15 +320,17 @@ class SdkTransport:
     # Sessions
 
     def _read(self, call: Callable[[Any], Coroutine[Any, Any, T]], seconds: float, clock_option: str) -> T:
-        def attempt() -> T:
-            for _number in range(MAX_REOPEN):
-                try:
-                    return self._once(call, seconds, clock_option, writes=False)
-                except StaleDataError:
-                    continue  # every call opens a new resource, so calling again is all it takes
-            return self._once(call, seconds, clock_option, writes=False)
-
+        attempt = functools.partial(self._reopening, call, seconds, clock_option)
         return repeat(attempt, self._settings, self._sleep, self._count)
+
+    def _reopening(self, call: Callable[[Any], Coroutine[Any, Any, T]], seconds: float, clock_option: str) -> T:
+        """Run a call that changes nothing, again where another session had committed."""
+        for _number in range(MAX_REOPEN):
+            try:
+                return self._once(call, seconds, clock_option, writes=False)
+            except StaleDataError:
+                continue  # every call opens a new resource, so calling again is all it takes
+        return self._once(call, seconds, clock_option, writes=False)
 
     def _write(self, call: Callable[[Any], Coroutine[Any, Any, T]], seconds: float, clock_option: str) -> T:
         return self._once(call, seconds, clock_option, writes=True)
@@ -448,6 +440,14 @@ class SdkTransport:
         """What an exception says, without the password, in brackets."""
         text = " ".join(str(error).replace(self._settings.password, "********").split()).rstrip(".")
         return f" ({text[:500]})" if text else ""
+
+
+def _require_listed(listing: Backups, name: str) -> BackupFile:
+    """Look before a command: what the system does with a missing name is not documented."""
+    found = find(listing, name)
+    if found is None:
+        raise BACKUP_VANISHED.error(name=name)
+    return found
 
 
 def _names_of(error: BaseException) -> list[str]:
