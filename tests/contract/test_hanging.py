@@ -17,7 +17,7 @@ import standins
 from conftest import running_lab
 from lab import Lab
 from systems import System
-from ways import CLIENT_DIRECT, CLIENT_GATEWAY, DEADLINE, UNKNOWN, UNREACHABLE, CommandError, Way
+from ways import CLIENT_DIRECT, CLIENT_GATEWAY, DEADLINE, UNKNOWN, UNREACHABLE, CommandError, Way, run_command
 
 READING = ["connect", "list", "download"]
 WRITING = ["create_new", "restore", "remove", "upload"]
@@ -44,24 +44,11 @@ def prepared(system: System, lab: Lab, tmp_path: Path) -> System:
     return system
 
 
-def run(session: Any, command: str, folder: Path) -> Any:
-    arguments: dict[str, tuple[Any, ...]] = {
-        "connect": (),
-        "list": (),
-        "create_new": ("new.plb",),
-        "restore": ("there.plb",),
-        "remove": ("there.plb",),
-        "download": ("there.plb", folder / "target"),
-        "upload": ("new.plb", folder / "source"),
-    }
-    return getattr(session, "list" if command == "connect" else command)(*arguments[command])
-
-
 def fails(session: Any, command: str, folder: Path) -> str:
     """The command fails in time; returns its word."""
     began = time.monotonic()
     with pytest.raises(CommandError) as caught:
-        run(session, command, folder)
+        run_command(session, command.replace("connect", "list"), folder)
     assert time.monotonic() - began < WITHIN
     return caught.value.word
 

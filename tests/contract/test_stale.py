@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import standins
 from systems import System
-from ways import STALE, CommandError
+from ways import STALE, CommandError, run_command
 
 COMMITS = ["create_new", "restore", "remove", "upload"]
 COMMANDS = ["list", "download", *COMMITS]
@@ -30,18 +30,6 @@ def other(sdk: Any, sdk_way: Any, system: System, tmp_path: Path) -> Any:
     return sdk_way.connect(system.name, system.username, system.password)
 
 
-def run(session: Any, command: str, folder: Path, name: str = "new.plb") -> Any:
-    arguments: dict[str, tuple[Any, ...]] = {
-        "list": (),
-        "create_new": (name,),
-        "restore": ("there.plb",),
-        "remove": ("there.plb",),
-        "download": ("there.plb", folder / "target"),
-        "upload": (name, folder / "source"),
-    }
-    return getattr(session, command)(*arguments[command])
-
-
 @pytest.mark.sentence("list.stale", "stale.every_command")
 @pytest.mark.parametrize("commit", COMMITS)
 @pytest.mark.parametrize("command", COMMANDS)
@@ -51,9 +39,9 @@ def test_the_next_command_after_a_commit_of_another_session_is_stale(
     if commit == "restore":
         system.needs(standins.RESTORE_COMMITS)
         system.needs(standins.KEEPS_SESSIONS)
-    run(other, commit, tmp_path)
+    run_command(other, commit, tmp_path)
     with system.unchanged(), pytest.raises(CommandError) as caught:
-        run(sdk, command, tmp_path)
+        run_command(sdk, command, tmp_path)
     assert caught.value.word == STALE
     assert not (tmp_path / "target").exists() or not system.answers(standins.NO_FILE_ON_REFUSAL)
 
@@ -75,11 +63,11 @@ def test_retrying_on_the_same_object_never_helps_and_a_new_resource_does(
     other.create_new("other.plb")
     for _number in range(3):
         with pytest.raises(CommandError) as caught:
-            run(sdk, command, tmp_path)
+            run_command(sdk, command, tmp_path)
         assert caught.value.word == STALE
     assert sorted(system.backups()) == ["other.plb", "there.plb"]
     sdk.reopen()
-    run(sdk, command, tmp_path)
+    run_command(sdk, command, tmp_path)
 
 
 @pytest.mark.sentence("stale.for_good")
@@ -118,7 +106,7 @@ def test_reading_in_another_session_commits_nothing(sdk: Any, other: Any, tmp_pa
 def test_ones_own_commands_do_not_make_the_resource_stale(sdk: Any, other: Any, tmp_path: Path) -> None:
     assert other.identity() == sdk.identity()
     for number, command in enumerate(("create_new", "list", "download", "upload", "list", "remove", "create_new")):
-        run(sdk, command, tmp_path, name=f"own-{number}.plb")
+        run_command(sdk, command, tmp_path, name=f"own-{number}.plb")
     assert sorted(sdk.list()) == ["own-0.plb", "own-3.plb", "own-6.plb"]
 
 

@@ -23,6 +23,7 @@ from ways import (
     UNREACHABLE,
     ClientSession,
     CommandError,
+    run_command,
 )
 
 CONTENT = bytes(range(256)) * 8192
@@ -40,21 +41,9 @@ def session(client_way: Any, system: System, tmp_path: Path) -> ClientSession:
     return made
 
 
-def run(session: Any, command: str, folder: Path) -> Any:
-    arguments: dict[str, tuple[Any, ...]] = {
-        "list": (),
-        "create_new": ("new.plb",),
-        "restore": ("there.plb",),
-        "remove": ("there.plb",),
-        "download": ("there.plb", folder / "target"),
-        "upload": ("new.plb", folder / "source"),
-    }
-    return getattr(session, command)(*arguments[command])
-
-
 def word_of(session: Any, command: str, folder: Path) -> str:
     with pytest.raises(CommandError) as caught:
-        run(session, command, folder)
+        run_command(session, command, folder)
     return caught.value.word
 
 
@@ -81,7 +70,7 @@ def test_a_read_is_sent_again_after_a_lost_connection(
     session: Any, system: System, tmp_path: Path, command: str
 ) -> None:
     system.quirks(**fault(command, "lose", times=1))
-    run(session, command, tmp_path)
+    run_command(session, command, tmp_path)
     system.quirks(**fault(command, "lose"))
     assert word_of(session, command, tmp_path) == UNREACHABLE
 
@@ -172,7 +161,7 @@ def test_a_command_that_somebody_was_faster_than_is_sent_again(
 ) -> None:
     restores = system.restores()
     system.quirks(**fault(command, "stale", times=2))
-    run(session, command, tmp_path)
+    run_command(session, command, tmp_path)
     assert system.restores() == restores + (command == "restore")
     expected = {"create_new": {"there.plb", "new.plb"}, "upload": {"there.plb", "new.plb"}, "remove": set()}
     assert set(system.backups()) == expected.get(command, {"there.plb"})
@@ -198,7 +187,9 @@ def test_slow_commands_only_take_longer(
     session.create_new("there.plb")
     system.quirks(time_factor=0.1, **fault(command, does, seconds=3))
     began = time.monotonic()
-    run(client_way.connect(system.name, system.username, system.password), command.replace("connect", "list"), tmp_path)
+    run_command(
+        client_way.connect(system.name, system.username, system.password), command.replace("connect", "list"), tmp_path
+    )
     assert time.monotonic() - began >= 0.3
 
 

@@ -395,3 +395,19 @@ class Way:
             session = ClientSession(settings, *after_restore)
         self._open.append(session)
         return session
+
+
+def run_command(session: Any, command: str, folder: Path, name: str = "new.plb") -> Any:
+    """Run a command at a system that has ``there.plb``; a new backup gets ``name``.
+
+    :param folder: holds ``source`` for an upload, and gets ``target`` of a download.
+    """
+    arguments: dict[str, tuple[Any, ...]] = {
+        "list": (),
+        "create_new": (name,),
+        "restore": ("there.plb",),
+        "remove": ("there.plb",),
+        "download": ("there.plb", folder / "target"),
+        "upload": (name, folder / "source"),
+    }
+    return getattr(session, command)(*arguments[command])
