@@ -43,7 +43,11 @@ FOLDER = b"5"
 
 
 class UnprovableError(Exception):
-    """The bytes of a file prove nothing. Its text goes on after "the file"; it never leaves :mod:`_contents`."""
+    """The bytes of a file prove nothing. Its text goes on after "the file"; it never leaves who looks into it."""
+
+
+class DamagedError(UnprovableError):
+    """... and they are damaged, or some are missing: no reader takes the file."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,8 @@ def inflate(pieces: Iterator[bytes], window_bits: int, budget: Budget) -> Iterat
 
     :param window_bits: what :func:`zlib.decompressobj` calls ``wbits``: -15 for raw deflate, 31 for gzip, whose
         checksum and length are then verified.
-    :raises UnprovableError: when the stream is damaged, has no end, or anything follows it.
+    :raises DamagedError: when the stream is damaged, or has no end.
+    :raises UnprovableError: when anything follows it.
     """
     unpacker = zlib.decompressobj(window_bits)
     for packed in pieces:
@@ -107,7 +112,7 @@ def inflate(pieces: Iterator[bytes], window_bits: int, budget: Budget) -> Iterat
             try:
                 piece = unpacker.decompress(waiting, PIECE)
             except zlib.error as error:
-                raise UnprovableError("holds damaged compressed data") from error
+                raise DamagedError("holds damaged compressed data") from error
             budget.spend(len(piece))
             waiting, is_full = unpacker.unconsumed_tail, len(piece) == PIECE
             if piece:
@@ -115,7 +120,7 @@ def inflate(pieces: Iterator[bytes], window_bits: int, budget: Budget) -> Iterat
         if waiting or unpacker.unused_data:
             raise UnprovableError("holds bytes behind compressed data")
     if not unpacker.eof:
-        raise UnprovableError("holds compressed data without an end")
+        raise DamagedError("holds compressed data without an end")
 
 
 class Stream:

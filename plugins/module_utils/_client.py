@@ -18,6 +18,7 @@ from ._errors import (
     ActiveLogicError,
     AuthenticationError,
     IncompleteBackupError,
+    NotFoundError,
     OutcomeUnknownError,
     StaleDataError,
 )
@@ -27,6 +28,7 @@ from ._failures import (
     BACKUP_MISSING,
     BACKUP_NOT_NEW,
     BACKUP_RENAMED,
+    NEW_BACKUP_DAMAGED,
     NOT_READY,
     NOT_READY_LOGIN,
 )
@@ -55,6 +57,19 @@ MAX_REPLANS = 5
 Still = Callable[[Backups], bool]
 """Whether a new listing still asks for a command that did not run because another session had committed."""
 
+Damage = Callable[[str], str]
+"""What speaks against the content of a backup, as a clause without its subject; empty when nothing does."""
+
+DAMAGE_PATIENCE = 20.0
+"""Seconds after which a new backup counts as damaged that the listing shows as complete: it may be written slowly."""
+
+DAMAGE_PAUSE = 5.0
+"""Seconds between two looks into such a backup."""
+
+
+def _no_damage(_name: str) -> str:
+    return ""
+
 
 @dataclass(frozen=True)
 class Listing:
@@ -70,6 +85,10 @@ class Listing:
     def is_complete(self, name: str) -> bool:
         """Whether the name is listed and nothing speaks against it."""
         return self.find(name) is not None and name not in self.incomplete
+
+    def but_incomplete(self, name: str, why: str) -> Listing:
+        """The same, with what speaks against one more of them."""
+        return Listing(self.backups, {**self.incomplete, name: why})
 
 
 class Client:
@@ -161,6 +180,19 @@ class Client:
             require_legal(name)
             self._write(lambda: self._transport.remove(name), lambda _listing: True)
 
+    def discard(self, name: str) -> None:
+        """Have a backup gone: a missing one is fine, and where the answer gets lost a listing tells.
+
+        :raises OutcomeUnknownError: when the answer got lost, and the backup is still there or can't be looked for.
+        """
+        try:
+            self.remove(name)
+        except NotFoundError:
+            pass
+        except OutcomeUnknownError as error:
+            if self.is_listed_after(error, name):
+                raise
+
     def upload(self, name: str, path: str, replace: bool = False, still: Still | None = None) -> Sent:
         """Send the local file ``path`` as backup ``name``.
 
@@ -214,29 +246,48 @@ class Client:
                 incomplete[name] = reason
         return Listing(after, incomplete)
 
-    def await_complete(self, name: str, min_size: int = 1) -> Listing:
+    def await_complete(self, name: str, min_size: int = 1, damage: Damage = _no_damage) -> Listing:
         """Wait until a backup that was just made is complete, at most ``wait_timeout`` seconds.
 
+        :param damage: looks into a backup that the listing shows as complete. One whose content stays damaged for
+            :data:`DAMAGE_PATIENCE` seconds is given up.
         :raises IncompleteBackupError: when the time is up. The backup is still there then.
         """
         limit = self.settings.wait_timeout
+        operation = f"create the backup {name!r}"
         deadline = self._clock() + limit
+        damaged_since = None
         latest: Iterable[BackupFile] | None = None
         while True:
             listing = self.settle([name], min_size, latest)
             if listing.is_complete(name):
-                return listing
-            if self._clock() >= deadline:
+                why = damage(name)
+                if not why:
+                    return listing
+                now = self._clock()
+                damaged_since = now if damaged_since is None else damaged_since
+                last_look = min(deadline, damaged_since + DAMAGE_PATIENCE)
+                if now >= last_look:
+                    raise NEW_BACKUP_DAMAGED.error(name=name, why=why, operation=operation)
+                self._sleep(min(DAMAGE_PAUSE, last_look - now))
+            elif self._clock() >= deadline:
                 raise BACKUP_LATE.error(
                     seconds=limit,
                     name=name,
                     why=listing.incomplete[name],
-                    operation=f"create the backup {name!r}",
+                    operation=operation,
                 )
             latest = listing.backups
 
     def create_complete(
-        self, name: str, resource_name: str | None, min_size: int, known: set[str], still: Still | None = None
+        self,
+        name: str,
+        resource_name: str | None,
+        min_size: int,
+        known: set[str],
+        *,
+        damage: Damage,
+        still: Still | None = None,
     ) -> tuple[BackupFile, Listing]:
         """Create a backup, wait until it is complete, and return it with the listing that shows it.
 
@@ -245,6 +296,7 @@ class Client:
 
         :param name: ``""`` lets the system choose.
         :param known: the names that the system held before.
+        :param damage: as for :meth:`await_complete`.
         :param still: as for :meth:`create_new`.
         :raises IncompleteBackupError: see above.
         """
@@ -259,12 +311,17 @@ class Client:
         if name and made != name:
             raise BACKUP_RENAMED.error(name=made, operation=f"create the backup {name!r}")
         try:
-            listing = self.await_complete(made, min_size)
+            listing = self.await_complete(made, min_size, damage)
         except IncompleteBackupError as error:
             try:
-                self.remove(made)
+                self.discard(made)
             except ActiveLogicError as removal:
                 error.hint = f"it could not be removed either ({removal.reason}): remove it by hand"
+            raise
+        except ActiveLogicError as error:
+            made_it = f"the backup {made!r} was made, and is not known to be complete"
+            error.hint = f"{made_it}; {error.hint}" if error.hint else made_it
+            error.facts["changed"] = True
             raise
         return require_found(listing.backups, made, f"create the backup {made!r}"), listing
 

@@ -532,7 +532,7 @@ BACKUP_INCOMPLETE = Failure(
     "wait until it is complete",
 )
 BACKUP_INCOMPLETE_THERE = Failure(
-    "The backup that is to be present is there, and not complete.",
+    "The backup that is to be present is there, and not complete, or no whole archive.",
     IncompleteBackupError,
     "the backup {name!r} is there, but it {why}",
     "wait until it is complete, remove it, or set force to make it anew",
@@ -542,6 +542,24 @@ BACKUP_LATE = Failure(
     IncompleteBackupError,
     "after {seconds:g} s (wait_timeout) the backup {name!r} {why}",
     "it was removed again; look at the system's free space, or set wait_timeout higher",
+)
+BACKUP_DAMAGED = Failure(
+    "The content of the backup is no whole archive, although the system lists it as complete.",
+    IncompleteBackupError,
+    "it {why}",
+    "take another backup; with verify set to size the listing alone counts",
+)
+NEW_BACKUP_DAMAGED = Failure(
+    "The content of a new backup is no whole archive, although the system lists it as complete.",
+    IncompleteBackupError,
+    "the new backup {name!r} {why}",
+    "it was removed again; look at the system's free space; with verify set to size the listing alone counts",
+)
+DOWNLOADS_DIFFER = Failure(
+    "A backup seems to be damaged, and each download of it is another.",
+    TransferError,
+    "{times} downloads of {name!r} were damaged, each in another way",
+    "look at the network; with verify set to size the listing alone counts",
 )
 BACKUP_NOT_NEW = Failure(
     "The system says that it made a backup which was there before.",

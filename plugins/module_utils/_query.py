@@ -12,6 +12,7 @@ from typing import Any
 
 from . import _names
 from ._client import Listing
+from ._copies import local_copies
 from ._model import BackupFile, describe
 from ._plan import Newest, newest_full, parse_duration
 from ._runner import Context
@@ -30,10 +31,11 @@ def query(context: Context) -> dict[str, Any]:
     chosen = [each for each in listing if _fits(each, context, limits, zone)]
     found = Listing(tuple(chosen), {})
     if limits["max_age"] is not None and chosen:
-        # Whether a backup is complete shows in two listings only; without max_age one has to do.
+        # Whether a backup is complete shows in two listings only, and inside it; without max_age one listing has to do.
         names = {each.name for each in chosen}
         settled = client.settle(names, first=listing)
         found = Listing(tuple(each for each in settled.backups if each.name in names), settled.incomplete)
+        found = _without_damaged(found, context, zone)
     newest = newest_full(found, now=context.now, prefix="", zone=zone)
     return {
         "changed": False,
@@ -44,6 +46,17 @@ def query(context: Context) -> dict[str, Any]:
         "fresh": _is_fresh(found, newest, limits["max_age"], context.now, zone),
         "system": system.to_result(),
     }
+
+
+def _without_damaged(found: Listing, context: Context, zone: tzinfo | None) -> Listing:
+    """Look into the newest full backup, and while that is damaged into the next."""
+    with local_copies(context) as copies:
+        while True:
+            newest = newest_full(found, now=context.now, prefix="", zone=zone).backup
+            damage = "" if newest is None else copies.damage(newest.name)
+            if newest is None or not damage:
+                return found
+            found = found.but_incomplete(newest.name, damage)
 
 
 def _is_fresh(

@@ -45,8 +45,13 @@ def result(
     *,
     zone: tzinfo | None,
     after: tuple[BackupFile, ...] | None = None,
+    verified_by: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The result in its one form; ``after`` is what the system reports, where something was done."""
+    """The result in its one form.
+
+    :param after: what the system reports, where something was done.
+    :param verified_by: what vouches for ``backup``.
+    """
     described = None if backup is None else describe(backup, context.now, zone)
     return {
         "changed": plan.changed,
@@ -55,6 +60,7 @@ def result(
         "backup": described,
         "safety_backup": None,
         "verified": None,
+        "verified_by": list(verified_by),
         "system": system.to_result(),
         "diff": {
             "before": {"backups": listing_to_result(plan.before)},

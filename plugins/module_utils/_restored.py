@@ -10,8 +10,6 @@ one, and only equality of the two is a proof. Nothing is taken for restored eith
 
 from __future__ import annotations
 
-import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from typing import Any
 from . import _names
 from ._client import Client, Listing, require_complete, require_found
 from ._contents import Comparison, Outcome, compare
+from ._copies import Copies, local_copies
 from ._errors import (
     AccessDeniedError,
     ActiveLogicError,
@@ -32,7 +31,7 @@ from ._errors import (
     RefusedError,
     UnreachableError,
 )
-from ._failures import NOT_RESTORED, RESTORE_UNKNOWN, SOMEBODY_ELSE
+from ._failures import BACKUP_DAMAGED, NOT_RESTORED, RESTORE_UNKNOWN, SOMEBODY_ELSE
 from ._model import BackupFile, Backups, describe
 from ._plan import Plan, plan_restored
 from ._report import log_in, result, unused_name
@@ -83,13 +82,17 @@ def restored(context: Context) -> dict[str, Any]:
     safety_name = None
     if params["safety_backup"]:
         safety_name = unused_name(context, found.backups, _names.SAFETY_PREFIX)
-    if context.check_mode:
-        why = "force is set" if params["force"] else ONLY_A_BACKUP_COULD_TELL
-        return result(context, plan_restored(found, name, safety_name, why), system, wanted, zone=zone)
-    with tempfile.TemporaryDirectory(prefix="activelogic-", dir=context.module.tmpdir) as folder:
-        run = _Run(context, found, wanted, safety_name, folder)
+    with local_copies(context) as copies:
+        if damage := _damage(copies, name):
+            raise BACKUP_DAMAGED.error(why=damage, operation=operation)
+        verified_by = copies.verified_by(name)
+        if context.check_mode:
+            why = "force is set" if params["force"] else ONLY_A_BACKUP_COULD_TELL
+            would = plan_restored(found, name, safety_name, why)
+            return result(context, would, system, wanted, zone=zone, verified_by=verified_by)
+        run = _Run(context, found, wanted, safety_name, copies)
         plan, verdict, safety, after = run.restore()
-    answer = result(context, plan, system, wanted, zone=zone, after=after)
+    answer = result(context, plan, system, wanted, zone=zone, after=after, verified_by=verified_by)
     answer["verified"] = verdict.verified
     answer["safety_backup"] = None if safety is None else describe(safety, context.now, zone)
     if verdict.differing:
@@ -98,20 +101,27 @@ def restored(context: Context) -> dict[str, Any]:
     return answer
 
 
+def _damage(copies: Copies, name: str) -> str:
+    """What speaks against the content of a backup; one that can't be read back is no reason to restore nothing."""
+    try:
+        return copies.damage(name)
+    except ActiveLogicError:
+        return ""
+
+
 class _Run:
     """One restore, with the local copies of backups that it compares."""
 
     def __init__(
-        self, context: Context, found: Listing, wanted: BackupFile, safety_name: str | None, folder: str
+        self, context: Context, found: Listing, wanted: BackupFile, safety_name: str | None, copies: Copies
     ) -> None:
         self._context = context
         self._found = found
         self._wanted = wanted
         self._safety_name = safety_name
-        self._folder = folder
+        self._copies = copies
         self._operation = f"restore the backup {wanted.name!r}"
         self._known = {each.name for each in found.backups}
-        self._copies: dict[str, str] = {}
 
     @property
     def _client(self) -> Client:
@@ -126,8 +136,7 @@ class _Run:
         """Save, prove, restore, verify; returns also the safety backup, where it stays, and the last listing."""
         safety = None
         if self._safety_name is not None:
-            safety, _listing = self._client.create_complete(self._safety_name, None, 1, self._known)
-            self._known.add(safety.name)
+            safety = self._create(self._safety_name, None)
         try:
             proof = self._prove(safety)
             plan = self._plan(proof)
@@ -138,7 +147,7 @@ class _Run:
             raise
         if not plan.changed:
             if safety is not None:
-                self._client.remove(safety.name)
+                self._client.discard(safety.name)
             return plan, Verdict(True, plan.reason), None, tuple(self._client.list())
         was_lost = self._send()
         try:
@@ -248,15 +257,21 @@ class _Run:
         is_whole = self._resource is None and _names.purpose(self._wanted.name) != _names.PARTIAL
         return is_whole and comparison.is_readable
 
-    # Backups for comparing
+    # Backups of this run
+
+    def _create(self, name: str, resource: str | None) -> BackupFile:
+        made, _listing = self._client.create_complete(
+            name, resource, 1, self._known, damage=lambda each: _damage(self._copies, each)
+        )
+        self._known.add(name)
+        return made
 
     @contextmanager
     def _fresh_backup(self) -> Iterator[str]:
         """A new backup of what was asked for, complete; removed again at the end of the block."""
         name = unused_name(self._context, self._client.list(), _names.COMPARE_PREFIX, self._resource)
         try:
-            self._client.create_complete(name, self._resource, 1, self._known)
-            self._known.add(name)
+            self._create(name, self._resource)
             yield name
         finally:
             self._remove(name)
@@ -264,9 +279,7 @@ class _Run:
     def _remove(self, name: str) -> None:
         """Remove a backup of this run; one that can't be removed is a warning, and no reason to fail."""
         try:
-            self._client.remove(name)
-        except NotFoundError:
-            pass
+            self._client.discard(name)
         except ActiveLogicError as error:
             self._context.module.warn(f"the backup {name}, made for comparing, could not be removed: {error.reason}")
         self._known.discard(name)
@@ -276,24 +289,14 @@ class _Run:
 
         The first copy of each is kept; a backup that is compared with itself is fetched anew.
         """
-        deadline = time.monotonic() + self._context.client.settings.transfer_timeout
+        deadline = time.monotonic() + self._client.settings.transfer_timeout
         other = other or self._wanted.name
+        copies = self._copies
         try:
-            theirs = self._download(name) if name == other else self._copy(name)
-            return compare(self._copy(other), theirs, expired=lambda: time.monotonic() >= deadline)
+            theirs = copies.path_of_another(name) if name == other else copies.path(name)
+            return compare(copies.path(other), theirs, expired=lambda: time.monotonic() >= deadline)
         except ActiveLogicError as error:
             return Comparison(Outcome.UNKNOWN, f"they could not be compared: {error.reason}", is_readable=False)
-
-    def _copy(self, name: str) -> str:
-        if name not in self._copies:
-            self._copies[name] = self._download(name)
-        return self._copies[name]
-
-    def _download(self, name: str) -> str:
-        descriptor, path = tempfile.mkstemp(dir=self._folder)
-        os.close(descriptor)
-        self._client.download(name, path)
-        return path
 
     # The safety backup
 
@@ -302,7 +305,7 @@ class _Run:
         if self._safety_name is None:
             return
         try:
-            self._client.remove(self._safety_name)
+            self._client.discard(self._safety_name)
         except ActiveLogicError:
             if isinstance(error, ActiveLogicError):
                 self._name_safety_backup(error)

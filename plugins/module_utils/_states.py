@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from . import _names
-from ._client import Listing
-from ._errors import NotFoundError
+from ._client import Listing, require_found
+from ._copies import Copies, local_copies
 from ._failures import BACKUPS_LEFT, PRESENT_NEEDS_MORE
 from ._model import BackupFile, Backups, find
 from ._plan import (
@@ -24,6 +25,9 @@ from ._plan import (
 from ._report import log_in, result, unused_name
 from ._restored import restored
 from ._runner import Context
+
+Planner = Callable[[Listing], Plan]
+"""Plans from what was found, the same way each time."""
 
 
 def apply_state(context: Context) -> dict[str, Any]:
@@ -52,23 +56,48 @@ def _present(context: Context) -> dict[str, Any]:
             return plan_fresh(found, new_name, max_age=max_age, now=context.now, prefix=prefix, zone=zone)
         return plan_always(found, new_name)
 
+    with local_copies(context) as copies:
+        decided = _decide(context, first, plan, copies)
+        if decided.changed and context.check_mode:
+            return result(context, decided, system, find(decided.after, decided.name or ""), zone=zone)
+        if decided.changed:
+            backup, after = _create(context, decided, plan, copies)
+        else:
+            backup, after = require_found(decided.after, decided.name or "", "rely on a backup"), None
+        return result(
+            context, decided, system, backup, zone=zone, after=after, verified_by=copies.verified_by(backup.name)
+        )
+
+
+def _decide(context: Context, first: Backups, plan: Planner, copies: Copies) -> Plan:
+    """Plan, and look twice at what is relied on, and into it: that takes seconds, and a download."""
     found = Listing(tuple(first), {})
     if not plan(found).changed:
-        # Only a backup that is relied on has to be complete: looking twice takes seconds.
-        found = client.settle([each.name for each in first], params["min_size"], first)
+        found = context.client.settle([each.name for each in first], context.params["min_size"], first)
     decided = plan(found)
-    if not decided.changed or context.check_mode:
-        return result(context, decided, system, find(decided.after, decided.name or ""), zone=zone)
+    while not decided.changed and decided.name and (damage := copies.damage(decided.name)):
+        found = found.but_incomplete(decided.name, damage)
+        decided = plan(found)
+    return decided
+
+
+def _create(
+    context: Context, decided: Plan, plan: Planner, copies: Copies
+) -> tuple[BackupFile, tuple[BackupFile, ...]]:
+    """Carry a plan out; returns the new backup, and the listing that shows it as complete."""
+    client, params = context.client, context.params
     for name in decided.remove:
-        client.remove(name)
+        client.discard(name)
     known = {each.name for each in decided.before} - set(decided.remove)
 
     def still(listing: Backups) -> bool:
         again = plan(Listing(tuple(listing), {}))
         return (again.action, again.name) == (decided.action, decided.name)
 
-    made, after = client.create_complete(decided.name or "", params["resource_name"], params["min_size"], known, still)
-    return result(context, decided, system, made, zone=zone, after=after.backups)
+    made, after = client.create_complete(
+        decided.name or "", params["resource_name"], params["min_size"], known, damage=copies.damage, still=still
+    )
+    return made, after.backups
 
 
 def _new_name(context: Context, listing: list[BackupFile]) -> str:
@@ -92,10 +121,7 @@ def _absent(context: Context) -> dict[str, Any]:
     if not plan.changed or context.check_mode:
         return result(context, plan, system, subject, zone=zone)
     for name in plan.remove:
-        try:
-            context.client.remove(name)
-        except NotFoundError:
-            continue  # somebody else was faster; the listing below tells
+        context.client.discard(name)
     after = tuple(context.client.list())
     left = sorted({each.name for each in after} & set(plan.remove))
     if left:

@@ -90,6 +90,17 @@ options:
       - Bytes that a complete backup has at least.
     type: int
     default: 1
+  verify:
+    description:
+      - How a backup that the task makes or relies on is looked at, once the system lists it as complete.
+      - V(archive) downloads it, and looks whether it is whole. That shows where it is an archive of a usual format
+        (gzip, zip, tar, bzip2 or xz) by its checksums and its end; nothing can be said about other content. It needs
+        the right to download, and room for a copy in the folder for temporary files where the module runs.
+      - V(size) relies on the listing alone. A backup that stays at half its size is then taken for a whole one, unless
+        O(min_size) tells.
+    type: str
+    choices: [archive, size]
+    default: archive
   force:
     description:
       - With O(state=present) and O(name), make the backup anew if the one that is there is not complete.
@@ -183,6 +194,14 @@ backup:
       description: V(full), V(partial) for one resource, or V(safety) for one that was made before a restore.
       type: str
       sample: full
+verified_by:
+  description:
+    - What vouches for RV(backup), V(size) for the listing, and V(archive) where its content was read to its end and
+      is a whole archive. Empty with O(state=absent), and in check mode for a backup that does not exist yet.
+  type: list
+  elements: str
+  returned: success
+  sample: [size, archive]
 safety_backup:
   description:
     - The backup that was made before a restore, in the form of RV(backup); V(null) when there is none.
@@ -274,6 +293,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "system_name": {"type": "bool", "default": False},
         "timezone": {"type": "str"},
         "min_size": {"type": "int", "default": 1},
+        "verify": {"type": "str", "choices": ["archive", "size"], "default": "archive"},
         "force": {"type": "bool", "default": False},
         "safety_backup": {"type": "bool", "default": True},
         "settle_after_restore": {"type": "float", "default": 15},

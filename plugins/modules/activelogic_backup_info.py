@@ -49,6 +49,16 @@ options:
       - Say in RV(fresh) whether the newest full backup is at most this old. The system is then listed twice, two
         seconds apart, and a backup that is not complete does not count.
     type: str
+  verify:
+    description:
+      - How the newest full backup is looked at with O(max_age), once it is listed as complete.
+      - V(archive) downloads it, and looks whether it is whole. That shows where it is an archive of a usual format
+        (gzip, zip, tar, bzip2 or xz) by its checksums and its end. One that is not does not count. It needs the right
+        to download, and room for a copy in the folder for temporary files where the module runs.
+      - V(size) relies on the listing alone.
+    type: str
+    choices: [archive, size]
+    default: archive
   timezone:
     description:
       - The time zone of names that the system chose, such as V(UTC) or V(Europe/Stockholm). Without it their age is
@@ -112,7 +122,7 @@ total_size:
 latest:
   description:
     - The newest full backup among RV(backups) whose age is known, in their form; V(null) when there is none.
-    - Only with O(max_age) it is known to be complete.
+    - Only with O(max_age) it is known to be complete, as far as O(verify) looks.
   type: dict
   returned: success
 fresh:
@@ -194,6 +204,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "newer_than": {"type": "str"},
         "older_than": {"type": "str"},
         "max_age": {"type": "str"},
+        "verify": {"type": "str", "choices": ["archive", "size"], "default": "archive"},
         "timezone": {"type": "str"},
     }
 

@@ -52,6 +52,7 @@ POINTS = {
         "_client:Client.create_new:before:0",
         "_client:Client.create_new:after:0",
         "_client:Client.await_complete:after:0",
+        "_copies:Copies.damage:after:0",
         "_states:result:after:0",
     ],
     "present with force": [
@@ -69,8 +70,10 @@ POINTS = {
     ],
     "restored": [
         "_client:Client.settle:after:0",
+        "_copies:Copies.damage:after:0",
         "_client:Client.create_new:before:0",
         "_client:Client.create_new:after:0",
+        "_copies:Copies.damage:before:1",
         "_client:Client.create_complete:after:0",
         "_client:Client.download:before:0",
         "_client:Client.download:after:1",

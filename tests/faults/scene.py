@@ -30,6 +30,8 @@ from proxy import Fault, Proxy
 from runner import DIRECT, GATEWAY, log_in, set_quirks
 
 EDGE = "edge1"
+TRANSFER = "activelogic_backup_transfer"
+BACKUP = "activelogic_backup"
 NAME = "wanted.plb"
 SIZE = 2_500_000
 SLACK = 12.0
@@ -129,14 +131,16 @@ class Scene:
         login = {"host": EDGE, "username": self.lab.username, "password": self.lab.password}
         return {**login, **there, **CLOCKS, **more}
 
-    def start(self, options: Mapping[str, Any], point: str = "", wrapper: Sequence[str] = ()) -> subprocess.Popen[str]:
-        """Start the module in a process of its own; ``point`` and ``wrapper`` as in :mod:`module_process`."""
+    def start(
+        self, options: Mapping[str, Any], point: str = "", wrapper: Sequence[str] = (), module: str = TRANSFER
+    ) -> subprocess.Popen[str]:
+        """Start a module in a process of its own; ``point`` and ``wrapper`` as in :mod:`module_process`."""
         environment = {
             "HOME": str(self.folder),
             "PYTHONPATH": python_path(),
             "ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root),
         }
-        return start_module("activelogic_backup_transfer", options, environment, point=point, wrapper=wrapper)
+        return start_module(module, options, environment, point=point, wrapper=wrapper)
 
     def end(self, process: subprocess.Popen[str], since: float) -> Outcome:
         """Wait for a module, at most a minute."""
@@ -163,6 +167,11 @@ class Scene:
 
     def push(self, way: str = GATEWAY, name: str = "new.plb", **more: Any) -> Outcome:
         return self.run(self.options(way, direction="push", src=str(self.src), name=name, **more))
+
+    def command(self, **options: Any) -> Outcome:
+        """Run ``activelogic_backup`` through the gateway."""
+        since = time.monotonic()
+        return self.end(self.start(self.options(**options), module=BACKUP), since)
 
     # What is there afterwards
 

@@ -40,7 +40,8 @@ from table import (
 )
 
 HALF_AN_HOUR = timedelta(minutes=30)
-A_HALF_LOOKS_WHOLE = "half a backup that does not grow looks like a whole one; only min_size tells them apart"
+BY_SIZE = {"verify": "size"}
+A_HALF_LOOKS_WHOLE = "half a backup that does not grow is listed like a whole one"
 
 
 def _row(
@@ -95,19 +96,21 @@ BY_NAME = (
     _there("a growing backup", failed("incomplete"), looks={THERE: GROWING}, an_hour_passes=True),
     _there("a growing backup, with force", CREATED, looks={THERE: GROWING}, options={"force": True}),
     _there("a backup that grows for ever", failed("incomplete"), failed("incomplete"), looks={THERE: ENDLESS}),
-    _there("half a backup", REUSED, looks={THERE: SHORT}, limit=A_HALF_LOOKS_WHOLE),
+    _there("half a backup", failed("incomplete"), failed("incomplete"), looks={THERE: SHORT}),
+    _there("half a backup, with force", CREATED, looks={THERE: SHORT}, options={"force": True}),
+    _there("half a backup, by its size", REUSED, looks={THERE: SHORT}, options=BY_SIZE, limit=A_HALF_LOOKS_WHOLE),
     _there(
         "half a backup, with min_size",
         failed("incomplete"),
         failed("incomplete"),
         looks={THERE: SHORT},
-        options={"min_size": MIN_SIZE},
+        options={"min_size": MIN_SIZE, **BY_SIZE},
     ),
     _there(
         "half a backup, with min_size and force",
         CREATED,
         looks={THERE: SHORT},
-        options={"min_size": MIN_SIZE, "force": True},
+        options={"min_size": MIN_SIZE, "force": True, **BY_SIZE},
     ),
     _there("a complete backup where a create overwrites", REUSED, quirks={"create_new_overwrites": True}),
     _new("a new name where a create overwrites", quirks={"create_new_overwrites": True}),
@@ -135,8 +138,23 @@ BY_AGE = (
     _fresh("an empty fresh backup", (FRESH,), None, looks={FRESH: EMPTY}),
     _fresh("an empty fresh backup and a complete older one", (FRESH, LESS_FRESH), LESS_FRESH, looks={FRESH: EMPTY}),
     _fresh("a growing fresh backup", (FRESH,), None, looks={FRESH: GROWING}),
-    _fresh("half a fresh backup", (FRESH,), FRESH, looks={FRESH: SHORT}, limit=A_HALF_LOOKS_WHOLE),
-    _fresh("half a fresh backup, with min_size", (FRESH,), None, looks={FRESH: SHORT}, options={"min_size": MIN_SIZE}),
+    _fresh("half a fresh backup", (FRESH,), None, looks={FRESH: SHORT}),
+    _fresh("half a fresh backup and a whole older one", (FRESH, LESS_FRESH), LESS_FRESH, looks={FRESH: SHORT}),
+    _fresh(
+        "half a fresh backup, by its size",
+        (FRESH,),
+        FRESH,
+        looks={FRESH: SHORT},
+        options=BY_SIZE,
+        limit=A_HALF_LOOKS_WHOLE,
+    ),
+    _fresh(
+        "half a fresh backup, with min_size",
+        (FRESH,),
+        None,
+        looks={FRESH: SHORT},
+        options={"min_size": MIN_SIZE, **BY_SIZE},
+    ),
     _row(
         "a stale backup, and the system chooses the name",
         {"max_age": "2h", "system_name": True, "timezone": "UTC"},
@@ -174,25 +192,32 @@ ALWAYS = (
 INCOMPLETE_FOR_A_WHILE = (
     _new("one that grows for a while", quirks={"complete_after": 1.0}),
     _new("one that is empty for a while", quirks={"complete_after": 1.0, "incomplete_size": "empty"}),
+    _new("one that is half for a while", quirks={"complete_after": 4.0, "incomplete_size": "short"}),
     _new(
         "one that is half for a while, with min_size",
-        quirks={"complete_after": 1.0, "incomplete_size": "short"},
-        options={"min_size": MIN_SIZE},
+        quirks={"complete_after": 4.0, "incomplete_size": "short"},
+        options={"min_size": MIN_SIZE, **BY_SIZE},
     ),
     _new(
-        "one that stays half",
+        "one that stays half, by its size",
         quirks={"complete_after": -1, "incomplete_size": "short"},
+        options=BY_SIZE,
         limit=A_HALF_LOOKS_WHOLE,
     ),
     *(
         _new_fails(
-            f"one that stays {look}",
+            f"one that stays {look}{', with min_size' if options else ''}",
             "incomplete",
             failed("incomplete"),
             quirks={"complete_after": -1, "incomplete_size": look},
-            options={"wait_timeout": 1, "min_size": min_size},
+            options={"wait_timeout": 1, **options},
         )
-        for look, min_size in (("growing", 1), ("empty", 1), ("short", MIN_SIZE))
+        for look, options in (
+            ("growing", {}),
+            ("empty", {}),
+            ("short", {}),
+            ("short", {"min_size": MIN_SIZE, **BY_SIZE}),
+        )
     ),
 )
 
@@ -227,6 +252,25 @@ TROUBLES = (
         looks={THERE: EMPTY},
         check=CREATED,
         faults=(fault("create_new", "refuse"),),
+    ),
+    # of the look into it
+    _new("a download that is lost once", faults=(fault("download", "lose", times=1),)),
+    _new("a download that is cut once", faults=(fault("download", "cut", "during", times=1, at=100),)),
+    _new(
+        "a bit of the first download is another",
+        faults=(fault("download", "flip", "during", times=1, at=100),),
+    ),
+    _there("a bit of the first download is another", REUSED, faults=(fault("download", "flip", "during", times=1),)),
+    _there("downloads are refused", failed("refused"), REUSED, faults=(fault("download", "refuse"),)),
+    _there("downloads are refused, by its size", REUSED, options=BY_SIZE, faults=(fault("download", "refuse"),)),
+    _row(
+        "downloads of a new one are refused",
+        {"name": NEW},
+        Outcome(error="refused", changed=True),
+        Effect(made=(NEW,)),
+        REUSED,
+        check=CREATED,
+        faults=(fault("download", "refuse"),),
     ),
     _new("a listing that is lost once", faults=(fault("list", "lose", times=1),)),
     _new("a listing that is always lost", failed("unreachable"), CREATED, faults=(fault("list", "lose"),)),

@@ -104,6 +104,8 @@ MAX_DOCUMENT = 64 * 1024 * 1024
 
 REPEATABLE_STATUS = (429, 502, 503, 504)
 FINAL_STATES = ("succeeded", "failed", "unknown")
+WRITES = ("create_new", "remove", "restore")
+"""Actions that change the system as soon as the gateway has them; an upload waits for its commit."""
 
 PROBLEMS: dict[str, Failure] = {
     "authentication_failed": PROBLEM_LOGIN,
@@ -411,16 +413,25 @@ class GatewayTransport:
             try:
                 self._document("PUT", self._operation_path(operation), given)
             except UnreachableError as error:
-                self._require_arrived(operation, error)
+                self._require_arrived(operation, error, writes=body["action"] in WRITES)
             yield operation
         finally:
             self._abandon(operation, drop_content=body["action"] == "download")
 
-    def _require_arrived(self, operation: str, error: UnreachableError) -> None:
-        """:raises UnreachableError: the ``error`` of giving it, unless the gateway knows the operation all the same."""
+    def _require_arrived(self, operation: str, error: UnreachableError, writes: bool) -> None:
+        """The answer to giving an operation got lost: ask whether the gateway knows it all the same.
+
+        :param writes: whether it may run without anything more from this side, and change the system then.
+        :raises UnreachableError: the ``error`` of giving it, when it did not arrive.
+        :raises OutcomeUnknownError: when that can't be asked.
+        """
         try:
             self._document("GET", self._operation_path(operation))
+        except NotFoundError:
+            raise error from None
         except ActiveLogicError:
+            if writes:
+                raise OPERATION_LOST.error(operation_id=operation, reason=error.reason) from error
             raise error from None
 
     def _abandon(self, operation: str, drop_content: bool) -> None:

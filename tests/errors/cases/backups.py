@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import bz2
+
 from runner import DIRECT
 from scene import BACKUP, TRANSFER, Facts, Scene, case
 
 TAKEN = "taken.plb"
+HALF = bz2.compress(b"configuration" * 1000)[:-20]
 
 
 @case("MACHINE_OTHER")
@@ -72,6 +75,42 @@ def backup_that_stays_empty(scene: Scene) -> Facts:
     scene.run(BACKUP, name="new.plb", wait_timeout=1)
     assert scene.listed() == {}
     return {"seconds": 1, "name": "new.plb", "why": "is empty"}
+
+
+def _damaged(kind: str) -> str:
+    return f"is a {kind} archive that is damaged, or of which bytes are missing"
+
+
+@case("BACKUP_INCOMPLETE_THERE")
+def half_a_backup_to_rely_on(scene: Scene) -> Facts:
+    scene.place("half.plb", HALF)
+    scene.run(BACKUP, name="half.plb")
+    return {"name": "half.plb", "why": _damaged("bzip2")}
+
+
+@case("BACKUP_DAMAGED")
+def restore_of_half_a_backup(scene: Scene) -> Facts:
+    scene.place("half.plb", HALF)
+    scene.run(BACKUP, state="restored", name="half.plb")
+    return {"why": _damaged("bzip2")}
+
+
+@case("NEW_BACKUP_DAMAGED")
+def backup_that_stays_half(scene: Scene) -> Facts:
+    scene.quirks(complete_after=-1, incomplete_size="short")
+    scene.may_change = True
+    scene.run(BACKUP, name="new.plb", wait_timeout=1)
+    assert scene.listed() == {}
+    return {"name": "new.plb", "why": _damaged("gzip")}
+
+
+@case("DOWNLOADS_DIFFER")
+def downloads_that_are_damaged_each_in_another_way(scene: Scene) -> Facts:
+    scene.make(TAKEN)
+    flip = {"command": "download", "does": "flip", "when": "during"}
+    scene.quirks(faults=[{**flip, "times": times, "at": 50 * times} for times in (1, 2, 3)])
+    scene.run(BACKUP, name=TAKEN)
+    return {"times": 3, "name": TAKEN}
 
 
 @case("BACKUP_NOT_NEW", DIRECT)
