@@ -104,6 +104,32 @@ ROWS = (
         found=(FRESH_BY_SYSTEM,),
     ),
     Row("info: an age that is none", "info", {"max_age": "soon"}, failed("option"), NOTHING, failed("option")),
+    *(
+        _row(
+            f"a fresh backup, {title}",
+            {"max_age": "2h"},
+            6,
+            FRESH,
+            fresh=True,
+            found=AGED,
+            faults=(fault("download", does, times=times, seconds=seconds),),
+        )
+        for title, does, times, seconds in (
+            ("a download that is lost once", "lose", 1, None),
+            ("a download that is stale once", "stale", 1, None),
+            ("a slow download", "wait", None, 0.2),
+        )
+    ),
+    Row(
+        "info: a fresh backup, downloads are refused",
+        "info",
+        {"max_age": "2h"},
+        failed("refused"),
+        NOTHING,
+        Outcome(facts={"count": 6, "latest.name": FRESH, "fresh": True}),
+        found=AGED,
+        faults=(fault("download", "refuse"),),
+    ),
     _trouble("a listing that is lost once", Outcome(facts={"count": 2}), faults=(fault("list", "lose", times=1),)),
     _trouble("a listing that is always lost", failed("unreachable"), faults=(fault("list", "lose"),)),
     _trouble("a listing that is refused", failed("refused"), faults=(fault("list", "refuse"),)),

@@ -260,7 +260,13 @@ TROUBLES = (
         "a bit of the first download is another",
         faults=(fault("download", "flip", "during", times=1, at=100),),
     ),
-    _there("a bit of the first download is another", REUSED, faults=(fault("download", "flip", "during", times=1),)),
+    _there(
+        "a bit of the first download of a backup is another",
+        REUSED,
+        faults=(fault("download", "flip", "during", times=1),),
+    ),
+    _there("a download that is stale once", REUSED, faults=(fault("download", "stale", times=1),)),
+    _there("a slow download", REUSED, faults=(fault("download", "wait", seconds=0.2),)),
     _there("downloads are refused", failed("refused"), REUSED, faults=(fault("download", "refuse"),)),
     _there("downloads are refused, by its size", REUSED, options=BY_SIZE, faults=(fault("download", "refuse"),)),
     _row(

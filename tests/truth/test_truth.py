@@ -78,10 +78,10 @@ def test_every_quirk_that_concerns_these_modules_is_met() -> None:
 @pytest.mark.parametrize(
     ("state", "commands"),
     [
-        ("present", {"connect", "list", "create_new"}),
+        ("present", {"connect", "list", "create_new", "download"}),
         ("absent", {"connect", "list", "remove"}),
         ("restored", {"connect", "list", "create_new", "download", "restore", "remove"}),
-        ("info", {"connect", "list"}),
+        ("info", {"connect", "list", "download"}),
     ],
 )
 def test_every_command_of_a_state_meets_every_trouble(state: str, commands: set[str]) -> None:
