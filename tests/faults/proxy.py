@@ -38,7 +38,7 @@ ELSEWHERE = "/elsewhere"
 """Where redirects lead to: a path that the proxy answers itself."""
 
 OPENINGS = ("mute", "mute after TLS", "certificate")
-REQUESTS = ("reset up", "stall up", "drip up", "flip up", "truncate up", "gzip up")
+REQUESTS = ("reset up", "stall up", "drip up", "flip up", "truncate up", "gzip up", "no range")
 REPLACEMENTS = ("status", "redirect")
 ANSWERS = (
     "lose",
@@ -51,6 +51,7 @@ ANSWERS = (
     "truncate",
     "gzip",
     "flip",
+    "other range",
 )
 DRIP_SECONDS = 0.3
 LONGEST = 120.0
@@ -62,11 +63,12 @@ class Fault:
     """One trouble.
 
     :param does: of a connection that opens: ``mute`` (says nothing, not even TLS), ``mute after TLS``, ``certificate``
-        (of an authority that nobody trusts). Of a request's body: ``... up``. In place of an answer: ``status`` or
-        ``redirect``. Of an answer: ``lose`` (the request is carried out, then RST), ``reset`` (RST after ``at`` bytes
-        of the body), ``stall``, ``drip`` (a byte every 0.3 s from there on), ``drip head``, ``length too large`` (and
-        the connection stays open), ``length too small`` (half of it), ``truncate`` (half the body, with a length that
-        fits), ``gzip`` (encoded, and says so), ``flip`` (one bit of the byte ``at``).
+        (of an authority that nobody trusts). Of a request's body: ``... up``; of its head: ``no range`` (which is left
+        out). In place of an answer: ``status`` or ``redirect``. Of an answer: ``lose`` (the request is carried out,
+        then RST), ``reset`` (RST after ``at`` bytes of the body), ``stall``, ``drip`` (a byte every 0.3 s from there
+        on), ``drip head``, ``length too large`` (and the connection stays open), ``length too small`` (half of it),
+        ``truncate`` (half the body, with a length that fits), ``gzip`` (encoded, and says so), ``flip`` (one bit of
+        the byte ``at``), ``other range`` (says that it is another part than was asked for).
     :param route: a regular expression for ``METHOD /path``.
     :param at: a position in the body, in bytes.
     :param times: how often it happens; ``None`` is always.
@@ -256,6 +258,8 @@ class Proxy:
             raise _EndError
         if fault is not None:
             body = _damaged(body, fault.does.removesuffix(" up"), fault.at)
+            if fault.does == "no range":
+                request.headers.pop("range", None)
             if fault.does == "gzip up":
                 request.headers["content-encoding"] = "gzip"
         return body
@@ -283,6 +287,9 @@ class Proxy:
             _reset(connection)
         if does == "gzip":
             answer.headers.append(("Content-Encoding", "gzip"))
+        if does == "other range":
+            answer.headers = [(name, value) for name, value in answer.headers if name.lower() != "content-range"]
+            answer.headers.append(("Content-Range", "bytes 0-1/2"))
         if does == "drip head":
             self._drip(connection, answer.head(len(answer.body)))
         body = _damaged(answer.body, does, at)

@@ -60,6 +60,13 @@ CASES = {
     "503": Case((Fault("status", DOWNLOAD, status=503, retry_after=1),)),
     "503, always, for an hour": Case((always("status", retry_after=3600),), "unreachable", "status 503"),
     "500": Case((always("status", status=500),), "protocol", "status 500"),
+    "whole where a part was asked for": Case((Fault("reset", DOWNLOAD, at=FAR), always("no range"))),
+    "whole where a part was asked for, and lost, always": Case(
+        (always("reset", at=FAR), always("no range")), "unreachable", "was lost"
+    ),
+    "another part than was asked for": Case(
+        (Fault("reset", DOWNLOAD, at=FAR), always("other range")), "protocol", "is not the part"
+    ),
     "redirect": Case((always("redirect"),), "protocol", "redirect"),
     "another certificate": Case((always("certificate", ANY),), "certificate", "not trusted"),
     "a certificate that changes": Case(
@@ -133,6 +140,15 @@ def test_a_lost_connection_is_taken_up_where_it_ended(scene: Scene) -> None:
         outcome = scene.fetch()
     assert 0 < outcome.result["resumed_from"] <= FAR
     assert outcome.result["bytes_transferred"] == len(WANTED)
+    scene.require_new()
+
+
+def test_what_is_given_again_as_a_whole_is_taken_from_the_start(scene: Scene) -> None:
+    with scene.proxy([Fault("reset", DOWNLOAD, at=FAR), always("no range")]) as proxy:
+        scene.url = proxy.url
+        outcome = scene.fetch()
+    assert outcome.result["resumed_from"] == 0
+    assert len(WANTED) < outcome.result["bytes_transferred"] <= len(WANTED) + FAR
     scene.require_new()
 
 

@@ -491,16 +491,23 @@ class GatewayTransport:
     # Bodies
 
     def _receive(self, operation: str, path: str, size: int, sha256: str, deadline: float) -> Received:
-        """Stream the content of a finished download into ``path``; go on where a lost connection left off."""
+        """Stream the content of a finished download into ``path``; go on where a lost connection left off.
+
+        Where something on the way gives the whole content again instead, that is a new beginning.
+        """
         url = self._operation_path(operation) + "/content"
         digest = hashlib.sha256()
-        received = transferred = resumed_from = 0
+        received = transferred = resumed_from = furthest = 0
         number = 0
         with told(path), open(path, "wb", opener=_private) as target:
             while received < size:
-                before = received
                 try:
-                    for piece in self._content(url, received, sha256, deadline):
+                    for position, piece in self._content(url, received, sha256, deadline):
+                        if position != received:
+                            target.seek(0)
+                            target.truncate()
+                            digest = hashlib.sha256()
+                            received = resumed_from = 0
                         target.write(piece)
                         digest.update(piece)
                         received += len(piece)
@@ -512,7 +519,8 @@ class GatewayTransport:
                 except UnreachableError as error:
                     if self._clock() >= deadline:
                         raise self._transfer_expired(received, size) from error
-                    number = 0 if received > before else number + 1
+                    number = 0 if received > furthest else number + 1
+                    furthest = max(furthest, received)
                     if number > self._settings.retries or not error.repeatable:
                         raise
                     self.tries += 1
@@ -528,15 +536,22 @@ class GatewayTransport:
             raise CONTENT_OTHER.error(size=size, arrived=digest.hexdigest(), announced=sha256)
         return Received(size, sha256, True, transferred, resumed_from)
 
-    def _content(self, url: str, offset: int, sha256: str, deadline: float) -> Iterator[bytes]:
+    def _content(self, url: str, offset: int, sha256: str, deadline: float) -> Iterator[tuple[int, bytes]]:
+        """The content from ``offset`` on, or all of it, in pieces with their positions."""
         headers = {"Accept": "application/octet-stream"}
         if offset:
             headers.update({"Range": f"bytes={offset}-", "If-Range": f'"{sha256}"'})
         with self._answer("GET", url, deadline, headers=headers) as response:
-            if response.status_code != (206 if offset else 200):
+            if response.status_code not in ((200, 206) if offset else (200,)):
                 raise _error_from_response(response, self._read_document(response), self._settings)
+            position = offset if response.status_code == 206 else 0
+            part = response.headers.get("Content-Range", "")
+            if position and not part.lower().startswith(f"bytes {offset}-"):
+                raise GATEWAY_ANSWER_WRONG.error(flaw=f"is not the part that was asked for ({part[:60]})")
             try:
-                yield from response.raw.stream(PIECE, decode_content=False)
+                for piece in response.raw.stream(PIECE, decode_content=False):
+                    yield position, piece
+                    position += len(piece)
             except Exception as error:
                 raise self._translate(error) from error
 
