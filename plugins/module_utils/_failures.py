@@ -630,6 +630,11 @@ ARRIVED_SHORT = Failure(
     TransferError,
     "{size} bytes arrived, the system lists {listed}",
 )
+FETCH_READ_OTHER = Failure(
+    "A second download of the backup that was fetched gave another content.",
+    TransferError,
+    "it has the SHA-256 {first}, a second download (verify) has {second}",
+)
 CHECKSUM_OTHER = Failure(
     "The fetched backup is not the one that checksum names.",
     TransferError,
@@ -669,7 +674,7 @@ PUSH_OTHER_THERE = Failure(
 PUSH_CHANGED = Failure(
     "The file changed while it was pushed.",
     TransferError,
-    "the file changed while it was pushed",
+    "{path} changed while it was pushed",
 )
 PUSH_NOT_LISTED = Failure(
     "What was pushed is not there.",
@@ -690,6 +695,12 @@ PUSH_UNSEEN = Failure(
     "A backup was pushed, and the system can't be looked at any more.",
     OutcomeUnknownError,
     "it was sent, but can't be looked at: {reason}",
+)
+PUSH_OLD_UNREADABLE = Failure(
+    "The backup that is to be replaced can't be kept, because it reads otherwise each time.",
+    TransferError,
+    "the backup that is to be replaced can't be kept: {first}, and then {second}",
+    "nothing was changed; look at the backup",
 )
 PUSH_LOST_OLD = Failure(
     "A backup was removed to be replaced, and neither the new one nor the old one could be sent.",

@@ -11,6 +11,11 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from . import _names
@@ -21,11 +26,13 @@ from ._failures import (
     CHECKSUM_OTHER,
     CHECKSUM_WRONG,
     FETCH_NEEDS_MORE,
+    FETCH_READ_OTHER,
     NO_LATEST,
     PUSH_ARRIVED_OTHER,
     PUSH_CHANGED,
     PUSH_EMPTY,
     PUSH_NOT_AS_MANIFEST,
+    PUSH_OLD_UNREADABLE,
     PUSH_OTHER_MACHINE,
     PUSH_OTHER_THERE,
     PUSH_SHORT,
@@ -44,6 +51,7 @@ from ._localfiles import (
     place,
     read_manifest,
     resolve_destination,
+    told,
     write_small,
 )
 from ._model import BackupFile, Backups, Received, System, describe, find
@@ -60,6 +68,12 @@ SKIPPED = "skipped"
 def transfer(context: Context) -> dict[str, Any]:
     """Fetch or push, as ``direction`` says, and return the result of the module."""
     return _fetch(context) if context.params["direction"] == "fetch" else _push(context)
+
+
+def _verify(context: Context) -> str:
+    """The option ``verify``, whose default depends on the direction."""
+    by_default = "size" if context.params["direction"] == "fetch" else "content"
+    return str(context.params["verify"] or by_default)
 
 
 # Fetch
@@ -81,6 +95,8 @@ def _fetch(context: Context) -> dict[str, Any]:
         return _result(context, SKIPPED, False, system, None)
     path = resolve_destination(params["dest"], backup.name)
     known = None if params["force"] else _unchanged(path, backup, system, wanted_digest)
+    if known is not None and _verify(context) == "content" and client.digest(backup.name).sha256 != known:
+        known = None
     if known is not None:
         changed = _set_attributes(context, path)
         return _result(context, UNCHANGED, changed, system, backup, sha256=known, path=path, unchanged_by="manifest")
@@ -128,6 +144,10 @@ def _receive(context: Context, backup: BackupFile, path: str, system: System, wa
         operation = f"fetch the backup {backup.name!r}"
         if received.size != backup.size:
             raise ARRIVED_SHORT.error(size=received.size, listed=backup.size, operation=operation)
+        if _verify(context) == "content":
+            again = context.client.digest(backup.name)
+            if again.sha256 != received.sha256:
+                raise FETCH_READ_OTHER.error(first=received.sha256, second=again.sha256, operation=operation)
         if wanted_digest is not None and received.sha256 != wanted_digest:
             raise CHECKSUM_OTHER.error(found=received.sha256, wanted=wanted_digest, operation=operation)
         _validate(context, temporary)
@@ -206,7 +226,8 @@ def _push(context: Context) -> dict[str, Any]:
             )
     if context.check_mode:
         return _result(context, PUSHED, True, system, described, sha256=sha256, path=src)
-    verified_by = _send(context, name, size, sha256, old)
+    with _keep(context, name, old) as kept:
+        verified_by = _send(context, name, size, sha256, old, kept)
     return _result(
         context,
         PUSHED,
@@ -240,40 +261,62 @@ def _check_manifest(context: Context, system: System, size: int, sha256: str) ->
         )
 
 
-def _send(context: Context, name: str, size: int, sha256: str, old: Received | None) -> list[str]:
+def _send(context: Context, name: str, size: int, sha256: str, old: Received | None, kept: _Kept | None) -> list[str]:
     """Upload and verify; nothing of a failed upload stays. Returns what vouched for it.
 
     :param old: what the name held before, if anything; it is replaced.
+    :param kept: a copy of that.
     """
-    client = context.client
+    client, src = context.client, context.params["src"]
     operation = f"push the backup {name!r}"
-    by_content = context.params["verify"] == "content"
-    sent_whole = False
+    by_content = _verify(context) == "content"
+    reached = False
     try:
         try:
-            sent = client.upload(name, context.params["src"], old is not None, _still_holds(name, old))
+            if kept is not None:
+                kept.is_needed = True
+            sent = client.upload(name, src, old is not None, _still_holds(name, old))
+            reached = True
             if (sent.size, sent.sha256) != (size, sha256):
-                raise PUSH_CHANGED.error(operation=operation)
-            sent_whole = True
+                raise PUSH_CHANGED.error(path=src, operation=operation)
         except OutcomeUnknownError as error:
-            if not client.is_listed_after(error, name):
+            reached = by_content = True  # only its content can tell now whether it is there, and whole
+            if not client.is_listed_after(error, name) or (old is not None and not _holds(client, name, size, sha256)):
                 raise
-            by_content = True  # only its content can tell now whether it is there, and whole
         listed = require_found(client.list(), name, operation)
         if listed.size != size:
             raise PUSH_SHORT.error(size=size, listed=listed.size, then="", operation=operation)
-        if not by_content:
-            return ["size"]
-        on_system = client.digest(name)
-        if (on_system.size, on_system.sha256) != (size, sha256):
-            raise PUSH_ARRIVED_OTHER.error(there=_facts(on_system), operation=operation)
-        return ["size", "content"]
+        if by_content:
+            on_system = client.digest(name)
+            if (on_system.size, on_system.sha256) != (size, sha256):
+                raise PUSH_ARRIVED_OTHER.error(there=_facts(on_system), operation=operation)
+    except OutcomeUnknownError:
+        raise  # it may still be on its way, so what is there is left alone
     except ActiveLogicError as error:
-        if isinstance(error, TransferError) or (sent_whole and old is None):
-            error.hint = _clear_up(client, name, old)
-        elif sent_whole:
-            error.hint = f"the backup {name!r} was sent, but is not verified: run the task again"
+        if isinstance(error, TransferError) or reached:
+            error.hint = _clear_up(client, name, kept)
+            if not _is_still(src, size, sha256):
+                changed = PUSH_CHANGED.error(path=src, operation=operation)
+                changed.hint = error.hint
+                raise changed from error
+        elif kept is not None:
+            kept.is_needed = False
         raise
+    if kept is not None:
+        kept.is_needed = False
+    return ["size", "content"] if by_content else ["size"]
+
+
+def _holds(client: Client, name: str, size: int, sha256: str) -> bool:
+    on_system = client.digest(name)
+    return (on_system.size, on_system.sha256) == (size, sha256)
+
+
+def _is_still(path: str, size: int, sha256: str) -> bool:
+    try:
+        return digest_file(path) == (size, sha256)
+    except ActiveLogicError:
+        return False
 
 
 def _still_holds(name: str, old: Received | None) -> Still:
@@ -284,19 +327,70 @@ def _still_holds(name: str, old: Received | None) -> Still:
     return look
 
 
-def _clear_up(client: Client, name: str, old: Received | None) -> str:
-    """After a failed upload: remove what it left on the system, but never the backup that was there before."""
+@dataclass
+class _Kept:
+    """A copy, where the module runs, of the backup that is replaced.
+
+    ``is_needed`` from when the system may lose that until it is known to have it, or the new one.
+    """
+
+    path: str
+    content: Received
+    is_needed: bool = False
+
+
+@contextmanager
+def _keep(context: Context, name: str, old: Received | None) -> Iterator[_Kept | None]:
+    """Keep a copy of what a push replaces; it stays when the block is left while it is needed, and the user is told."""
+    if old is None:
+        yield None
+        return
+    with told("the temporary folder (TMPDIR)"):
+        folder = tempfile.mkdtemp(prefix="activelogic-replaced-")
+    kept = _Kept(os.path.join(folder, name), old)
+    where = f"the backup from before is kept in {kept.path}"
     try:
-        if client.find(name) is None:
-            return "nothing of it is on the system; run the task again"
-        if old is not None:
-            on_system = client.digest(name)
-            if (on_system.size, on_system.sha256) == (old.size, old.sha256):
-                return "the backup that was there before is still there; run the task again"
-        client.remove(name)
+        copy = context.client.download(name, kept.path)
+        if (copy.size, copy.sha256) != (old.size, old.sha256):
+            raise PUSH_OLD_UNREADABLE.error(
+                first=_facts(old), second=_facts(copy), operation=f"push the backup {name!r}"
+            )
+        yield kept
+    except ActiveLogicError as error:
+        if kept.is_needed:
+            error.hint = f"{where}; {error.hint}"
+        raise
+    except BaseException:
+        if kept.is_needed:
+            context.module.warn(where)
+        raise
+    finally:
+        if not kept.is_needed:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _clear_up(client: Client, name: str, kept: _Kept | None) -> str:
+    """After a failed upload: remove what it left on the system, and have there what was there before."""
+    try:
+        is_there = client.find(name) is not None
+        if kept is None:
+            if not is_there:
+                return "nothing of it is on the system; run the task again"
+            client.remove(name)
+            return "what had arrived was removed from the system again; run the task again"
+        size, sha256 = kept.content.size, kept.content.sha256
+        became = "is still there"
+        if not is_there or not _holds(client, name, size, sha256):
+            if is_there:
+                client.remove(name)
+            client.upload(name, kept.path)
+            if not _holds(client, name, size, sha256):
+                return f"what was there before could not be put back whole: look at the backup {name!r} there"
+            became = "was put back"
+        kept.is_needed = False
+        return f"the backup that was there before {became}; run the task again"
     except ActiveLogicError as error:
         return f"what is on the system could not be cleared up ({error.reason}): look at the backup {name!r} there"
-    return "what had arrived was removed from the system again; run the task again"
 
 
 # Result
@@ -330,7 +424,7 @@ def _result(
     if backup is not None:
         described = {**describe(backup, context.now, _names.zone_from(context.params["timezone"])), "sha256": sha256}
     if received is not None:
-        verified_by = ["size", "digest"] if received.digest_confirmed else ["size"]
+        verified_by = ["size"] + ["digest"] * received.digest_confirmed + ["content"] * (_verify(context) == "content")
     return {
         "changed": changed,
         "action": action,

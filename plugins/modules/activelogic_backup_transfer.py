@@ -81,11 +81,12 @@ options:
     type: path
   verify:
     description:
-      - How a pushed backup is verified. V(content) downloads it from the system again and compares, V(size) looks at
-        the listing only.
+      - How the copy is verified. V(size) compares its size with the listing of the system, V(content) also its content
+        with one more download from the system. RV(verified_by) tells what either proves.
+      - V(content) is the default of O(direction=push), V(size) of O(direction=fetch).
+      - With O(direction=fetch) and V(content) also a file that is there already is compared with the system.
     type: str
     choices: [content, size]
-    default: content
   other_machine:
     description:
       - Push a file whose manifest says that it was fetched from another machine.
@@ -94,8 +95,11 @@ options:
   force:
     description:
       - With O(direction=fetch), fetch a file again that is there already.
-      - With O(direction=push), replace a backup of the same name and other content. Where the system refuses the new
-        one, the old one is put back.
+      - With O(direction=push), replace a backup of the same name and other content. The old one is downloaded first,
+        into a folder C(activelogic-replaced-*) in the temporary folder of the machine where the module runs, which
+        E(TMPDIR) names, and removed from there when the new one is verified. Where that fails, the old one is put back.
+      - Where the old one can't be put back, or it is not known whether the new one arrived, the copy stays, and the
+        message says where. A run that is killed leaves it there too, and nothing removes it.
     type: bool
     default: false
   mode:
@@ -193,8 +197,12 @@ resumed_from:
   returned: success
 verified_by:
   description:
-    - What vouches for the transfer. V(size) is the listing of the system, V(digest) the gateway's own SHA-256 of what
-      it got from the system, V(content) a second download.
+    - What vouches for the transfer.
+    - V(size) is the listing of the system. It shows that nothing is missing, and does not show changed bytes.
+    - V(digest) is the gateway's own SHA-256 of what it got from the system. It shows changed bytes between gateway and
+      module, and does not show those between system and gateway.
+    - V(content) is one more download from the system. It shows changed bytes on the whole way, unless both downloads
+      were changed in the same manner.
   type: list
   elements: str
   returned: success
@@ -283,7 +291,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "on_missing": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
         "validate": {"type": "str"},
         "src": {"type": "path"},
-        "verify": {"type": "str", "choices": ["content", "size"], "default": "content"},
+        "verify": {"type": "str", "choices": ["content", "size"]},
         "other_machine": {"type": "bool", "default": False},
         "force": {"type": "bool", "default": False},
         "mode": {"type": "raw", "default": "0600"},

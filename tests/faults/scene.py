@@ -101,6 +101,7 @@ class Scene:
         self.folder = folder
         self.dest = folder / "backups"
         self.src = folder / "pushed.plb"
+        self.tmp = folder / "tmp"
         self.url = lab.url
         self.backups = lab.root / EDGE / "backups"
         self._spool = lab.folder / "gateway-state" / "spool"
@@ -113,6 +114,7 @@ class Scene:
             each.unlink()
         (self.backups / NAME).write_bytes(WANTED)
         self.dest.mkdir()
+        self.tmp.mkdir()
         (self.dest / NAME).write_bytes(OLD)
         (self.dest / "note").write_bytes(b"of somebody else")
         self.src.write_bytes(PUSHED)
@@ -137,6 +139,7 @@ class Scene:
         """Start a module in a process of its own; ``point`` and ``wrapper`` as in :mod:`module_process`."""
         environment = {
             "HOME": str(self.folder),
+            "TMPDIR": str(self.tmp),
             "PYTHONPATH": python_path(),
             "ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root),
         }
@@ -178,6 +181,10 @@ class Scene:
     def listed(self) -> dict[str, str]:
         """Names and digests of the system's backups, read from its disk."""
         return {each.name: digest(each.read_bytes()) for each in self.backups.iterdir()}
+
+    def kept(self) -> list[bytes]:
+        """What is in the module's temporary folder."""
+        return [each.read_bytes() for each in self.tmp.rglob("*") if each.is_file()]
 
     def spooled(self) -> list[str]:
         """What the gateway keeps of this test's transfers."""

@@ -117,6 +117,15 @@ def test_a_push_that_is_killed_at_a_named_point(scene: Scene, way: str, point: s
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("ends", ["before", "after"])
+def test_a_replaced_backup_is_kept_by_a_push_that_is_killed(scene: Scene, way: str, ends: str) -> None:
+    options = push_options(scene, way) | {"name": NAME, "force": True}
+    require_killed(scene.run(options, f"_client:Client.upload:{ends}:0"))
+    assert scene.kept() == [WANTED]
+    assert scene.listed() == {NAME: digest(WANTED if ends == "before" else PUSHED)}
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("direction", ["fetch", "push"])
 @pytest.mark.parametrize("seed", range(RANDOM_KILLS))
 def test_a_transfer_that_is_killed_at_a_random_moment(scene: Scene, way: str, direction: str, seed: int) -> None:

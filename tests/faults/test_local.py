@@ -12,14 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy import DOWNLOAD, Fault
-from runner import DIRECT, GATEWAY, WAYS, digest_of_tree
-from scene import NAME, OLD, PUSHED, SIZE, WANTED, Scene, digest, names
+from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError
+from ansible_collections.netops.activelogic.plugins.module_utils._transport import _gateway
+from proxy import DOWNLOAD, UPLOAD, Fault
+from runner import DIRECT, GATEWAY, WAYS, digest_of_tree, set_quirks
+from scene import EDGE, NAME, OLD, PUSHED, SIZE, WANTED, Scene, digest, names
 
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all")
@@ -73,6 +75,54 @@ def test_a_limit_of_the_file_size_leaves_the_old_file(scene: Scene, way: str) ->
     assert (outcome.code, outcome.kind) == (1, "local_file"), outcome.output
     assert "File too large" in outcome.message, outcome.message
     scene.require_old()
+
+
+@needs_root
+@pytest.mark.parametrize("way", WAYS)
+def test_without_room_for_the_old_backup_nothing_is_replaced(scene: Scene, way: str) -> None:
+    command = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=1m tmpfs "$0" && "$@"', str(scene.tmp)]
+    options = scene.options(way, direction="push", src=str(scene.src), name=NAME, force=True)
+    outcome = scene.run(options, wrapper=command)
+    assert (outcome.code, outcome.kind) == (1, "local_file"), outcome.output
+    assert str(scene.tmp) in outcome.message, outcome.message
+    assert scene.listed() == {NAME: digest(WANTED)}
+
+
+# A file that changes while it is sent
+
+
+def test_a_file_that_gets_shorter_while_it_is_sent(scene: Scene) -> None:
+    with scene.proxy([Fault("stall up", UPLOAD, at=1000)]) as proxy:
+        scene.url = proxy.url
+        process = scene.start(scene.options(direction="push", src=str(scene.src), name="new.plb"))
+        require_shorter(scene, process, lambda: bool(proxy.happened))
+
+
+def test_a_file_that_gets_shorter_while_the_vendors_package_sends_it(scene: Scene) -> None:
+    fault = {"command": "upload", "does": "wait", "when": "during", "at": 1_000_000, "seconds": 3}
+    set_quirks(scene.lab, EDGE, faults=[fault])
+    process = scene.start(scene.options(DIRECT, direction="push", src=str(scene.src), name="new.plb"))
+    require_shorter(scene, process, lambda: any(scene.backups.parent.glob("tmp/*")))
+
+
+def require_shorter(scene: Scene, process: Any, is_sent: Callable[[], bool]) -> None:
+    """Cut the file while it is sent: the error names it, and nothing of it is there."""
+    since = time.monotonic()
+    while not is_sent() and time.monotonic() < since + 20:
+        time.sleep(0.05)
+    os.truncate(scene.src, SIZE // 2)
+    outcome = scene.end(process, since)
+    assert (outcome.code, outcome.kind) == (1, "transfer"), outcome.output
+    assert f"{scene.src} changed while it was pushed" in outcome.message, outcome.message
+    assert scene.listed() == {NAME: digest(WANTED)}
+    assert scene.spooled() == []
+
+
+def test_a_read_that_fails_while_a_file_is_sent_names_the_file() -> None:
+    with open("/proc/self/mem", "rb", buffering=0) as unreadable:  # nothing is mapped at its start
+        reader = _gateway._HashingReader(unreadable, "/srv/new.plb", 1000, lambda: False)
+        with pytest.raises(LocalFileError, match=r"/srv/new\.plb: Input/output error"):
+            reader.read()
 
 
 # Permissions, which do not bind root

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 import requests
-from proxy import COMMIT, ELSEWHERE, OPERATION, POLL, UPLOAD, Fault
+from proxy import COMMIT, ELSEWHERE, LISTING, OPERATION, POLL, UPLOAD, Fault
 from scene import NAME, PATIENCE, PUSHED, SLACK, WANTED, Naive, Scene, digest
 
 FAR = 1_000_000
@@ -96,6 +96,16 @@ def test_the_whole_backup_or_nothing_of_it(scene: Scene, case: Case) -> None:
         assert scene.listed() == {NAME: digest(WANTED), NEW: digest(PUSHED)}
 
 
+def test_the_clock_of_the_whole_transfer_ends_a_push_that_is_read_in_drips(scene: Scene) -> None:
+    with scene.proxy([always("drip up", at=1000)]) as proxy:
+        scene.url = proxy.url
+        outcome = scene.push(read_timeout=40, transfer_timeout=4)
+    assert (outcome.code, outcome.kind) == (1, "deadline"), outcome.output
+    assert "transfer_timeout" in outcome.message, outcome.message
+    assert outcome.seconds < 4 + SLACK
+    assert scene.listed() == {NAME: digest(WANTED)}
+
+
 def test_a_push_that_can_not_be_read_back_leaves_nothing(scene: Scene) -> None:
     reading_back = Fault("status", OPERATION, times=9, after=1)  # three tries, each of which gives the operation thrice
     with scene.proxy([reading_back]) as proxy:
@@ -114,6 +124,28 @@ def test_a_backup_that_should_be_replaced_stays_when_the_push_fails(scene: Scene
     assert outcome.code == 1, outcome.output
     assert scene.listed() == {NAME: digest(WANTED)}
     assert scene.spooled() == []
+    assert scene.kept() == []
+
+
+def test_a_replaced_backup_is_put_back_when_the_new_one_can_not_be_read_back(scene: Scene) -> None:
+    reading_back = Fault("status", OPERATION, times=9, after=3)  # after the old one was read twice, and the upload
+    with scene.proxy([reading_back]) as proxy:
+        scene.url = proxy.url
+        outcome = scene.push(name=NAME, force=True)
+    assert (outcome.code, outcome.kind) == (1, "unreachable"), outcome.output
+    assert "was put back" in outcome.message, outcome.message
+    assert scene.listed() == {NAME: digest(WANTED)}
+    assert scene.kept() == []
+
+
+def test_a_replaced_backup_is_kept_when_nobody_can_look_any_more(scene: Scene) -> None:
+    afterwards = [Fault("lose", each, times=None, after=after) for each, after in ((COMMIT, 0), (LISTING, 1))]
+    with scene.proxy([*afterwards, Fault("lose", POLL, times=None, after=3)]) as proxy:
+        scene.url = proxy.url
+        outcome = scene.push(name=NAME, force=True)
+    assert (outcome.code, outcome.kind) == (1, "outcome_unknown"), outcome.output
+    assert f"is kept in {scene.tmp}" in outcome.message, outcome.message
+    assert scene.kept() == [WANTED]
 
 
 @pytest.mark.parametrize("case", marked({name: case for name, case in CASES.items() if case.harms}))

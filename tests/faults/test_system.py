@@ -58,6 +58,57 @@ def test_a_push_of_which_something_else_arrives_leaves_nothing(scene: Scene, way
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("does", ["cut", "flip"])
+def test_a_backup_is_put_back_when_something_else_arrives_in_its_place(scene: Scene, way: str, does: str) -> None:
+    trouble(scene, "upload", does, times=1)
+    outcome = scene.push(way, name=NAME, force=True)
+    assert (outcome.code, outcome.kind) == (1, "transfer"), outcome.output
+    assert "was put back" in outcome.message, outcome.message
+    assert scene.listed() == {NAME: digest(WANTED)}
+    assert scene.spooled() == []
+    assert scene.kept() == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_backup_that_can_not_be_put_back_is_kept(scene: Scene, way: str) -> None:
+    trouble(scene, "upload", "flip")
+    outcome = scene.push(way, name=NAME, force=True)
+    assert (outcome.code, outcome.kind) == (1, "transfer"), outcome.output
+    assert f"is kept in {scene.tmp}" in outcome.message, outcome.message
+    assert scene.kept() == [WANTED]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_backup_that_was_replaced_is_kept_no_longer(scene: Scene, way: str) -> None:
+    outcome = scene.push(way, name=NAME, force=True)
+    assert outcome.code == 0, outcome.output
+    assert scene.listed() == {NAME: digest(PUSHED)}
+    assert scene.kept() == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_second_download_shows_what_was_changed_before_the_gateway(scene: Scene, way: str) -> None:
+    trouble(scene, "download", "flip", times=1)
+    outcome = scene.fetch(way, verify="content")
+    assert (outcome.code, outcome.kind) == (1, "transfer"), outcome.output
+    scene.require_old()
+    outcome = scene.fetch(way, verify="content")
+    assert outcome.code == 0, outcome.output
+    assert outcome.result["verified_by"][-1] == "content"
+    scene.require_new()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_second_download_shows_what_else_the_system_has_under_the_name(scene: Scene, way: str) -> None:
+    assert scene.fetch(way, verify="content").code == 0
+    assert scene.fetch(way, verify="content").result["action"] == "unchanged"
+    (scene.backups / NAME).write_bytes(WANTED[::-1])
+    assert scene.fetch(way).result["action"] == "unchanged"  # its size is the same
+    assert scene.fetch(way, verify="content").result["action"] == "fetched"
+    assert (scene.dest / NAME).read_bytes() == WANTED[::-1]
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_push_that_is_read_back_wrongly_leaves_nothing(scene: Scene, way: str) -> None:
     trouble(scene, "download", "flip")
     outcome = scene.push(way)

@@ -88,6 +88,7 @@ from .._failures import (
     PROBLEM_TRANSFER,
     PROBLEM_UNREACHABLE,
     PROXY_UNUSABLE,
+    PUSH_CHANGED,
     REQUESTS_MISSING,
     TRANSFER_LATE,
     Failure,
@@ -223,8 +224,9 @@ class _HashingReader:
     ``read`` returns.
     """
 
-    def __init__(self, source: BinaryIO, size: int, expired: Callable[[], bool]) -> None:
+    def __init__(self, source: BinaryIO, path: str, size: int, expired: Callable[[], bool]) -> None:
         self._source = source
+        self._path = path
         self._size = size
         self._expired = expired
         self._digest = hashlib.sha256()
@@ -234,10 +236,16 @@ class _HashingReader:
         return self._size
 
     def read(self, amount: int = -1) -> bytes:
-        """Return the next piece, at most 1 MiB whatever ``amount`` says, so that memory stays constant."""
+        """Return the next piece, at most 1 MiB whatever ``amount`` says, so that memory stays constant.
+
+        :raises ActiveLogicError: about the file, which would look like a lost connection otherwise.
+        """
         if self._expired():
             raise _TransferExpiredError
-        piece = self._source.read(min(PIECE, self._size - self.sent))
+        with told(self._path):
+            piece = self._source.read(min(PIECE, self._size - self.sent))
+        if not piece and self.sent < self._size:
+            raise PUSH_CHANGED.error(path=self._path)
         self._digest.update(piece)
         self.sent += len(piece)
         return piece
@@ -366,7 +374,7 @@ class GatewayTransport:
             body = {"action": "upload", "name": name, "size": size, "replace": replace}
             with self._operation(body) as operation:
                 self._await(operation, ("awaiting_content", *FINAL_STATES), deadline, "transfer_timeout", writes=False)
-                sha256 = self._send(operation, source, size, deadline)
+                sha256 = self._send(operation, source, path, size, deadline)
                 self._commit(operation, sha256)
                 self._finish(operation, deadline, "transfer_timeout", writes=True)
                 return Sent(size, sha256)
@@ -555,14 +563,14 @@ class GatewayTransport:
             except Exception as error:
                 raise self._translate(error) from error
 
-    def _send(self, operation: str, source: BinaryIO, size: int, deadline: float) -> str:
+    def _send(self, operation: str, source: BinaryIO, path: str, size: int, deadline: float) -> str:
         """Send the content of an upload and return its SHA-256; nothing reaches the system by this."""
         url = self._operation_path(operation) + "/content"
         timeout = (self._settings.read_timeout, self._settings.read_timeout)  # the first one governs a body's writes
 
         def attempt() -> str:
             source.seek(0)
-            reader = _HashingReader(source, size, lambda: self._clock() >= deadline)
+            reader = _HashingReader(source, path, size, lambda: self._clock() >= deadline)
             headers = {"Content-Type": "application/octet-stream"}
             try:
                 with self._answer("PUT", url, deadline, headers=headers, data=reader, timeout=timeout) as response:

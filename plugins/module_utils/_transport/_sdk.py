@@ -174,6 +174,7 @@ class SdkTransport:
         self._loop: _Loop | None = None
         self._connection: Any = None
         self._left_behind = 0
+        self._file = ""  # of the transfer that runs
         self.tries = 1
         self.gave_up = False
 
@@ -236,6 +237,8 @@ class SdkTransport:
         return RETURNED
 
     def download(self, name: str, path: str) -> Received:
+        self._file = path
+
         async def call(connection: Any) -> None:
             await (await connection.backup()).download(name, dest_path=path)
 
@@ -291,6 +294,8 @@ class SdkTransport:
         raise PUSH_SHORT.error(size=size, listed=seen[-1], then=", which were removed again")
 
     def _upload(self, name: str, path: str) -> None:
+        self._file = path
+
         async def call(connection: Any) -> None:
             await (await connection.backup()).upload(name, in_path=path)
 
@@ -431,7 +436,7 @@ class SdkTransport:
         if any(name in names for name in ANSWERED):
             return SYSTEM_ERROR.error(exception=type(error).__name__, said=self._said(error))
         if isinstance(error, OSError):
-            return file_error(error, "the backup's file")
+            return file_error(error, self._file)
         return SDK_FAILED.error(
             module=self._settings.sdk_module, exception=type(error).__name__, said=self._said(error)
         )

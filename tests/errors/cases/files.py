@@ -36,7 +36,7 @@ def full_disk(scene: Scene) -> Facts:
     scene.wrapper = ["unshare", "--mount", "sh", "-c", mounted, str(scene.archive)]
     fetch(scene, str(scene.archive))
     return {
-        "path": re.compile(re.escape(str(scene.archive)) + ".*|the backup's file"),
+        "path": re.compile(re.escape(str(scene.archive)) + ".*"),
         "why": "No space left on device",
     }
 

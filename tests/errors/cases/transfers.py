@@ -39,6 +39,13 @@ def download_that_breaks_off(scene: Scene) -> Facts:
     return {"size": 10, "listed": len(content)}
 
 
+@case("FETCH_READ_OTHER")
+def bit_that_flips_in_one_of_two_downloads(scene: Scene) -> Facts:
+    scene.fault("download", "flip", when="during", at=10, times=1)
+    content = fetch(scene, verify="content")
+    return {"first": re.compile("[0-9a-f]{64}"), "second": hashlib.sha256(content).hexdigest()}
+
+
 @case("CHECKSUM_OTHER")
 def another_backup_than_expected(scene: Scene) -> Facts:
     content = fetch(scene, checksum="sha256:" + "0" * 64)
@@ -85,12 +92,13 @@ def another_backup_of_that_name(scene: Scene) -> Facts:
 
 
 @case("PUSH_CHANGED", DIRECT)
-def file_that_changes(scene: Scene) -> None:
+def file_that_changes(scene: Scene) -> Facts:
     scene.odd_sdk("ChangingFile")
     scene.may_change = True
     scene.hint = "what had arrived was removed from the system again; run the task again"
     push(scene)
     assert scene.listed() == {}
+    return {"path": str(scene.archive / NAME)}
 
 
 @case("PUSH_NOT_LISTED", DIRECT)
@@ -131,11 +139,24 @@ def connection_lost_after_the_upload(scene: Scene) -> Facts:
     return {"reason": "the connection was lost (the connection was lost)"}
 
 
+@case("PUSH_OLD_UNREADABLE")
+def backup_that_reads_otherwise_each_time(scene: Scene) -> Facts:
+    scene.place(NAME, b"another one")
+    scene.fault("download", "flip", when="during", at=5, times=1)
+    push(scene, force=True)
+    facts = "the system has 11 bytes and SHA-256 "
+    return {
+        "first": re.compile(facts + "[0-9a-f]{64}"),
+        "second": facts + hashlib.sha256(b"another one").hexdigest(),
+    }
+
+
 @case("PUSH_LOST_OLD", DIRECT)
 def neither_new_nor_old(scene: Scene) -> Facts:
     scene.place(NAME, b"another one")
     scene.fault("upload", "refuse")
     scene.may_change = True
+    scene.hint = "the backup from before is kept in .*; look at the system's backups before you run the task again"
     push(scene, force=True)
     said = "the system answered with PLDBError (the system can't do upload now)"
     return {"reason": said, "second": said}
