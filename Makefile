@@ -116,9 +116,10 @@ test-truth: $(VENV)/test build  ## Test each state against a table: check mode, 
 test-faults-short: $(VENV)/test build  ## Test transfers through the most frequent faults
 	$(PYTEST) -n $(WORKERS) tests/faults
 
-test-faults: $(VENV)/test build $(BUILD)/urllib3-1  ## Test transfers through all faults, with urllib3 2 and 1.26
+test-faults: $(VENV)/test build $(BUILD)/urllib3-1  ## Test transfers through all faults, with urllib3 2 and 1.26, and of all names and sizes; needs 20 GiB of disk
 	FAULTS=full FAULT_SEEDS=40 RANDOM_KILLS=10 $(PYTEST) -n $(WORKERS) tests/faults
 	FAULTS=full FAULTS_URLLIB3_1=$(BUILD)/urllib3-1 $(PYTEST) -n $(WORKERS) tests/faults
+	FAULTS=full $(PYTEST) -n $(WORKERS) tests/end_to_end/test_names_and_sizes.py
 
 $(BUILD)/urllib3-1: $(VENV)/test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $@ 'urllib3<2' 'requests<2.32'

@@ -757,9 +757,9 @@ DEST_ACCOMPANIES = Failure(
     "name the file itself in dest",
 )
 DEST_LONG = Failure(
-    "The file's name is so long that no other can go with it.",
+    "The file's name in dest is too long.",
     LocalFileError,
-    "the file name {name!r}... leaves no room for {suffix}",
+    "the file name {name!r}... has more than {limit} bytes",
     "name a shorter file in dest",
 )
 PART_FILE_TAKEN = Failure(

@@ -39,6 +39,9 @@ PART_SUFFIX = ".part"
 DIGEST_SUFFIX = ".sha256"
 MANIFEST_SUFFIX = ".json"
 SCHEMA_VERSION = 1
+MAX_FILE_NAME = 255
+"""Bytes of a file's name, on all usual file systems."""
+
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -64,7 +67,7 @@ class Manifest:
 def read_manifest(path: str) -> Manifest | None:
     """Read the manifest of the file ``path``; ``None`` when there is none, or none that can be understood."""
     try:
-        with open_regular(path + MANIFEST_SUFFIX) as source:
+        with open_regular(side_file(path, MANIFEST_SUFFIX)) as source:
             document = json.loads(source.read(PIECE).decode("utf-8"))
         if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
             return None
@@ -77,7 +80,24 @@ def read_manifest(path: str) -> Manifest | None:
 
 def digest_line(sha256: str, path: str) -> bytes:
     """The content of ``<file>.sha256``, as ``sha256sum -c`` reads it in the file's folder."""
-    return f"{sha256}  {os.path.basename(path)}\n".encode("utf-8", "surrogateescape")
+    name = os.path.basename(path)
+    name = "./-" if name == "-" else name  # which would be its standard input
+    return f"{sha256}  {name}\n".encode("utf-8", "surrogateescape")
+
+
+def side_file(path: str, suffix: str) -> str:
+    """The path of a file that goes with ``path``: the same with ``suffix``.
+
+    Where that makes a name too long for a file system, the name is cut at a character, and a part of its SHA-256 tells
+    it from others that begin alike.
+    """
+    folder, name = os.path.split(path)
+    content = os.fsencode(name)
+    if len(content) + len(DIGEST_SUFFIX) > MAX_FILE_NAME:
+        mark = "~" + hashlib.sha256(content).hexdigest()[:16]
+        start = content[: MAX_FILE_NAME - len(mark) - len(DIGEST_SUFFIX)].decode("utf-8", "ignore")
+        name = start + mark
+    return os.path.join(folder, name + suffix)
 
 
 def digest_file(path: str) -> tuple[int, str]:
@@ -142,12 +162,11 @@ def resolve_destination(dest: str, name: str) -> str:
                 raise DEST_BELOW_FILE.error(path=parent)
     if os.path.islink(path):
         raise DEST_LINK.error(path=path)
-    for each in (path, path + DIGEST_SUFFIX, path + MANIFEST_SUFFIX):
+    for each in (path, side_file(path, DIGEST_SUFFIX), side_file(path, MANIFEST_SUFFIX)):
         if os.path.lexists(each) and not os.path.isfile(each):
             raise DEST_NOT_REGULAR.error(path=each)
-    longest = len(os.fsencode(os.path.basename(path) + DIGEST_SUFFIX))
-    if longest > 255:
-        raise DEST_LONG.error(name=os.path.basename(path)[:40], suffix=DIGEST_SUFFIX)
+    if len(os.fsencode(os.path.basename(path))) > MAX_FILE_NAME:
+        raise DEST_LONG.error(name=os.path.basename(path)[:40], limit=MAX_FILE_NAME)
     return path
 
 

@@ -51,6 +51,7 @@ from ._localfiles import (
     place,
     read_manifest,
     resolve_destination,
+    side_file,
     told,
     write_small,
 )
@@ -129,7 +130,7 @@ def _unchanged(path: str, backup: BackupFile, system: System, wanted_digest: str
         return None
     if wanted_digest is not None and manifest.sha256 != wanted_digest:
         return None
-    if not has_content(path + DIGEST_SUFFIX, digest_line(manifest.sha256, path)):
+    if not has_content(side_file(path, DIGEST_SUFFIX), digest_line(manifest.sha256, path)):
         return None
     if digest_file(path) != (manifest.size, manifest.sha256):
         return None
@@ -164,8 +165,8 @@ def _receive(context: Context, backup: BackupFile, path: str, system: System, wa
         fetched_at=context.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
         collection_version=VERSION,
     )
-    write_small(path + DIGEST_SUFFIX, digest_line(received.sha256, path), mode, params["unsafe_writes"])
-    write_small(path + MANIFEST_SUFFIX, manifest.to_json(), mode, params["unsafe_writes"])
+    write_small(side_file(path, DIGEST_SUFFIX), digest_line(received.sha256, path), mode, params["unsafe_writes"])
+    write_small(side_file(path, MANIFEST_SUFFIX), manifest.to_json(), mode, params["unsafe_writes"])
     return received
 
 
@@ -175,8 +176,9 @@ def _validate(context: Context, temporary: str) -> None:
         return
     if "%s" not in command:
         raise VALIDATE_WRONG.error()
-    words = [word.replace("%s", temporary) for word in shlex.split(command)]
-    code, _out, errors = context.module.run_command(words)
+    words = [os.path.expanduser(os.path.expandvars(word)) for word in shlex.split(command)]
+    words = [word.replace("%s", temporary) for word in words]
+    code, _out, errors = context.module.run_command(words, expand_user_and_vars=False)
     if code != 0:
         raise VALIDATE_REFUSED.error(
             code=code, said=" ".join(errors.split())[:200], operation="validate the fetched backup"
@@ -186,7 +188,8 @@ def _validate(context: Context, temporary: str) -> None:
 def _set_attributes(context: Context, path: str) -> bool:
     """Set mode, owner, group and the like, as the options say; whether that changed anything (or would)."""
     arguments = context.module.load_file_common_arguments(dict(context.params), path=path)
-    return bool(context.module.set_fs_attributes_if_different(arguments, False))
+    arguments["path"] = path  # where the name of a backup holds what looks like a variable, that stays
+    return bool(context.module.set_fs_attributes_if_different(arguments, False, expand=False))
 
 
 def _checksum(text: str | None) -> str | None:
@@ -253,7 +256,7 @@ def _check_manifest(context: Context, system: System, size: int, sha256: str) ->
         return
     if (manifest.size, manifest.sha256) != (size, sha256):
         raise PUSH_NOT_AS_MANIFEST.error(
-            path=src, manifest=src + MANIFEST_SUFFIX, size=size, sha256=sha256, operation="push the file"
+            path=src, manifest=side_file(src, MANIFEST_SUFFIX), size=size, sha256=sha256, operation="push the file"
         )
     if manifest.machineid != system.machineid and not context.params["other_machine"]:
         raise PUSH_OTHER_MACHINE.error(
@@ -417,8 +420,8 @@ def _result(
         file = {
             "path": path,
             "size": None if backup is None else backup.size,
-            "sha256_file": path + DIGEST_SUFFIX if with_sides else None,
-            "manifest": path + MANIFEST_SUFFIX if with_sides else None,
+            "sha256_file": side_file(path, DIGEST_SUFFIX) if with_sides else None,
+            "manifest": side_file(path, MANIFEST_SUFFIX) if with_sides else None,
         }
     described = None
     if backup is not None:

@@ -14,7 +14,8 @@ version_added: 0.1.0
 description:
   - Copies a backup from a system into a file where the module runs, or a file to a system, and verifies it.
   - The data of a fetched backup is accompanied by C(<file>.sha256), for C(sha256sum -c), and by C(<file>.json), which
-    says what it is and where it is from.
+    says what it is and where it is from. Where that makes a name of more than 255 bytes, C(<file>) is cut there, and
+    followed by C(~) and 16 hex digits of the SHA-256 of the whole name; RV(file) tells the paths.
   - An old file stays as it is until the new one is complete and verified.
 author:
   - Contributors to the netops.activelogic collection (@netops)

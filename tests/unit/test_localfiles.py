@@ -98,6 +98,28 @@ def test_digest_line_is_what_sha256sum_checks(tmp_path: Path) -> None:
     subprocess.run(["sha256sum", "-c", "--strict", "a b.plb.sha256"], cwd=tmp_path, check=True, capture_output=True)
 
 
+def test_a_name_that_stands_for_standard_input_is_checked_as_a_file(tmp_path: Path) -> None:
+    (tmp_path / "-").write_bytes(b"abc")
+    line = _localfiles.digest_line(_localfiles.digest_file(str(tmp_path / "-"))[1], str(tmp_path / "-"))
+    (tmp_path / "sums").write_bytes(line)
+    command = ["sha256sum", "-c", "--strict", "sums"]
+    subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("suffix", [_localfiles.DIGEST_SUFFIX, _localfiles.MANIFEST_SUFFIX])
+def test_a_side_file_has_the_name_of_its_file_until_that_is_too_long(tmp_path: Path, suffix: str) -> None:
+    for name in ("a.plb", "n" * 248, "ä" * 124):
+        assert _localfiles.side_file(f"/srv/{name}", suffix) == f"/srv/{name}{suffix}"
+    long = ["n" * 249, "n" * 254 + "a", "n" * 254 + "b", "ä" * 127, "n" + "ä" * 127, "\U0001f4be" * 63]
+    made = [_localfiles.side_file(f"{tmp_path}/{name}", suffix) for name in long]
+    assert len(set(made)) == len(long)
+    for name, path in zip(long, made, strict=True):
+        kept, mark = os.path.basename(path).removesuffix(suffix).split("~")
+        assert name.startswith(kept)
+        assert len(mark) == 16
+        Path(path).write_bytes(b"")
+
+
 def test_destination_that_is_a_folder_takes_the_name(tmp_path: Path) -> None:
     assert _localfiles.resolve_destination(str(tmp_path), "a.plb") == str(tmp_path / "a.plb")
     assert _localfiles.resolve_destination(f"{tmp_path}/new/", "a.plb") == str(tmp_path / "new" / "a.plb")

@@ -83,10 +83,10 @@ def name_of_a_manifest(scene: Scene) -> Facts:
 
 
 @case("DEST_LONG")
-def name_that_fills_the_limit(scene: Scene) -> Facts:
-    name = "n" * 251 + ".plb"
-    fetch(scene, str(scene.archive), name)
-    return {"name": name[:40], "suffix": ".sha256"}
+def name_beyond_the_limit(scene: Scene) -> Facts:
+    name = "n" * 252 + ".plb"
+    fetch(scene, str(scene.archive / name))
+    return {"name": name[:40], "limit": 255}
 
 
 @case("PART_FILE_TAKEN")
