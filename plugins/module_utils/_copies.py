@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ._client import Client
 from ._failures import DOWNLOADS_DIFFER
 from ._runner import Context
-from ._wholeness import Finding, inspect
+from ._wholeness import inspect
 
 DOWNLOADS = 3
 """How often a backup is downloaded at most that seems to be damaged: the way may be what damages it."""
@@ -58,7 +57,7 @@ class Copies:
         path, seen = self._new_path(), set()
         for _number in range(DOWNLOADS):
             sha256 = self._client.download(name, path).sha256
-            finding = self._inspect(path)
+            finding = inspect(path, self._client.settings.transfer_timeout)
             if not finding.damage:
                 self._paths[name], self._kinds[name] = path, finding.kind
                 return ""
@@ -70,10 +69,6 @@ class Copies:
     def verified_by(self, name: str) -> list[str]:
         """What vouches for a backup that is complete: ``size``, and ``archive`` where its content does too."""
         return ["size", "archive"] if self._kinds.get(name) else ["size"]
-
-    def _inspect(self, path: str) -> Finding:
-        deadline = time.monotonic() + self._client.settings.transfer_timeout
-        return inspect(path, lambda: time.monotonic() >= deadline)
 
     def _new_path(self) -> str:
         descriptor, path = tempfile.mkstemp(dir=self._folder)

@@ -630,6 +630,12 @@ ARRIVED_SHORT = Failure(
     TransferError,
     "{size} bytes arrived, the system lists {listed}",
 )
+FETCH_DAMAGED = Failure(
+    "The content of the fetched backup is no whole archive.",
+    IncompleteBackupError,
+    "what arrived {why}",
+    "run the task again; if it stays so take another backup; with verify set to size it is fetched all the same",
+)
 FETCH_READ_OTHER = Failure(
     "A second download of the backup that was fetched gave another content.",
     TransferError,
@@ -670,6 +676,12 @@ PUSH_OTHER_THERE = Failure(
     ConflictError,
     "another content is there: {there}; the file has {size} bytes and SHA-256 {sha256}",
     "choose another name, or set force to replace it",
+)
+PUSH_DAMAGED = Failure(
+    "The content of the file to push is no whole archive.",
+    IncompleteBackupError,
+    "{path} {why}",
+    "push another file; with verify set to size it is pushed all the same",
 )
 PUSH_CHANGED = Failure(
     "The file changed while it was pushed.",

@@ -25,11 +25,13 @@ from ._failures import (
     ARRIVED_SHORT,
     CHECKSUM_OTHER,
     CHECKSUM_WRONG,
+    FETCH_DAMAGED,
     FETCH_NEEDS_MORE,
     FETCH_READ_OTHER,
     NO_LATEST,
     PUSH_ARRIVED_OTHER,
     PUSH_CHANGED,
+    PUSH_DAMAGED,
     PUSH_EMPTY,
     PUSH_NOT_AS_MANIFEST,
     PUSH_OLD_UNREADABLE,
@@ -59,11 +61,18 @@ from ._model import BackupFile, Backups, Received, System, describe, find
 from ._plan import newest_full
 from ._runner import Context
 from ._version import VERSION
+from ._wholeness import Finding, inspect
 
 FETCHED = "fetched"
 PUSHED = "pushed"
 UNCHANGED = "unchanged"
 SKIPPED = "skipped"
+
+SIZE = "size"
+DIGEST = "digest"
+ARCHIVE = "archive"
+CONTENT = "content"
+"""What can vouch for a transfer; all but ``digest`` can be asked for by ``verify``."""
 
 
 def transfer(context: Context) -> dict[str, Any]:
@@ -73,8 +82,18 @@ def transfer(context: Context) -> dict[str, Any]:
 
 def _verify(context: Context) -> str:
     """The option ``verify``, whose default depends on the direction."""
-    by_default = "size" if context.params["direction"] == "fetch" else "content"
+    by_default = ARCHIVE if context.params["direction"] == "fetch" else CONTENT
     return str(context.params["verify"] or by_default)
+
+
+def _inspect(context: Context, path: str) -> Finding:
+    """Look into a file, unless ``verify`` leaves that out."""
+    return Finding() if _verify(context) == SIZE else inspect(path, context.client.settings.transfer_timeout)
+
+
+def _vouchers(*, by_archive: bool, by_content: bool, by_digest: bool = False) -> list[str]:
+    """What vouched for a transfer, beside the size."""
+    return [SIZE] + [DIGEST] * by_digest + [ARCHIVE] * by_archive + [CONTENT] * by_content
 
 
 # Fetch
@@ -96,7 +115,9 @@ def _fetch(context: Context) -> dict[str, Any]:
         return _result(context, SKIPPED, False, system, None)
     path = resolve_destination(params["dest"], backup.name)
     known = None if params["force"] else _unchanged(path, backup, system, wanted_digest)
-    if known is not None and _verify(context) == "content" and client.digest(backup.name).sha256 != known:
+    if known is not None and _inspect(context, path).damage:
+        known = None
+    if known is not None and _verify(context) == CONTENT and client.digest(backup.name).sha256 != known:
         known = None
     if known is not None:
         changed = _set_attributes(context, path)
@@ -106,8 +127,18 @@ def _fetch(context: Context) -> dict[str, Any]:
         backup = require_complete(settled, backup.name, f"fetch the backup {backup.name!r}")
     if context.check_mode:
         return _result(context, FETCHED, True, system, backup, path=path)
-    received = _receive(context, backup, path, system, wanted_digest)
-    return _result(context, FETCHED, True, system, backup, sha256=received.sha256, path=path, received=received)
+    received, verified_by = _receive(context, backup, path, system, wanted_digest)
+    return _result(
+        context,
+        FETCHED,
+        True,
+        system,
+        backup,
+        sha256=received.sha256,
+        path=path,
+        received=received,
+        verified_by=verified_by,
+    )
 
 
 def _latest(context: Context, listing: list[BackupFile]) -> BackupFile | None:
@@ -137,7 +168,10 @@ def _unchanged(path: str, backup: BackupFile, system: System, wanted_digest: str
     return manifest.sha256
 
 
-def _receive(context: Context, backup: BackupFile, path: str, system: System, wanted_digest: str | None) -> Received:
+def _receive(
+    context: Context, backup: BackupFile, path: str, system: System, wanted_digest: str | None
+) -> tuple[Received, list[str]]:
+    """Download, verify and place a backup; returns also what vouched for it."""
     params = context.params
     make_folder(path)
     with part_file(path) as temporary:
@@ -145,7 +179,10 @@ def _receive(context: Context, backup: BackupFile, path: str, system: System, wa
         operation = f"fetch the backup {backup.name!r}"
         if received.size != backup.size:
             raise ARRIVED_SHORT.error(size=received.size, listed=backup.size, operation=operation)
-        if _verify(context) == "content":
+        finding = _inspect(context, temporary)
+        if finding.damage:
+            raise FETCH_DAMAGED.error(why=finding.damage, operation=operation)
+        if _verify(context) == CONTENT:
             again = context.client.digest(backup.name)
             if again.sha256 != received.sha256:
                 raise FETCH_READ_OTHER.error(first=received.sha256, second=again.sha256, operation=operation)
@@ -167,7 +204,9 @@ def _receive(context: Context, backup: BackupFile, path: str, system: System, wa
     )
     write_small(side_file(path, DIGEST_SUFFIX), digest_line(received.sha256, path), mode, params["unsafe_writes"])
     write_small(side_file(path, MANIFEST_SUFFIX), manifest.to_json(), mode, params["unsafe_writes"])
-    return received
+    return received, _vouchers(
+        by_digest=received.digest_confirmed, by_archive=bool(finding.kind), by_content=_verify(context) == CONTENT
+    )
 
 
 def _validate(context: Context, temporary: str) -> None:
@@ -212,6 +251,9 @@ def _push(context: Context) -> dict[str, Any]:
     size, sha256 = digest_file(src)
     if size == 0:
         raise PUSH_EMPTY.error(path=src, operation=f"push the backup {name!r}")
+    finding = _inspect(context, src)
+    if finding.damage:
+        raise PUSH_DAMAGED.error(path=src, why=finding.damage, operation=f"push the backup {name!r}")
     system = client.identity()
     _check_manifest(context, system, size, sha256)
     there = client.find(name)
@@ -230,7 +272,7 @@ def _push(context: Context) -> dict[str, Any]:
     if context.check_mode:
         return _result(context, PUSHED, True, system, described, sha256=sha256, path=src)
     with _keep(context, name, old) as kept:
-        verified_by = _send(context, name, size, sha256, old, kept)
+        by_content = _send(context, name, size, sha256, old, kept)
     return _result(
         context,
         PUSHED,
@@ -240,7 +282,7 @@ def _push(context: Context) -> dict[str, Any]:
         sha256=sha256,
         path=src,
         sent=size,
-        verified_by=verified_by,
+        verified_by=_vouchers(by_archive=bool(finding.kind), by_content=by_content),
     )
 
 
@@ -264,15 +306,15 @@ def _check_manifest(context: Context, system: System, size: int, sha256: str) ->
         )
 
 
-def _send(context: Context, name: str, size: int, sha256: str, old: Received | None, kept: _Kept | None) -> list[str]:
-    """Upload and verify; nothing of a failed upload stays. Returns what vouched for it.
+def _send(context: Context, name: str, size: int, sha256: str, old: Received | None, kept: _Kept | None) -> bool:
+    """Upload and verify; nothing of a failed upload stays. Returns whether a second download was compared.
 
     :param old: what the name held before, if anything; it is replaced.
     :param kept: a copy of that.
     """
     client, src = context.client, context.params["src"]
     operation = f"push the backup {name!r}"
-    by_content = _verify(context) == "content"
+    by_content = _verify(context) == CONTENT
     reached = False
     try:
         try:
@@ -307,7 +349,7 @@ def _send(context: Context, name: str, size: int, sha256: str, old: Received | N
         raise
     if kept is not None:
         kept.is_needed = False
-    return ["size", "content"] if by_content else ["size"]
+    return by_content
 
 
 def _holds(client: Client, name: str, size: int, sha256: str) -> bool:
@@ -426,8 +468,6 @@ def _result(
     described = None
     if backup is not None:
         described = {**describe(backup, context.now, _names.zone_from(context.params["timezone"])), "sha256": sha256}
-    if received is not None:
-        verified_by = ["size"] + ["digest"] * received.digest_confirmed + ["content"] * (_verify(context) == "content")
     return {
         "changed": changed,
         "action": action,

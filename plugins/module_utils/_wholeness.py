@@ -14,6 +14,7 @@ import importlib
 import os
 import struct
 import tarfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -50,15 +51,16 @@ class Finding:
     damage: str = ""
 
 
-def inspect(path: str, expired: Callable[[], bool]) -> Finding:
+def inspect(path: str, seconds: float) -> Finding:
     """Read a local file to its end, in constant memory; nothing is written.
 
-    :param expired: is asked for every MiB at the latest; once it says yes nothing is known.
+    :param seconds: how long it may take; when they are over nothing is known.
     :raises LocalFileError: when it can't be read, or is no regular file.
     """
+    deadline = time.monotonic() + seconds
     with told(path), open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        budget = Budget(Limits(), size, expired)
+        budget = Budget(Limits(), size, lambda: time.monotonic() >= deadline)
         kind = _kind_of(os.pread(file.fileno(), BLOCK, 0))
         if not kind:
             return Finding()

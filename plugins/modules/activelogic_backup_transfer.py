@@ -82,12 +82,14 @@ options:
     type: path
   verify:
     description:
-      - How the copy is verified. V(size) compares its size with the listing of the system, V(content) also its content
-        with one more download from the system. RV(verified_by) tells what either proves.
-      - V(content) is the default of O(direction=push), V(size) of O(direction=fetch).
+      - How the copy is verified. V(size) compares its size with the listing of the system. V(archive) also looks into
+        the local file; one that is an archive of a usual format (gzip, zip, tar, bzip2 or xz) has to be whole.
+        V(content) does the same, and compares the content with one more download from the system. RV(verified_by) tells
+        what each proves.
+      - V(content) is the default of O(direction=push), V(archive) of O(direction=fetch).
       - With O(direction=fetch) and V(content) also a file that is there already is compared with the system.
     type: str
-    choices: [content, size]
+    choices: [archive, content, size]
   other_machine:
     description:
       - Push a file whose manifest says that it was fetched from another machine.
@@ -202,6 +204,8 @@ verified_by:
     - V(size) is the listing of the system. It shows that nothing is missing, and does not show changed bytes.
     - V(digest) is the gateway's own SHA-256 of what it got from the system. It shows changed bytes between gateway and
       module, and does not show those between system and gateway.
+    - V(archive) is the file itself, which is a whole archive by its own checksums and its end. It shows what was
+      missing or damaged on the system already; of a file that is no such archive nothing is known.
     - V(content) is one more download from the system. It shows changed bytes on the whole way, unless both downloads
       were changed in the same manner.
   type: list
@@ -292,7 +296,7 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "on_missing": {"type": "str", "choices": ["fail", "skip"], "default": "fail"},
         "validate": {"type": "str"},
         "src": {"type": "path"},
-        "verify": {"type": "str", "choices": ["content", "size"]},
+        "verify": {"type": "str", "choices": ["archive", "content", "size"]},
         "other_machine": {"type": "bool", "default": False},
         "force": {"type": "bool", "default": False},
         "mode": {"type": "raw", "default": "0600"},

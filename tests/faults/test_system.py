@@ -37,6 +37,20 @@ def test_a_fetch_of_something_else_leaves_the_old_file(scene: Scene, way: str, d
 
 
 @pytest.mark.parametrize("way", WAYS)
+def test_half_a_backup_that_is_listed_like_a_whole_one_is_not_fetched(scene: Scene, way: str) -> None:
+    (scene.backups / NAME).unlink()
+    set_quirks(scene.lab, EDGE, complete_after=-1, incomplete_size="short")
+    with scene.log_in() as connection:
+        connection.backup().create_new(NAME)
+    outcome = scene.fetch(way)
+    assert (outcome.code, outcome.kind) == (1, "incomplete"), outcome.output
+    scene.require_old()
+    assert scene.fetch(way, verify="size").code == 0
+    outcome = scene.fetch(way)  # the half that is there now is not taken for good
+    assert (outcome.code, outcome.kind) == (1, "incomplete"), outcome.output
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("does", ["cut", "lose"])
 def test_a_fetch_that_failed_once_is_repeated(scene: Scene, way: str, does: str) -> None:
     trouble(scene, "download", does, times=1)

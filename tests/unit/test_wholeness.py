@@ -71,7 +71,7 @@ UNKNOWN = {
 def _inspect(folder: Path, content: bytes) -> Finding:
     path = folder / "backup.plb"
     path.write_bytes(content)
-    return inspect(str(path), lambda: False)
+    return inspect(str(path), 60)
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -106,12 +106,12 @@ def test_when_the_time_is_up_nothing_is_said(tmp_path: Path) -> None:
     path = tmp_path / "backup.plb"
     for whole in WHOLE.values():
         path.write_bytes(whole)
-        assert inspect(str(path), lambda: True) == Finding()
+        assert inspect(str(path), 0) == Finding()
 
 
 def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(LocalFileError):
-        inspect(str(tmp_path / "pipe"), lambda: False)
+        inspect(str(tmp_path / "pipe"), 60)
     with pytest.raises(LocalFileError):
-        inspect(str(tmp_path / "missing"), lambda: False)
+        inspect(str(tmp_path / "missing"), 60)

@@ -17,6 +17,10 @@ from scene import TRANSFER, Facts, Scene, case
 NAME = "pushed.plb"
 CONTENT = b"the content of a file"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+DAMAGED = "is a gzip archive that is damaged, or of which bytes are missing"
+TIME_OF_GZIP = 4
+"""Where gzip has a time, which no checksum covers (RFC 1952, section 2.3)."""
+
 GONE = "nothing of it is on the system; run the task again"
 
 
@@ -39,9 +43,23 @@ def download_that_breaks_off(scene: Scene) -> Facts:
     return {"size": 10, "listed": len(content)}
 
 
+@case("FETCH_DAMAGED")
+def bit_that_flips_in_an_archive(scene: Scene) -> Facts:
+    scene.fault("download", "flip", when="during", at=100, times=1)
+    fetch(scene)
+    return {"why": DAMAGED}
+
+
+@case("PUSH_DAMAGED")
+def half_an_archive_to_push(scene: Scene) -> Facts:
+    content = scene.make("there.plb")
+    scene.run(TRANSFER, direction="push", src=scene.file(NAME, content[: len(content) // 2]))
+    return {"path": str(scene.archive / NAME), "why": DAMAGED}
+
+
 @case("FETCH_READ_OTHER")
 def bit_that_flips_in_one_of_two_downloads(scene: Scene) -> Facts:
-    scene.fault("download", "flip", when="during", at=10, times=1)
+    scene.fault("download", "flip", when="during", at=TIME_OF_GZIP, times=1)
     content = fetch(scene, verify="content")
     return {"first": re.compile("[0-9a-f]{64}"), "second": hashlib.sha256(content).hexdigest()}
 
