@@ -56,6 +56,11 @@ def plain(
     return answer
 
 
+def content(body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
+    """An answer of a backup's bytes."""
+    return plain(body, 200, "application/octet-stream", headers)
+
+
 def hang_up(request: BaseHTTPRequestHandler) -> None:
     """No answer: the connection ends."""
     request.close_connection = True
@@ -86,7 +91,7 @@ class OddGateway:
             "PUT operation": state("queued"),
             "GET operation": state("succeeded", result={"name": NAME, "size": len(CONTENT), "sha256": SHA256}),
             "DELETE operation": document({}),
-            "GET content": plain(CONTENT),
+            "GET content": content(CONTENT),
             "PUT content": self._take,
             "PUT commit": state("queued"),
         }

@@ -39,7 +39,7 @@ ELSEWHERE = "/elsewhere"
 
 OPENINGS = ("mute", "mute after TLS", "certificate")
 REQUESTS = ("reset up", "stall up", "drip up", "flip up", "truncate up", "gzip up", "no range")
-REPLACEMENTS = ("status", "redirect")
+REPLACEMENTS = ("status", "redirect", "page")
 ANSWERS = (
     "lose",
     "reset",
@@ -52,6 +52,7 @@ ANSWERS = (
     "gzip",
     "flip",
     "other range",
+    "no length",
 )
 DRIP_SECONDS = 0.3
 LONGEST = 120.0
@@ -64,11 +65,13 @@ class Fault:
 
     :param does: of a connection that opens: ``mute`` (says nothing, not even TLS), ``mute after TLS``, ``certificate``
         (of an authority that nobody trusts). Of a request's body: ``... up``; of its head: ``no range`` (which is left
-        out). In place of an answer: ``status`` or ``redirect``. Of an answer: ``lose`` (the request is carried out,
-        then RST), ``reset`` (RST after ``at`` bytes of the body), ``stall``, ``drip`` (a byte every 0.3 s from there
-        on), ``drip head``, ``length too large`` (and the connection stays open), ``length too small`` (half of it),
-        ``truncate`` (half the body, with a length that fits), ``gzip`` (encoded, and says so), ``flip`` (one bit of
-        the byte ``at``), ``other range`` (says that it is another part than was asked for).
+        out). In place of an answer: ``status``, ``redirect``, or ``page`` (to log in, as what stands before a network
+        shows it). Of an answer: ``lose`` (the request is carried out, then RST), ``reset`` (RST after ``at`` bytes of
+        the body), ``stall``, ``drip`` (a byte every 0.3 s from there on), ``drip head``, ``length too large`` (and the
+        connection stays open), ``length too small`` (half of it), ``truncate`` (half the body, with a length that
+        fits), ``gzip`` (encoded, and says so), ``flip`` (one bit of the byte ``at``), ``other range`` (says that it is
+        another part than was asked for), ``no length`` (in HTTP/1.0, where the end of the connection is that of the
+        body).
     :param route: a regular expression for ``METHOD /path``.
     :param at: a position in the body, in bytes.
     :param times: how often it happens; ``None`` is always.
@@ -111,10 +114,11 @@ class _Answer:
     headers: list[tuple[str, str]]
     body: bytes
 
-    def head(self, length: int) -> bytes:
-        lines = [f"HTTP/1.1 {self.status} {http.client.responses.get(self.status, 'Unknown')}"]
+    def head(self, length: int | None) -> bytes:
+        version = "1.0" if length is None else "1.1"
+        lines = [f"HTTP/{version} {self.status} {http.client.responses.get(self.status, 'Unknown')}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
-        lines += [f"Content-Length: {length}", "", ""]
+        lines += ["", ""] if length is None else [f"Content-Length: {length}", "", ""]
         return "\r\n".join(lines).encode("latin-1")
 
 
@@ -293,8 +297,8 @@ class Proxy:
         if does == "drip head":
             self._drip(connection, answer.head(len(answer.body)))
         body = _damaged(answer.body, does, at)
-        length = {"length too large": len(body) + 1000, "length too small": len(body) // 2}.get(does, len(body))
-        connection.sendall(answer.head(length))
+        lengths = {"length too large": len(body) + 1000, "length too small": len(body) // 2, "no length": None}
+        connection.sendall(answer.head(lengths.get(does, len(body))))
         if does in ("reset", "stall", "drip"):
             connection.sendall(body[:at])
             if does == "reset":
@@ -305,7 +309,7 @@ class Proxy:
         connection.sendall(body)
         if does == "length too large":
             self._wait(connection)
-        if does == "length too small":
+        if does in ("length too small", "no length"):
             raise _EndError
 
     def _drip(self, connection: socket.socket, content: bytes) -> None:
@@ -324,7 +328,9 @@ class Proxy:
 
 def _replaced(fault: Fault) -> _Answer:
     if fault.does == "redirect":
-        return _Answer(307, [("Location", ELSEWHERE)], b"")
+        return _Answer(307, [("Location", ELSEWHERE)], b"<html>elsewhere</html>")
+    if fault.does == "page":
+        return _Answer(200, [("Content-Type", "text/html")], b"<html>please log in</html>")
     headers = [] if fault.retry_after is None else [("Retry-After", str(fault.retry_after))]
     return _Answer(fault.status, headers, b"<html>try again</html>")
 

@@ -68,6 +68,9 @@ CASES = {
         (Fault("reset", DOWNLOAD, at=FAR), always("other range")), "protocol", "is not the part"
     ),
     "redirect": Case((always("redirect"),), "protocol", "redirect"),
+    "page to log in": Case((always("page"),), "protocol", "no content of a backup (text/html)"),
+    "HTTP/1.0 without a length": Case((always("no length", ANY),), harms=False),
+    "304": Case((always("status", status=304),), "protocol", "status 304"),
     "another certificate": Case((always("certificate", ANY),), "certificate", "not trusted"),
     "a certificate that changes": Case(
         (Fault("reset", DOWNLOAD, at=FAR), Fault("certificate", times=None, after=1)),
@@ -94,6 +97,7 @@ CASES = {
     "poll with 429": Case((Fault("status", POLL, status=429),), harms=False),
 }
 LONG = {
+    "304",
     "mute after TLS, always",
     "drip",
     "truncated, always",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 import requests
-from proxy import COMMIT, ELSEWHERE, LISTING, OPERATION, POLL, UPLOAD, Fault
+from proxy import ANY, COMMIT, ELSEWHERE, LISTING, OPERATION, POLL, UPLOAD, Fault
 from scene import NAME, PATIENCE, PUSHED, SLACK, WANTED, Naive, Scene, digest
 
 FAR = 1_000_000
@@ -57,6 +57,8 @@ CASES = {
     "429, always": Case(always("status", status=429), "unreachable", "status 429"),
     "500": Case(always("status", status=500), "protocol", "status 500"),
     "redirect": Case(always("redirect"), "protocol", "redirect"),
+    "page to log in": Case(always("page"), "protocol", "not JSON"),
+    "HTTP/1.0 without a length": Case(always("no length", ANY), harms=False),
     "operation lost": Case(Fault("lose", OPERATION), harms=False),
     "operation redirected": Case(always("redirect", OPERATION), "protocol", "redirect"),
     "commit lost": Case(Fault("lose", COMMIT), harms=False),

@@ -103,6 +103,7 @@ LONG_POLL = 25.0
 MAX_DOCUMENT = 64 * 1024 * 1024
 """Bytes of JSON that are read from the gateway at most."""
 
+OCTETS = "application/octet-stream"
 REPEATABLE_STATUS = (429, 502, 503, 504)
 FINAL_STATES = ("succeeded", "failed", "unknown")
 WRITES = ("create_new", "remove", "restore")
@@ -285,6 +286,7 @@ class GatewayTransport:
         settings = self._settings
         session = requests.Session()
         session.trust_env = False  # no netrc, no proxy and no bundle that nobody named
+        session.get_redirect_target = lambda _response: None  # or the body of a redirect is read even if not followed
         session.auth = _BasicAuth(settings.username, settings.password)
         session.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
         session.verify = self._trust()
@@ -546,12 +548,15 @@ class GatewayTransport:
 
     def _content(self, url: str, offset: int, sha256: str, deadline: float) -> Iterator[tuple[int, bytes]]:
         """The content from ``offset`` on, or all of it, in pieces with their positions."""
-        headers = {"Accept": "application/octet-stream"}
+        headers = {"Accept": OCTETS}
         if offset:
             headers.update({"Range": f"bytes={offset}-", "If-Range": f'"{sha256}"'})
         with self._answer("GET", url, deadline, headers=headers) as response:
             if response.status_code not in ((200, 206) if offset else (200,)):
                 raise _error_from_response(response, self._read_document(response), self._settings)
+            media_type = response.headers.get("Content-Type", OCTETS).partition(";")[0].strip().lower()
+            if media_type != OCTETS:  # such as a page to log in
+                raise GATEWAY_ANSWER_WRONG.error(flaw=f"is no content of a backup ({media_type[:40]})")
             position = offset if response.status_code == 206 else 0
             part = response.headers.get("Content-Range", "")
             if position and not part.lower().startswith(f"bytes {offset}-"):
@@ -571,7 +576,7 @@ class GatewayTransport:
         def attempt() -> str:
             source.seek(0)
             reader = _HashingReader(source, path, size, lambda: self._clock() >= deadline)
-            headers = {"Content-Type": "application/octet-stream"}
+            headers = {"Content-Type": OCTETS}
             try:
                 with self._answer("PUT", url, deadline, headers=headers, data=reader, timeout=timeout) as response:
                     document = self._read_document(response)
@@ -583,7 +588,7 @@ class GatewayTransport:
                 if self._clock() < deadline:
                     raise
                 raise self._transfer_expired(reader.sent, size) from error
-            if document.get("sha256") != reader.sha256() or document.get("size") != size:
+            if (_text(document, "sha256"), _whole(document, "size")) != (reader.sha256(), size):
                 raise CONTENT_SENT_OTHER.error()
             return reader.sha256()
 
@@ -682,16 +687,23 @@ class GatewayTransport:
         except Exception as error:
             raise self._translate(error) from error
         announced = response.headers.get("Content-Length", "")
-        # A head that breaks off looks to http.client like a whole one, without what it had still to say.
-        has_end = announced or "Transfer-Encoding" in response.headers or response.status_code == 204
-        if not has_end or (announced.isdigit() and int(announced) != size):
-            raise GATEWAY_CONNECTION_LOST.error(url=self._url, exception="IncompleteRead", repeatable=True)
+        lost = GATEWAY_CONNECTION_LOST.error(url=self._url, exception="IncompleteRead", repeatable=True)
+        is_bare = response.status_code in (204, 304)  # the length is that of another answer's body
+        if announced.isdigit() and int(announced) != size and not is_bare:
+            raise lost
+        # A head that breaks off looks to http.client like a whole one, without what it had still to say. A document
+        # that is whole without a length comes from an intermediary that speaks HTTP/1.0.
+        has_end = announced or "Transfer-Encoding" in response.headers or is_bare
         text = b"".join(parts)
         if not text:
+            if not has_end:
+                raise lost
             return {}
         try:
             return json.loads(text.decode("utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
+            if not has_end:
+                raise lost from None
             if 200 <= response.status_code < 300:
                 raise GATEWAY_ANSWER_WRONG.error(flaw="is not JSON") from None
             return {}
@@ -747,9 +759,10 @@ def _certificate_reason(chain: list[BaseException]) -> str:
 
 def _require_plain(response: Any) -> None:
     """:raises ProtocolError: when the body is encoded, which was not asked for: its length and digest mean nothing."""
-    encoding = response.headers.get("Content-Encoding", "identity").lower()
-    if encoding != "identity":
-        raise GATEWAY_ANSWER_WRONG.error(flaw=f"came encoded ({encoding[:20]}), which was not asked for")
+    for header, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
+        encoding = response.headers.get(header, plain).lower()
+        if encoding != plain:
+            raise GATEWAY_ANSWER_WRONG.error(flaw=f"came encoded ({encoding[:20]}), which was not asked for")
 
 
 def _private(path: str, flags: int) -> int:

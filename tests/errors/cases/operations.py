@@ -10,7 +10,7 @@ import re
 import time
 from http.server import BaseHTTPRequestHandler
 
-from odd_gateway import CONTENT, SHA256, document, hang_up, plain, state
+from odd_gateway import CONTENT, SHA256, content, document, hang_up, state
 from runner import GATEWAY
 from scene import BACKUP, ODD_GATEWAY, TRANSFER, Facts, Scene, case
 
@@ -67,7 +67,7 @@ def gateway_that_goes_away(scene: Scene) -> Facts:
 @case("TRANSFER_LATE", ODD_GATEWAY)
 def a_byte_now_and_then(scene: Scene) -> Facts:
     def drip(request: BaseHTTPRequestHandler) -> None:
-        plain(CONTENT[:1], headers={"Content-Length": str(len(CONTENT)), "Connection": "close"})(request)
+        content(CONTENT[:1], headers={"Content-Length": str(len(CONTENT)), "Connection": "close"})(request)
         time.sleep(3)
 
     scene.odd.answers["GET content"] = drip
@@ -77,20 +77,20 @@ def a_byte_now_and_then(scene: Scene) -> Facts:
 
 @case("CONTENT_SHORT", ODD_GATEWAY)
 def content_that_never_comes(scene: Scene) -> None:
-    scene.odd.answers["GET content"] = plain(b"")
+    scene.odd.answers["GET content"] = content(b"")
     fetch(scene)
 
 
 @case("CONTENT_LONG", ODD_GATEWAY)
 def more_than_announced(scene: Scene) -> Facts:
-    scene.odd.answers["GET content"] = plain(CONTENT + b"!")
+    scene.odd.answers["GET content"] = content(CONTENT + b"!")
     fetch(scene)
     return {"size": len(CONTENT)}
 
 
 @case("CONTENT_OTHER", ODD_GATEWAY)
 def a_bit_flipped_on_the_way(scene: Scene) -> Facts:
-    scene.odd.answers["GET content"] = plain(CONTENT[:-1] + b"!")
+    scene.odd.answers["GET content"] = content(CONTENT[:-1] + b"!")
     fetch(scene)
     return {"size": len(CONTENT), "arrived": re.compile("[0-9a-f]{64}"), "announced": SHA256}
 
