@@ -183,6 +183,7 @@ def _wrong(name: str, key: str, answer: Callable[..., None], flaw: str) -> None:
 
 
 _wrong("no_json", "GET system", plain(b"<html>Welcome</html>"), "is not JSON")
+_wrong("too_deep", "GET system", plain(b"[" * 200_000), "is not JSON")
 _wrong("no_object", "GET system", document([]), "is not an object")
 _wrong("no_machine", "GET system", document({"distversion": "1"}), "has no machineid")
 _wrong("no_list", "GET backups", document({}), "is not a list")

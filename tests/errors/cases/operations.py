@@ -64,6 +64,13 @@ def gateway_that_goes_away(scene: Scene) -> Facts:
     return {"operation_id": re.compile("[0-9a-f-]{36}"), "reason": re.compile("the connection to the gateway .*")}
 
 
+@case("GATEWAY_ANSWER_WRONG", ODD_GATEWAY)
+def upload_that_is_answered_with_nothing(scene: Scene) -> Facts:
+    scene.odd.answers |= {"GET operation": state("awaiting_content"), "PUT content": document(None)}
+    scene.run(TRANSFER, direction="push", src=scene.file("pushed.plb"))
+    return {"flaw": "has no sha256"}
+
+
 @case("TRANSFER_LATE", ODD_GATEWAY)
 def a_byte_now_and_then(scene: Scene) -> Facts:
     def drip(request: BaseHTTPRequestHandler) -> None:
