@@ -59,7 +59,7 @@ typing: $(VENV)/test build
 	MYPYPATH=tests/lab:tests/end_to_end $(MYPY) tests/end_to_end
 	MYPYPATH=tests/lab:tests/end_to_end:tests/truth $(MYPY) tests/truth
 	MYPYPATH=tests/lab:tests/end_to_end:tests/tools:tests/errors:$(COLLECTIONS) $(MYPY) tests/errors
-	MYPYPATH=tests/lab:tests/end_to_end:tests/faults $(MYPY) tests/faults
+	MYPYPATH=tests/lab:tests/end_to_end:tests/faults:$(COLLECTIONS) $(MYPY) tests/faults
 
 docs-lint: $(VENV)/test build
 	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs self $(COPY)

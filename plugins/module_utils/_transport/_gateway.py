@@ -284,7 +284,7 @@ class GatewayTransport:
 
     def _open_session(self) -> Any:
         settings = self._settings
-        session = requests.Session()
+        session: Any = requests.Session()
         session.trust_env = False  # no netrc, no proxy and no bundle that nobody named
         session.get_redirect_target = lambda _response: None  # or the body of a redirect is read even if not followed
         session.auth = _BasicAuth(settings.username, settings.password)
