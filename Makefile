@@ -28,7 +28,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 .DELETE_ON_ERROR:
 .PHONY: help demo test check lint typing sanity docs-lint test-unit test-errors test-contract test-quirks test-mutants \
 	test-gateway test-schemathesis test-kills test-end-to-end test-truth test-faults-short test-faults \
-	molecule bench openapi errors build clean
+	molecule bench bench-gateway openapi errors build clean
 
 help:  ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -60,6 +60,7 @@ typing: $(VENV)/test build
 	MYPYPATH=tests/lab:tests/end_to_end:tests/truth $(MYPY) tests/truth
 	MYPYPATH=tests/lab:tests/end_to_end:tests/tools:tests/errors:$(COLLECTIONS) $(MYPY) tests/errors
 	MYPYPATH=tests/lab:tests/end_to_end:tests/faults:$(COLLECTIONS) $(MYPY) tests/faults
+	MYPYPATH=tests/lab:tests/end_to_end:tests/bench $(MYPY) tests/bench
 
 docs-lint: $(VENV)/test build
 	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs self $(COPY)
@@ -104,7 +105,13 @@ test-kills: $(VENV)/test build  ## Kill the gateway, and the modules, a hundred 
 	cd gateway && GATEWAY_KILLS=100 $(PYTEST) --capture=no tests/gateway/test_killed.py
 	RANDOM_KILLS=13 $(PYTEST) -n $(WORKERS) tests/end_to_end/test_killed.py
 
-bench: $(VENV)/test  ## Measure speed and memory of the gateway with files of 2 GiB; needs 20 GiB of disk
+BENCH_WORKS ?=
+BENCH_SCALE ?= 1
+
+bench: $(VENV)/demo build  ## Measure the modules beside curl, get_url, uri and a program; needs 10 GiB of disk, 20 minutes
+	$(BIN)/python tests/bench/bench.py --folder $(BUILD) --scale $(BENCH_SCALE) $(BENCH_WORKS)
+
+bench-gateway: $(VENV)/test  ## Measure speed and memory of the gateway with files of 2 GiB; needs 20 GiB of disk
 	cd gateway && GATEWAY_TRANSFER_MIB=2048 $(PYTEST) --capture=no tests/gateway/test_memory.py
 
 test-end-to-end: $(VENV)/test build  ## Test with the real Ansible and the real gateway

@@ -71,6 +71,11 @@ class Lab:
         """The URL of the running gateway."""
         return str(json.loads(self._ready.read_text(encoding="utf-8"))["url"])
 
+    @property
+    def pid(self) -> int:
+        """The process of the running gateway."""
+        return int(self._pid_file.read_text(encoding="ascii"))
+
     def __enter__(self) -> Lab:
         self.prepare()
         try:

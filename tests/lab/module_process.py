@@ -4,8 +4,8 @@
 
 """Run a module as Ansible does, in a process of its own, which can kill itself at a named point of the code.
 
-As a program it takes the module's name, and optionally the point, as ``<module_utils>:<function>:<before or
-after>:<how many times before>``. The options come as JSON on standard input. Pauses between looks are shortened.
+As a program it takes the module's name, the point as ``<module_utils>:<function>:<before or after>:<how many times
+before>``, and whether pauses between looks are shortened. The options come as JSON on standard input.
 """
 
 from __future__ import annotations
@@ -32,15 +32,17 @@ def start_module(
     *,
     point: str = "",
     wrapper: Sequence[str] = (),
+    hurry: bool = True,
 ) -> subprocess.Popen[str]:
     """Start a module; its result goes to standard output.
 
     :param environment: what is other than in this process.
     :param point: where it kills itself; an empty one is never reached.
     :param wrapper: the beginning of a command that runs it.
+    :param hurry: shorten the pauses between two looks.
     """
     process = subprocess.Popen(
-        [*wrapper, sys.executable, __file__, name, point],
+        [*wrapper, sys.executable, __file__, name, point, "hurry" if hurry else ""],
         env={**os.environ, **environment},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -55,22 +57,28 @@ def start_module(
 
 
 def main() -> None:
-    """Shorten the pauses, set the trap, and run the module."""
+    """Shorten the pauses where that is asked for, set the trap, and run the module."""
     from ansible.module_utils.testing import patch_module_args  # noqa: PLC0415 - only the program needs it
 
-    name, point = sys.argv[1:]
+    name, point, hurry = sys.argv[1:]
     options = json.load(sys.stdin)
+    if hurry:
+        shorten_pauses()
+    if point:
+        set_trap(*point.split(":"))
+    module = importlib.import_module(f"{COLLECTION}.modules.{name}")
+    with patch_module_args(options):
+        module.main()
+
+
+def shorten_pauses() -> None:
+    """Make the pauses between two looks :data:`PAUSE` seconds."""
     client: Any = importlib.import_module(f"{COLLECTION}.module_utils._client")
     client.SETTLING_TIME = client.PROBE_PAUSE = PAUSE  # logins that are refused keep their pause
     sdk: Any = importlib.import_module(f"{COLLECTION}.module_utils._transport._sdk")
     sdk.STEADY_PAUSE = PAUSE
     restored: Any = importlib.import_module(f"{COLLECTION}.module_utils._restored")
     restored.MINUTE = PAUSE
-    if point:
-        set_trap(*point.split(":"))
-    module = importlib.import_module(f"{COLLECTION}.modules.{name}")
-    with patch_module_args(options):
-        module.main()
 
 
 def set_trap(module: str, function: str, when: str, skip: str) -> None:

@@ -1,0 +1,47 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A second fetch of a large backup that has not changed, against get_url, which only looks at the file."""
+
+from __future__ import annotations
+
+import shutil
+
+from rounds import Row, in_turn
+from runner import TRANSFER
+from stage import Stage, require
+
+MIB_OF_FILE = 1024
+NAME = "unchanged.plb"
+GOAL = 1.15
+
+
+def unchanged(stage: Stage) -> list[Row]:
+    """Both are whole runs of the command ``ansible``, on a file that was fetched before."""
+    edge = stage.lab.systems[0]
+    file = stage.large_file("large", MIB_OF_FILE)
+    held = stage.backups(edge) / NAME
+    held.hardlink_to(file.path)
+    dest = stage.empty_folder("fetched")
+    options = {"direction": "fetch", "name": NAME, "dest": f"{dest}/"}
+    stage.ansible([edge], TRANSFER, options)
+    address = f"{stage.lab.url}/v1/systems/{edge}/backups"  # which is never asked
+    looked_at = {"url": address, "dest": str(dest / NAME), "checksum": f"sha256:{file.sha256}"}
+
+    def run(module: str, given: dict[str, str]) -> float:
+        result = []
+        seconds = stage.seconds(lambda: result.append(stage.ansible([edge], module, given).result(edge)))
+        require(result[0].get("changed") is False, f"{module} changed something")
+        return seconds
+
+    sides = {
+        "ours": lambda: run(TRANSFER, options),
+        "get_url": lambda: run("ansible.builtin.get_url", looked_at),
+    }
+    figures = in_turn(sides, stage.rounds, stage.tell)
+    held.unlink()
+    file.path.unlink()
+    shutil.rmtree(dest)
+    work = f"fetch of an unchanged file of {file.size // 2**20} MiB, the command ansible"
+    return [Row(work, "get_url with checksum, the command ansible", figures["ours"], figures["get_url"], GOAL)]
