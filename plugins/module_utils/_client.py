@@ -227,16 +227,24 @@ class Client:
 
     # Looking twice
 
-    def settle(self, names: Iterable[str], min_size: int = 1, first: Iterable[BackupFile] | None = None) -> Listing:
+    def settle(
+        self,
+        names: Iterable[str],
+        min_size: int = 1,
+        first: Iterable[BackupFile] | None = None,
+        first_at: float | None = None,
+    ) -> Listing:
         """List twice, :data:`SETTLING_TIME` apart, and judge the backups ``names``.
 
         Complete is a backup that is listed, has at least ``min_size`` bytes (never less than 1) and has the same size
         in both listings.
 
-        :param first: a listing that was taken just now, to be used as the first of the two.
+        :param first: a listing that was taken before, to be used as the first of the two.
+        :param first_at: when that was (monotonic), so that only the rest of the pause is waited; just now by default.
         """
         before = {each.name: each.size for each in (self.list() if first is None else first)}
-        self._sleep(SETTLING_TIME)
+        passed = 0.0 if first_at is None else self._clock() - first_at
+        self._sleep(max(0.0, SETTLING_TIME - passed))
         after = tuple(self.list())
         sizes = {each.name: each.size for each in after}
         incomplete = {}

@@ -13,7 +13,8 @@ import os
 import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -107,11 +108,11 @@ def _fetch(context: Context) -> dict[str, Any]:
     elif not params["latest"]:
         raise FETCH_NEEDS_MORE.error()
     system = client.identity()
-    listing = client.list()
+    listing, listed_at = client.list(), time.monotonic()
     backup = find(listing, params["name"]) if params["name"] else _latest(context, listing)
     if backup is None:
         if params["on_missing"] == "fail":
-            require_found(listing, params["name"], f"fetch the backup {params['name']!r}")
+            require_found(listing, params["name"], _fetching(params["name"]))
         return _result(context, SKIPPED, False, system, None)
     path = resolve_destination(params["dest"], backup.name)
     known = None if params["force"] else _unchanged(path, backup, system, wanted_digest)
@@ -122,12 +123,17 @@ def _fetch(context: Context) -> dict[str, Any]:
     if known is not None:
         changed = _set_attributes(context, path)
         return _result(context, UNCHANGED, changed, system, backup, sha256=known, path=path, unchanged_by="manifest")
-    if params["name"]:  # the latest one was found among the complete ones
-        settled = client.settle([backup.name], first=listing)
-        backup = require_complete(settled, backup.name, f"fetch the backup {backup.name!r}")
+    name = backup.name
+
+    def check_complete() -> None:
+        if params["name"]:  # the latest one was found among the complete ones
+            require_complete(client.settle([name], first=listing, first_at=listed_at), name, _fetching(name))
+
+    if context.check_mode or not backup.size:
+        check_complete()
     if context.check_mode:
         return _result(context, FETCHED, True, system, backup, path=path)
-    received, verified_by = _receive(context, backup, path, system, wanted_digest)
+    received, verified_by = _receive(context, backup, check_complete, path, system, wanted_digest)
     return _result(
         context,
         FETCHED,
@@ -168,15 +174,32 @@ def _unchanged(path: str, backup: BackupFile, system: System, wanted_digest: str
     return manifest.sha256
 
 
+def _fetching(name: str) -> str:
+    return f"fetch the backup {name!r}"
+
+
 def _receive(
-    context: Context, backup: BackupFile, path: str, system: System, wanted_digest: str | None
+    context: Context,
+    backup: BackupFile,
+    check_complete: Callable[[], None],
+    path: str,
+    system: System,
+    wanted_digest: str | None,
 ) -> tuple[Received, list[str]]:
-    """Download, verify and place a backup; returns also what vouched for it."""
-    params = context.params
+    """Download, verify and place a backup; returns also what vouched for it.
+
+    :param check_complete: raises where the backup is not complete. It comes after the download, whose time is then
+        part of the pause between two listings.
+    """
+    params, operation = context.params, _fetching(backup.name)
     make_folder(path)
     with part_file(path) as temporary:
-        received = context.client.download(backup.name, temporary)
-        operation = f"fetch the backup {backup.name!r}"
+        try:
+            received = context.client.download(backup.name, temporary)
+        except TransferError:
+            check_complete()  # that it is still being written says more
+            raise
+        check_complete()
         if received.size != backup.size:
             raise ARRIVED_SHORT.error(size=received.size, listed=backup.size, operation=operation)
         finding = _inspect(context, temporary)

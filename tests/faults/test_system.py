@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
 from runner import WAYS, set_quirks
-from scene import EDGE, NAME, OLD, PUSHED, SLACK, WANTED, Scene, digest
+from scene import EDGE, NAME, OLD, PUSHED, SLACK, WANTED, Outcome, Scene, digest
 
 FAR = 1_000_000
 NEW = "new.plb"
@@ -57,6 +59,50 @@ def test_a_fetch_that_failed_once_is_repeated(scene: Scene, way: str, does: str)
     outcome = scene.fetch(way)
     assert outcome.code == 0, outcome.output
     scene.require_new()
+
+
+@contextmanager
+def growing(scene: Scene, begins: Callable[[], Any]) -> Iterator[None]:
+    """Let the system write on to the backup all the time, once something ``begins``."""
+    ended = threading.Event()
+
+    def grow() -> None:
+        with (scene.backups / NAME).open("ab", buffering=0) as file:
+            while not ended.wait(0.0005):
+                if begins():
+                    file.write(b"more")
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        writer.join()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_backup_that_is_still_being_written_is_refused(scene: Scene, way: str) -> None:
+    with growing(scene, lambda: True):
+        outcome = scene.fetch(way)
+    require_refused(scene, outcome)
+
+
+def test_a_backup_that_grows_after_the_gateway_has_read_it_is_refused(scene: Scene) -> None:
+    def bytes_arrive() -> bool:
+        with suppress(FileNotFoundError):
+            return any(each.stat().st_size for each in scene.dest.glob(".*.part"))
+        return False
+
+    with growing(scene, bytes_arrive):
+        outcome = scene.fetch()
+    require_refused(scene, outcome)
+
+
+def require_refused(scene: Scene, outcome: Outcome) -> None:
+    assert (outcome.code, outcome.kind) == (1, "incomplete"), outcome.output
+    assert "still changing in size" in outcome.message
+    scene.require_old()
 
 
 @pytest.mark.parametrize("way", WAYS)
