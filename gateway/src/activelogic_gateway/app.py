@@ -102,7 +102,8 @@ class Body:
             began = time.monotonic()
             left = self._allowance + self.size / self._rate - waited
             try:
-                message = await asyncio.wait_for(self._receive(), max(0.01, left))
+                async with asyncio.timeout(max(0.01, left)):
+                    message = await self._receive()
             except TimeoutError:
                 raise Problem("request_timeout", "the body came too slowly", headers={"Connection": "close"}) from None
             waited += time.monotonic() - began
@@ -119,14 +120,17 @@ class Body:
 
     async def large_pieces(self) -> AsyncIterator[bytes]:
         """The same in pieces of about 1 MiB."""
-        held = bytearray()
+        held: list[bytes] = []
+        size = 0
         async for piece in self.pieces():
-            held += piece
-            if len(held) >= PIECE:
-                yield bytes(held)
+            held.append(piece)
+            size += len(piece)
+            if size >= PIECE:
+                yield b"".join(held)
                 held.clear()
+                size = 0
         if held:
-            yield bytes(held)
+            yield b"".join(held)
 
 
 def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -458,10 +458,10 @@ class Gateway:
         try:
             async for piece in pieces:
                 self._still_receiving(operation, token)
-                await asyncio.to_thread(receiver.write, piece)
+                await receiver.write(piece)
                 operation.touch()
             self._still_receiving(operation, token)
-            content = await asyncio.to_thread(receiver.finish)
+            content = await receiver.finish()
             self._still_receiving(operation, token)
             former, operation.content = operation.content, content
             if former is not None:
@@ -472,7 +472,7 @@ class Gateway:
                 operation.receiving = None
             operation.touch()
             if operation.content is not content or content is None:
-                receiver.abort()
+                await receiver.abort()
 
     @staticmethod
     def _still_receiving(operation: Operation, token: object) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import secrets
@@ -135,30 +136,46 @@ def hash_file(path: Path) -> tuple[int, str]:
 
 
 class Receiver:
-    """Writes the body of an upload to a file and hashes it on the way. Its methods block: call them on a thread."""
+    """Writes the body of an upload to a file and hashes it on the way, on a thread, while the next piece arrives."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = 0
+        """Make the file. Blocks, unlike everything else here."""
+        self._path = path
+        self._size = 0
         self._digest = hashlib.sha256()
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._stream = os.fdopen(handle, "wb", buffering=0)
+        self._writing: asyncio.Future[None] | None = None
 
-    def write(self, piece: bytes) -> None:
-        """Take the next piece."""
+    async def write(self, piece: bytes) -> None:
+        """Take the next piece; at most one more is in memory.
+
+        :raises OSError: what writing an earlier one raised.
+        """
+        await self._written()
+        self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, piece))
+
+    async def _written(self) -> None:
+        if self._writing is not None:
+            await asyncio.shield(self._writing)  # a thread goes on, even if nobody waits for it
+
+    def _write(self, piece: bytes) -> None:
         view = memoryview(piece)
         while view:
             view = view[self._stream.write(view) :]
         self._digest.update(piece)
-        self.size += len(piece)
+        self._size += len(piece)
 
-    def finish(self) -> Content:
+    async def finish(self) -> Content:
         """Put the file on the disk for good."""
-        os.fsync(self._stream.fileno())
+        await self._written()
+        await asyncio.to_thread(os.fsync, self._stream.fileno())
         self._stream.close()
-        return Content(self.path, self.size, self._digest.hexdigest())
+        return Content(self._path, self._size, self._digest.hexdigest())
 
-    def abort(self) -> None:
+    async def abort(self) -> None:
         """Drop the file."""
+        with suppress(OSError):  # it may be why the file is dropped
+            await self._written()
         self._stream.close()
-        self.path.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
