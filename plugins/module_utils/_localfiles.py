@@ -32,8 +32,8 @@ from ._failures import (
     PART_FILE_TAKEN,
 )
 
-PIECE = 1024 * 1024
-"""Bytes that are read, hashed, sent and written at once."""
+PIECE = 256 * 1024
+"""Bytes that are read, hashed, sent and written at once: few enough for a processor's cache, with their copies."""
 
 PART_SUFFIX = ".part"
 DIGEST_SUFFIX = ".sha256"

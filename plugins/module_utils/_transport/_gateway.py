@@ -237,7 +237,7 @@ class _HashingReader:
         return self._size
 
     def read(self, amount: int = -1) -> bytes:
-        """Return the next piece, at most 1 MiB whatever ``amount`` says, so that memory stays constant.
+        """Return the next piece, at most :data:`PIECE` whatever ``amount`` says, so that memory stays constant.
 
         :raises ActiveLogicError: about the file, which would look like a lost connection otherwise.
         """
