@@ -36,7 +36,7 @@ from .documents import FINAL, Request
 from .fetch import fetch
 from .logs import AuditLog, Secrets, now_text
 from .problems import ANSWERED, Problem, from_sdk, is_named, kind_of
-from .spool import Content, Receiver, Spool, hash_file
+from .spool import Content, Receiver, Spool, put_on_disk_and_hash
 from .store import Key, Row, Store
 from .vendor_session import BackupEntry, CommandFailed, ConnectFailed, Identity, Session, Sessions, TimeLimit
 
@@ -734,7 +734,7 @@ class Gateway:
                 self.spool, session, operation.spool_key, "part", name, before, self.limits.transfer_seconds
             )
             after = (await self._listed(operation, session)).get(name)
-            size, sha256 = await asyncio.to_thread(hash_file, part)
+            size, sha256 = await put_on_disk_and_hash(part)
             if not size == before == after:
                 listed = f"{before} before and {'none' if after is None else after} after"
                 raise Problem("transfer_incomplete", f"{name}: {size} bytes arrived, the system listed {listed}")

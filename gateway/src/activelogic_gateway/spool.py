@@ -123,12 +123,21 @@ class Remains:
             each.close()
 
 
-def hash_file(path: Path) -> tuple[int, str]:
-    """Size and SHA-256 (hex) of a file, after making sure that it is on the disk."""
+async def put_on_disk_and_hash(path: Path) -> tuple[int, str]:
+    """Make sure that a file is on the disk, and return its size and SHA-256 (hex)."""
+    _, found = await asyncio.gather(asyncio.to_thread(_put_on_disk, path), asyncio.to_thread(_hash, path))
+    return found
+
+
+def _put_on_disk(path: Path) -> None:
+    with path.open("rb", buffering=0) as stream:
+        os.fsync(stream.fileno())
+
+
+def _hash(path: Path) -> tuple[int, str]:
     digest = hashlib.sha256()
     size = 0
     with path.open("rb", buffering=0) as stream:
-        os.fsync(stream.fileno())
         while piece := stream.read(PIECE):
             digest.update(piece)
             size += len(piece)
