@@ -75,7 +75,7 @@ def compare(
     """Compare two local files, in constant memory; nothing is written.
 
     :param limits: what reading each of them as an archive may cost; the same bytes are seen at any size.
-    :param expired: is asked for every MiB at the latest; once it says yes the outcome is UNKNOWN.
+    :param expired: is asked for every piece (256 KiB) at the latest; once it says yes the outcome is UNKNOWN.
     :raises LocalFileError: when one of them can't be read, or is no regular file.
     """
     with open_regular(first) as one, open_regular(second) as two:

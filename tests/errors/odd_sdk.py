@@ -79,8 +79,8 @@ class Vanishing(Odd):
 
     @classmethod
     async def opening(cls, number: int, session: Any) -> None:
-        """Before the third command."""
-        if number == 3:
+        """Before the second command."""
+        if number == 2:
             await (await session.backup()).remove(TAKEN)
 
 

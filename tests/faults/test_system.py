@@ -44,12 +44,16 @@ def test_half_a_backup_that_is_listed_like_a_whole_one_is_not_fetched(scene: Sce
     set_quirks(scene.lab, EDGE, complete_after=-1, incomplete_size="short")
     with scene.log_in() as connection:
         connection.backup().create_new(NAME)
-    outcome = scene.fetch(way)
-    assert (outcome.code, outcome.kind) == (1, "incomplete"), outcome.output
-    scene.require_old()
-    assert scene.fetch(way, verify="size").code == 0
-    outcome = scene.fetch(way)  # the half that is there now is not taken for good
-    assert (outcome.code, outcome.kind) == (1, "incomplete"), outcome.output
+    try:
+        outcome = scene.fetch(way)
+        assert (outcome.code, outcome.kind) == (1, "incomplete"), outcome.output
+        scene.require_old()
+        assert scene.fetch(way, verify="size").code == 0
+        outcome = scene.fetch(way)  # the half that is there now is not taken for good
+        assert (outcome.code, outcome.kind) == (1, "incomplete"), outcome.output
+    finally:
+        with scene.log_in() as connection:
+            connection.backup().remove(NAME)  # or else the next one of this name is half, too
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -43,6 +43,7 @@ from ansible_collections.netops.activelogic.plugins.module_utils._contents impor
     compare,
 )
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError
+from ansible_collections.netops.activelogic.plugins.module_utils._localfiles import PIECE
 from archives import (
     END_OF_TAR,
     Entry,
@@ -744,7 +745,7 @@ def test_deflate_bomb_ends_soon(tmp_path: Path) -> None:
 
 
 def test_comparison_ends_when_the_time_is_up(tmp_path: Path) -> None:
-    same, asked = bytes(4 * MIB), []
+    same, asked = bytes(4 * PIECE), []
 
     def expires_after(pieces: int) -> Callable[[], bool]:
         asked.clear()
@@ -755,7 +756,7 @@ def test_comparison_ends_when_the_time_is_up(tmp_path: Path) -> None:
     assert "time that was left" in found.reason
     assert len(asked) == 4
     assert compared(tmp_path, same, same, expired=expires_after(8)).outcome is EQUAL
-    packed = gzip(tar(tar_member(b"a", bytes(4 * MIB))))
+    packed = gzip(tar(tar_member(b"a", bytes(4 * PIECE))))
     found = compared(tmp_path, packed, gzip(TAR), expired=expires_after(4))
     assert found.outcome is UNKNOWN
     assert "time that was left" in found.reason

@@ -119,7 +119,7 @@ class Body:
                 raise Problem("request_timeout", "the body came too slowly", headers={"Connection": "close"})
 
     async def large_pieces(self) -> AsyncIterator[bytes]:
-        """The same in pieces of about 1 MiB."""
+        """The same in pieces of about :data:`PIECE`."""
         held: list[bytes] = []
         size = 0
         async for piece in self.pieces():
@@ -242,7 +242,7 @@ def etags(scope: Scope, header: bytes, weak: bool) -> set[str]:
 
 
 class ContentResponse(Response):
-    """Bytes of a file in 1 MiB pieces, read off the loop; constant memory."""
+    """Bytes of a file in pieces of :data:`PIECE`, read off the loop; constant memory."""
 
     def __init__(self, content: Content, span: tuple[int, int] | None, head: bool) -> None:
         first, last = span or (0, content.size - 1)
