@@ -108,6 +108,25 @@ def test_the_clock_of_the_whole_transfer_ends_a_push_that_is_read_in_drips(scene
     assert scene.listed() == {NAME: digest(WANTED)}
 
 
+@pytest.mark.parametrize("route", [OPERATION, COMMIT])
+def test_what_came_through_is_not_told_as_failed_when_its_repetition_is(scene: Scene, route: str) -> None:
+    unread_and_then_refused = [Fault("length too large", route), Fault("status", route, after=1, status=500)]
+    with scene.proxy(unread_and_then_refused) as proxy:
+        scene.url = proxy.url
+        outcome = scene.push()
+    assert proxy.happened == ["length too large", "status"]
+    assert outcome.code == 0, outcome.output
+    assert scene.listed() == {NAME: digest(WANTED), NEW: digest(PUSHED)}
+
+
+def test_what_came_through_is_not_told_as_failed_when_the_clock_runs_out(scene: Scene) -> None:
+    with scene.proxy([always("drip head", COMMIT)]) as proxy:
+        scene.url = proxy.url
+        outcome = scene.push(retries=0, transfer_timeout=3)
+    assert outcome.code == 0, outcome.output
+    assert scene.listed() == {NAME: digest(WANTED), NEW: digest(PUSHED)}
+
+
 def test_a_push_that_can_not_be_read_back_leaves_nothing(scene: Scene) -> None:
     reading_back = Fault("status", OPERATION, times=9, after=1)  # three tries, each of which gives the operation thrice
     with scene.proxy([reading_back]) as proxy:

@@ -105,6 +105,7 @@ MAX_DOCUMENT = 64 * 1024 * 1024
 
 OCTETS = "application/octet-stream"
 REPEATABLE_STATUS = (429, 502, 503, 504)
+UNSTARTED = ("queued", "awaiting_content")
 FINAL_STATES = ("succeeded", "failed", "unknown")
 WRITES = ("create_new", "remove", "restore")
 """Actions that change the system as soon as the gateway has them; an upload waits for its commit."""
@@ -388,7 +389,7 @@ class GatewayTransport:
         """
         try:
             self._document("PUT", self._operation_path(operation) + "/commit", {"sha256": sha256})
-        except UnreachableError as error:
+        except (UnreachableError, ProtocolError) as error:
             try:
                 state = _text(self._document("GET", self._operation_path(operation)), "state")
             except ActiveLogicError:
@@ -422,17 +423,17 @@ class GatewayTransport:
         try:
             try:
                 self._document("PUT", self._operation_path(operation), given)
-            except UnreachableError as error:
+            except (UnreachableError, ProtocolError) as error:
                 self._require_arrived(operation, error, writes=body["action"] in WRITES)
             yield operation
         finally:
             self._abandon(operation, drop_content=body["action"] == "download")
 
-    def _require_arrived(self, operation: str, error: UnreachableError, writes: bool) -> None:
+    def _require_arrived(self, operation: str, error: ActiveLogicError, writes: bool) -> None:
         """The answer to giving an operation got lost: ask whether the gateway knows it all the same.
 
         :param writes: whether it may run without anything more from this side, and change the system then.
-        :raises UnreachableError: the ``error`` of giving it, when it did not arrive.
+        :raises ActiveLogicError: the ``error`` of giving it, when it did not arrive.
         :raises OutcomeUnknownError: when that can't be asked.
         """
         try:
@@ -451,6 +452,16 @@ class GatewayTransport:
         # On failure the gateway drops it by itself, since nobody polls; the first error is the one to report.
         with suppress(ActiveLogicError):
             self._json("DELETE", self._operation_path(operation), retries=0, accept=(404, 409))
+
+    def _end_unstarted(self, operation: str) -> bool:
+        """End an operation that was not seen to start; whether it is certain that it never did."""
+        path = self._operation_path(operation)
+        try:
+            self._json("DELETE", path, retries=0)
+            self._unfinished.discard(operation)
+            return _text(self._json("GET", path, retries=0), "state") in (*UNSTARTED, "failed")
+        except ActiveLogicError:
+            return False
 
     def _finish(self, operation: str, deadline: float, clock_option: str, writes: bool) -> dict[str, Any]:
         document = self._await(operation, FINAL_STATES, deadline, clock_option, writes)
@@ -473,7 +484,7 @@ class GatewayTransport:
         while True:
             left = deadline - self._clock()
             if left <= 0:
-                raise self._expired(state, clock_option, writes)
+                raise self._expired(operation, state, clock_option, writes)
             wait = max(0.0, min(LONG_POLL, self._settings.read_timeout / 2, left))
             try:
                 document = self._document("GET", f"{path}?wait={wait:.1f}")
@@ -492,9 +503,10 @@ class GatewayTransport:
             if state in states:
                 return document
 
-    def _expired(self, state: str, clock_option: str, writes: bool) -> ActiveLogicError:
+    def _expired(self, operation: str, state: str, clock_option: str, writes: bool) -> ActiveLogicError:
+        """The error of a clock that ran out; ``state`` is the last that is known."""
         seconds = getattr(self._settings, clock_option)
-        if writes and state not in ("queued", "awaiting_content"):
+        if writes and (state not in UNSTARTED or not self._end_unstarted(operation)):
             return OPERATION_LATE_UNKNOWN.error(seconds=seconds, option=clock_option, state=state)
         return OPERATION_LATE.error(seconds=seconds, option=clock_option, state=state)
 

@@ -10,7 +10,7 @@ import re
 import time
 from http.server import BaseHTTPRequestHandler
 
-from odd_gateway import CONTENT, SHA256, content, document, hang_up, state
+from odd_gateway import CONTENT, SHA256, content, document, hang_up, problem, state
 from runner import GATEWAY
 from scene import BACKUP, ODD_GATEWAY, TRANSFER, Facts, Scene, case
 
@@ -38,7 +38,18 @@ def failure_without_a_problem(scene: Scene) -> Facts:
 def never_its_turn(scene: Scene) -> Facts:
     scene.odd.answers["GET operation"] = state("queued")
     scene.run(BACKUP, name="new.plb", wait_timeout=0.5)
-    assert scene.odd.asked[-1] == "DELETE operation", "it was left at the gateway"
+    assert "DELETE operation" in scene.odd.asked, "it was left at the gateway"
+    return {"seconds": 0.5, "option": "wait_timeout", "state": "queued"}
+
+
+@case("OPERATION_LATE_UNKNOWN", ODD_GATEWAY)
+def its_turn_at_the_last_moment(scene: Scene) -> Facts:
+    def refuse(request: BaseHTTPRequestHandler) -> None:
+        scene.odd.answers["GET operation"] = state("running")
+        problem("conflict", "it runs already")(request)
+
+    scene.odd.answers |= {"GET operation": state("queued"), "DELETE operation": refuse}
+    scene.run(BACKUP, name="new.plb", wait_timeout=0.5)
     return {"seconds": 0.5, "option": "wait_timeout", "state": "queued"}
 
 
