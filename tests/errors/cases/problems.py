@@ -21,6 +21,7 @@ SAID = "something that the gateway says"
 def refused(scene: Scene, kind: str) -> Facts:
     """A create that the gateway refuses."""
     scene.odd.answers["PUT operation"] = problem(kind, SAID)
+    scene.odd.answers["GET operation"] = problem("unknown_operation", "there is no such operation")
     scene.run(BACKUP, name="new.plb")
     return {"said": SAID}
 
