@@ -62,7 +62,7 @@ CASES = {
     "500": Case((always("status", status=500),), "protocol", "status 500"),
     "whole where a part was asked for": Case((Fault("reset", DOWNLOAD, at=FAR), always("no range"))),
     "whole where a part was asked for, and lost, always": Case(
-        (always("reset", at=FAR), always("no range")), "unreachable", "was lost"
+        (always("reset", at=FAR), always("no range")), "unreachable", "the connection"
     ),
     "another part than was asked for": Case(
         (Fault("reset", DOWNLOAD, at=FAR), always("other range")), "protocol", "is not the part"
