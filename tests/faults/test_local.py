@@ -276,4 +276,4 @@ def test_two_pushes_of_the_same_name(scene: Scene, way: str) -> None:
     outcomes = [scene.end(each, since) for each in both]
     assert 0 in [each.code for each in outcomes], [each.output for each in outcomes]
     assert scene.listed() == {NAME: digest(WANTED), "new.plb": digest(PUSHED)}
-    assert all(each.code == 0 or each.kind in ("conflict", "refused") for each in outcomes), outcomes
+    assert all(each.code == 0 or each.kind in ("conflict", "stale_data", "refused") for each in outcomes), outcomes
