@@ -37,8 +37,8 @@ demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and brin
 	$(BIN)/python tests/demo/demo.py
 
 test: check sanity test-unit test-errors test-contract test-gateway test-schemathesis test-end-to-end test-faults-short molecule  ## Run everything that a change has to pass
-	$(MAKE) test-mutants STEP=4
-	$(MAKE) test-truth STEP=9
+	$(MAKE) test-mutants STEP=6
+	$(MAKE) test-truth STEP=12
 
 check: lint typing docs-lint  ## Run the linters
 
