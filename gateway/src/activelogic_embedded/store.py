@@ -40,7 +40,7 @@ from . import archive
 from .archive import Archive
 
 ROOT_VARIABLE = "ACTIVELOGIC_EMBEDDED_ROOT"
-PIECE = 256 * 1024
+PIECE = 1024 * 1024
 MAX_NAME_BYTES = 255
 EVERY_RESOURCE = "*"
 
