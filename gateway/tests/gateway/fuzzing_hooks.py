@@ -38,6 +38,7 @@ CONTENT_HEADERS: tuple[dict[str, str], ...] = (
     {"Range": "bytes=5-", "If-Range": '"other"'},
     {"Range": "bytes=0-1,3-4"},
     {"Range": "bytes=99999999-"},
+    {"Range": "bytes=99999999-100000000"},
     {"If-None-Match": SEEDS["etag"]},
     {"If-Match": '"other"'},
 )
@@ -187,6 +188,9 @@ def shape_step(case: Any, operation_id: str) -> None:
         if operation_id == "put_content" and document["state"] == "awaiting_content":
             case.body = fitting(case.body, document["size"])
             DIGESTS[case.path_parameters["operation"]] = hashlib.sha256(case.body).hexdigest()
+        elif operation_id != "put_content":
+            number = zlib.crc32(case.path_parameters["operation"].encode("utf-8", "surrogatepass"))
+            case.headers.update(CONTENT_HEADERS[number % len(CONTENT_HEADERS)])
     elif operation_id == "commit_operation" and case.path_parameters["operation"] in DIGESTS:
         case.body = {"sha256": DIGESTS[case.path_parameters["operation"]]}
 
