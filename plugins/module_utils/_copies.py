@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from ._client import Client
+from ._client import Client, Listing
 from ._failures import DOWNLOADS_DIFFER
+from ._model import ARCHIVE, SIZE
 from ._runner import Context
-from ._wholeness import inspect
 
 DOWNLOADS = 3
 """How often a backup is downloaded at most that seems to be damaged: the way may be what damages it."""
@@ -54,6 +54,8 @@ class Copies:
         """
         if not self._reads_back:
             return ""
+        from ._wholeness import inspect  # noqa: PLC0415 - whoever looks into no backup need not load the readers
+
         path, seen = self._new_path(), set()
         for _number in range(DOWNLOADS):
             sha256 = self._client.download(name, path).sha256
@@ -66,9 +68,21 @@ class Copies:
             seen.add(sha256)
         raise DOWNLOADS_DIFFER.error(times=DOWNLOADS, name=name, operation=f"read the backup {name!r} back")
 
+    def without_damaged(self, found: Listing, choose: Callable[[Listing], str | None]) -> Listing:
+        """Look into the backup that is chosen, and while that is damaged into the next; those are incomplete then.
+
+        :param choose: the name of the backup that is relied on, by a listing that judged them; ``None`` for none.
+        """
+        while True:
+            name = choose(found)
+            damage = "" if name is None else self.damage(name)
+            if name is None or not damage:
+                return found
+            found = found.but_incomplete(name, damage)
+
     def verified_by(self, name: str) -> list[str]:
-        """What vouches for a backup that is complete: ``size``, and ``archive`` where its content does too."""
-        return ["size", "archive"] if self._kinds.get(name) else ["size"]
+        """What vouches for a backup that is complete: its size, and its content where that is a whole archive."""
+        return [SIZE, ARCHIVE] if self._kinds.get(name) else [SIZE]
 
     def _new_path(self) -> str:
         descriptor, path = tempfile.mkstemp(dir=self._folder)
@@ -80,4 +94,4 @@ class Copies:
 def local_copies(context: Context) -> Iterator[Copies]:
     """Copies in a folder that is gone at the end of the block; ``verify`` says whether they are looked into."""
     with tempfile.TemporaryDirectory(prefix="activelogic-", dir=context.module.tmpdir) as folder:
-        yield Copies(context.client, folder, context.params["verify"] == "archive")
+        yield Copies(context.client, folder, context.params["verify"] == ARCHIVE)

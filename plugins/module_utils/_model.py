@@ -14,6 +14,12 @@ from typing import Any
 from . import _names
 from ._failures import MACHINE_OTHER
 
+SIZE = "size"
+DIGEST = "digest"
+ARCHIVE = "archive"
+CONTENT = "content"
+"""What can vouch for a backup, or for its transfer; all but ``digest`` can be asked for by ``verify``."""
+
 
 @dataclass(frozen=True)
 class BackupFile:

@@ -26,6 +26,10 @@ def query(context: Context) -> dict[str, Any]:
         option: parse_duration(params[option], option) if params[option] else None
         for option in ("newer_than", "older_than", "max_age")
     }
+
+    def newest(among: Listing) -> Newest:
+        return newest_full(among, now=context.now, prefix="", zone=zone)
+
     system = client.identity()
     listing = client.list()
     chosen = [each for each in listing if _fits(each, context, limits, zone)]
@@ -35,28 +39,22 @@ def query(context: Context) -> dict[str, Any]:
         names = {each.name for each in chosen}
         settled = client.settle(names, first=listing)
         found = Listing(tuple(each for each in settled.backups if each.name in names), settled.incomplete)
-        found = _without_damaged(found, context, zone)
-    newest = newest_full(found, now=context.now, prefix="", zone=zone)
+        with local_copies(context) as copies:
+            found = copies.without_damaged(found, lambda listing: _name_of(newest(listing).backup))
+    latest = newest(found)
     return {
         "changed": False,
         "backups": [describe(each, context.now, zone) for each in sorted(chosen, key=lambda each: each.name)],
         "count": len(chosen),
         "total_size": sum(each.size or 0 for each in chosen),
-        "latest": None if newest.backup is None else describe(newest.backup, context.now, zone),
-        "fresh": _is_fresh(found, newest, limits["max_age"], context.now, zone),
+        "latest": None if latest.backup is None else describe(latest.backup, context.now, zone),
+        "fresh": _is_fresh(found, latest, limits["max_age"], context.now, zone),
         "system": system.to_result(),
     }
 
 
-def _without_damaged(found: Listing, context: Context, zone: tzinfo | None) -> Listing:
-    """Look into the newest full backup, and while that is damaged into the next."""
-    with local_copies(context) as copies:
-        while True:
-            newest = newest_full(found, now=context.now, prefix="", zone=zone).backup
-            damage = "" if newest is None else copies.damage(newest.name)
-            if newest is None or not damage:
-                return found
-            found = found.but_incomplete(newest.name, damage)
+def _name_of(backup: BackupFile | None) -> str | None:
+    return None if backup is None else backup.name
 
 
 def _is_fresh(

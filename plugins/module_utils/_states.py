@@ -74,11 +74,12 @@ def _decide(context: Context, first: Backups, plan: Planner, copies: Copies) -> 
     found = Listing(tuple(first), {})
     if not plan(found).changed:
         found = context.client.settle([each.name for each in first], context.params["min_size"], first)
-    decided = plan(found)
-    while not decided.changed and decided.name and (damage := copies.damage(decided.name)):
-        found = found.but_incomplete(decided.name, damage)
-        decided = plan(found)
-    return decided
+
+    def relied_on(listing: Listing) -> str | None:
+        decided = plan(listing)
+        return None if decided.changed else decided.name
+
+    return plan(copies.without_damaged(found, relied_on))
 
 
 def _create(

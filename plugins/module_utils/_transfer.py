@@ -58,7 +58,18 @@ from ._localfiles import (
     told,
     write_small,
 )
-from ._model import BackupFile, Backups, Received, System, describe, find
+from ._model import (
+    ARCHIVE,
+    CONTENT,
+    DIGEST,
+    SIZE,
+    BackupFile,
+    Backups,
+    Received,
+    System,
+    describe,
+    find,
+)
 from ._plan import newest_full
 from ._runner import Context
 from ._version import VERSION
@@ -68,12 +79,6 @@ FETCHED = "fetched"
 PUSHED = "pushed"
 UNCHANGED = "unchanged"
 SKIPPED = "skipped"
-
-SIZE = "size"
-DIGEST = "digest"
-ARCHIVE = "archive"
-CONTENT = "content"
-"""What can vouch for a transfer; all but ``digest`` can be asked for by ``verify``."""
 
 
 def transfer(context: Context) -> dict[str, Any]:

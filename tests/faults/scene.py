@@ -160,10 +160,12 @@ class Scene:
         assert "Traceback" not in output, output
         return outcome
 
-    def run(self, options: Mapping[str, Any], point: str = "", wrapper: Sequence[str] = ()) -> Outcome:
-        """Run the module to its end."""
+    def run(
+        self, options: Mapping[str, Any], point: str = "", wrapper: Sequence[str] = (), module: str = TRANSFER
+    ) -> Outcome:
+        """Run a module to its end."""
         since = time.monotonic()
-        return self.end(self.start(options, point, wrapper), since)
+        return self.end(self.start(options, point, wrapper, module), since)
 
     def fetch(self, way: str = GATEWAY, **more: Any) -> Outcome:
         return self.run(self.options(way, direction="fetch", name=NAME, dest=f"{self.dest}/", **more))
@@ -173,8 +175,7 @@ class Scene:
 
     def command(self, **options: Any) -> Outcome:
         """Run ``activelogic_backup`` through the gateway."""
-        since = time.monotonic()
-        return self.end(self.start(self.options(**options), module=BACKUP), since)
+        return self.run(self.options(**options), module=BACKUP)
 
     # What is there afterwards
 

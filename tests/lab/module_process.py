@@ -74,7 +74,7 @@ def main() -> None:
 def shorten_pauses() -> None:
     """Make the pauses between two looks :data:`PAUSE` seconds."""
     client: Any = importlib.import_module(f"{COLLECTION}.module_utils._client")
-    client.SETTLING_TIME = client.PROBE_PAUSE = PAUSE  # logins that are refused keep their pause
+    client.SETTLING_TIME = client.PROBE_PAUSE = client.DAMAGE_PAUSE = PAUSE  # logins that are refused keep their pause
     sdk: Any = importlib.import_module(f"{COLLECTION}.module_utils._transport._sdk")
     sdk.STEADY_PAUSE = PAUSE
     restored: Any = importlib.import_module(f"{COLLECTION}.module_utils._restored")
