@@ -92,6 +92,7 @@ class Limits(_Section):
     waiting_downloads_per_system: Count = 100
     sessions: Count = 200
     connections: Count = 200
+    connections_per_address: Count = 150
     keep_alive_seconds: Seconds = 30
     header_seconds: Seconds = 10
     header_bytes: Count = 65536
