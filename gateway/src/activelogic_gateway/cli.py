@@ -10,6 +10,7 @@ import asyncio
 import fcntl
 import json
 import os
+import resource
 import signal
 import sqlite3
 import sys
@@ -17,18 +18,22 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TextIO
 
 from . import __version__, logs
 from .app import create_app
 from .auth import Logins
-from .config import Config, ConfigError, load
+from .config import Config, ConfigError, Limits, load
 from .openapi import openapi
 from .operations import Gateway
 from .server import GatewayServer, TlsError, days_left, listen, tls_context, url_of, write_ready_file
 from .spool import Spool
 from .store import Store
 from .vendor_session import Sdk, SdkMissing, Sessions, load_sdk
+
+DESCRIPTORS = 64
+"""Files that the gateway itself has open."""
+
+DESCRIPTORS_PER_SESSION = 4
 
 
 class StartError(Exception):
@@ -100,9 +105,8 @@ def _check(config: Config) -> int:
         above = above.parent
     if not _is_writable_folder(above):
         problems.append(f"state_dir: {config.state_dir} can't be made or written to")
-    audit_log = config.audit_log
-    if audit_log is not None and not _is_writable_file(audit_log):
-        problems.append(f"audit_log: {audit_log} can't be made or written to")
+    if isinstance(config.audit_log, Path) and not _is_writable_file(config.audit_log):
+        problems.append(f"audit_log: {config.audit_log} can't be made or written to")
     for problem in problems:
         print(f"activelogic-gateway: {problem}", file=sys.stderr)
     if problems:
@@ -128,17 +132,40 @@ def _openapi() -> int:
 
 
 def _lock(state_dir: Path, stack: ExitStack) -> None:
-    """One process per state_dir."""
+    """One process per state_dir. The folder itself is locked: a file in it could be removed, and the lock with it."""
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state_dir.chmod(0o700)
-        stream: TextIO = stack.enter_context((state_dir / "lock").open("a"))
+        folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, folder)
+        if os.fstat(folder).st_uid != os.geteuid():
+            raise StartError(f"state_dir: {state_dir} belongs to another user than the gateway's; give it to that user")
+        os.fchmod(folder, 0o700)
     except OSError as error:
         raise StartError(f"state_dir: {state_dir} can't be used: {error.strerror}") from error
     try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
         raise StartError(f"state_dir: {state_dir} is in use by another gateway") from error
+    except OSError as error:
+        raise StartError(
+            f"state_dir: {state_dir} can't be locked ({error.strerror}); name a folder on a disk"
+        ) from error
+
+
+def _raise_descriptor_limit(limits: Limits) -> None:
+    """Have enough file descriptors for all connections and sessions at once.
+
+    :raises StartError: if the limit of the process does not allow that.
+    """
+    needed = DESCRIPTORS + 3 * limits.connections + DESCRIPTORS_PER_SESSION * limits.sessions
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise StartError(
+            f"the process may open {hard} files, {needed} are needed for limits.connections and limits.sessions;"
+            " raise its limit (LimitNOFILE in systemd), or lower these"
+        )
+    if soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _make_way(ready_file: Path) -> None:
@@ -154,29 +181,37 @@ def _make_way(ready_file: Path) -> None:
 def _serve(config: Config, ready_file: Path | None) -> int:
     os.umask(0o077)
     secrets = logs.Secrets()
-    logs.set_up(secrets)
+    log = logs.set_up(secrets)
     sdk = _sdk(config)
     context = tls_context(config.tls) if config.tls is not None else None
     limits = config.limits
+    _raise_descriptor_limit(limits)
     with ExitStack() as stack:
+        stack.callback(log.close, logs.CLOSE_SECONDS)
         _lock(config.state_dir, stack)
         if ready_file is not None:
             _make_way(ready_file)
         store = Store(config.state_dir / "operations.sqlite")
         spool = Spool(config.state_dir / "spool", limits.spool_bytes, limits.spool_free_bytes)
         try:
-            store.open()
-            stack.callback(store.close)
             spool.open()
-            audit = logs.AuditLog(config.audit_log)
+            audit = logs.AuditLog(config.audit_path)
             stack.callback(audit.close)
-        except (OSError, sqlite3.Error) as error:
-            raise StartError(f"state_dir or audit_log can't be used: {error}") from error
+        except OSError as error:
+            raise StartError(f"{error.filename} can't be used: {error.strerror}") from error
         sessions = Sessions(sdk, limits.sessions, secrets)
         logins = Logins(limits.remember_login_seconds, limits.failed_logins_per_minute)
         gateway = Gateway(config, sessions, store, spool, logins, audit, secrets)
         gateway.certificate_days_left = lambda: days_left(config.tls)
-        gateway.recover()
+        try:
+            store.open()
+            stack.callback(store.close)
+            gateway.recover()
+        except (OSError, sqlite3.Error) as error:
+            raise StartError(
+                f"state_dir: operations.sqlite can't be used ({error}); move it away to start without it, and then look"
+                " at the systems before an operation is sent again"
+            ) from error
         try:
             sock = listen(config)
         except OSError as error:

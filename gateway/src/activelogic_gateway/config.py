@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -110,9 +110,16 @@ class Config(_Section):
     listen: str = "127.0.0.1:8443"
     tls: Tls | None = None
     state_dir: FilePath
-    audit_log: FilePath | None = None
+    audit_log: FilePath | Literal["-"] | None = None
     systems: dict[str, System] = Field(min_length=1)
     limits: Limits = Limits()
+
+    @property
+    def audit_path(self) -> Path | None:
+        """The file of the audit log; ``None`` for standard output, which is asked for by ``-``."""
+        if self.audit_log == "-":
+            return None
+        return self.audit_log or self.state_dir / "audit.log"
 
     @property
     def listen_address(self) -> tuple[str, int]:

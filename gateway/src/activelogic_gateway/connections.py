@@ -186,8 +186,8 @@ class Connections:
     def _report(self) -> None:
         refused, self._refused = self._refused, Counter()
         for address, number in refused.items():
-            outcome = {"status": None, "kind": "too_many_connections"}
-            self._audit.write("refused", client=address, outcome=outcome, connections=number)
+            outcome = {"status": None, "kind": "too_many_connections", "connections": number}
+            self._audit.write("refused", client=address, outcome=outcome)
 
 
 class Listener:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from .line_writer import LineWriter
 from .problems import redact
 
 
@@ -73,49 +74,50 @@ class RedactingFilter(logging.Filter):
         return True
 
 
+CLOSE_SECONDS = 2.0
+"""How long the end of the gateway waits for a log that nobody reads."""
+
 _MEMBERS = ("client", "system", "user", "command", "name", "operation", "method", "outcome", "bytes", "milliseconds")
 
 
 class AuditLog:
-    """One JSON object a line, to a file or to standard output; each line is written at once.
+    """One JSON object a line, to a file, or to standard output where ``path`` is ``None``.
 
-    Every line has every member. ``event`` is ``request``, ``refused`` (what never became a request) or ``operation``
-    (its end); ``user`` is only there after a login; ``bytes`` are those of a request's bodies (in and out), or of the
-    operation's backup where they are known.
+    Every line has every member. ``event`` is ``request``, ``refused`` (what never became a request), ``operation``
+    (its end), or ``lost`` (lines that could not be written); ``user`` is only there after a login; ``bytes`` are those
+    of a request's bodies (in and out), or of the operation's backup where they are known.
     """
 
     def __init__(self, path: Path | None) -> None:
+        """Open the log; raises ``OSError``."""
         self._path = path
-        self._lock = threading.Lock()
-        self._stream = self._open()
+        self._writer = LineWriter(
+            self._open,
+            lambda lost: _audit_line("lost", outcome={"lines": lost}),
+            lambda what: logging.getLogger(__name__).error("the audit log %s", what),
+        )
 
     def _open(self) -> TextIO:
         if self._path is None:
-            return sys.stdout
-        return open(self._path, "a", encoding="utf-8", opener=_private)
+            return os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8", errors="backslashreplace")
+        return open(self._path, "a", encoding="utf-8", errors="backslashreplace", opener=_private)
 
     def reopen(self) -> None:
         """Open the file anew, for whoever rotates it."""
-        with self._lock:
-            stream, self._stream = self._stream, self._open()
-            if stream is not sys.stdout:
-                stream.close()
+        self._writer.reopen()
 
     def write(self, event: str, **members: Any) -> None:
-        """Write one line; ``time`` (UTC, RFC 3339) is added. A full disk is only reported."""
-        line = json.dumps({"time": now_text(), "event": event, **dict.fromkeys(_MEMBERS), **members}, default=str)
-        try:
-            with self._lock:
-                self._stream.write(line + "\n")
-                self._stream.flush()
-        except (OSError, ValueError) as error:
-            logging.getLogger(__name__).error("the audit log can't be written: %s", error)
+        """Have one line written; ``time`` (UTC, RFC 3339) is added. Never blocks; a full disk is only reported."""
+        self._writer.write(_audit_line(event, **members))
 
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            if self._stream is not sys.stdout:
-                self._stream.close()
+        """Write what waits for at most :data:`CLOSE_SECONDS`, and close the file."""
+        if not self._writer.close(CLOSE_SECONDS):
+            logging.getLogger(__name__).error("the audit log does not take its last lines")
+
+
+def _audit_line(event: str, **members: Any) -> str:
+    return json.dumps({"time": now_text(), "event": event, **dict.fromkeys(_MEMBERS), **members}, default=str)
 
 
 def _private(path: str, flags: int) -> int:
@@ -127,12 +129,33 @@ def now_text() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def set_up(secrets: Secrets) -> None:
-    """Send all logging to standard error through the redacting filter."""
-    handler = logging.StreamHandler(sys.stderr)
+class _LineHandler(logging.Handler):
+    """Hands formatted records to a :class:`LineWriter`, so that logging never blocks."""
+
+    def __init__(self, writer: LineWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have the record written."""
+        try:
+            self._writer.write(self.format(record))
+        except Exception:  # as in every handler: what a record holds must not end what is logged
+            self.handleError(record)
+
+
+def set_up(secrets: Secrets) -> LineWriter:
+    """Send all logging to standard error through the redacting filter; returns what writes it."""
+    writer = LineWriter(
+        lambda: os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="backslashreplace"),
+        lambda lost: f"WARNING {__name__}: {lost} lines of this log were lost",
+        lambda _what: None,  # there is nowhere else to say it
+    )
+    handler = _LineHandler(writer)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     handler.addFilter(RedactingFilter(secrets))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # refused requests are in the audit log
+    return writer

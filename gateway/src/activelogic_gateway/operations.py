@@ -27,7 +27,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from .auth import Login, Logins
@@ -132,19 +132,7 @@ class Gateway:
 
     def recover(self) -> None:
         """Close the books of an earlier process: what ran is unknown, what waited did not happen. Blocks."""
-        for row in self.store.unfinished():
-            row.finished = now_text()
-            if row.state == "running" and row.request.writes:
-                row.state, row.cause = "unknown", "gateway_restarted"
-            else:
-                row.state = "failed"
-                row.problem = Problem(
-                    "gateway_restarted",
-                    "the gateway was restarted before the operation ended",
-                    system=row.key[0],
-                    operation=row.key[2],
-                ).document()
-            self.store.save_now(row)
+        for row in self.store.close_books(_end_after_restart):
             self._audit_end(row)
 
     def start(self) -> None:
@@ -178,24 +166,26 @@ class Gateway:
     async def _clean(self) -> None:
         while True:
             await asyncio.sleep(min(JANITOR_SECONDS, self.limits.owner_seconds / 4))
+            for key, operation in list(self._operations.items()):
+                try:  # one that can't be cleaned must not keep the others from it
+                    await self._clean_one(key, operation)
+                except Exception:
+                    logger.exception("operation %s can't be cleaned up", key[2])
             try:
-                await self._clean_once()
+                await self.store.forget(timedelta(days=self.limits.keep_operations_days))
             except Exception:
-                logger.exception("cleaning up failed")
+                logger.exception("finished operations can't be forgotten")
 
-    async def _clean_once(self) -> None:
+    async def _clean_one(self, key: Key, operation: Operation) -> None:
         now = time.monotonic()
-        for key, operation in list(self._operations.items()):
-            if operation.waits and self._is_abandoned(operation):
+        if operation.waits and self._is_abandoned(operation):
+            await self._abandon(operation)
+        elif operation.state == "awaiting_content" and operation.receiving is None:
+            if now - operation.seen > self.limits.content_seconds:
                 await self._abandon(operation)
-            elif operation.state == "awaiting_content" and operation.receiving is None:
-                if now - operation.seen > self.limits.content_seconds:
-                    await self._abandon(operation)
-            elif operation.ended is not None and now - operation.ended > self.limits.content_seconds:
-                await self._drop(operation)
-                del self._operations[key]
-        before = datetime.now(UTC) - timedelta(days=self.limits.keep_operations_days)
-        await self.store.forget(before.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+        elif operation.ended is not None and now - operation.ended > self.limits.content_seconds:
+            await self._drop(operation)
+            self._operations.pop(key, None)
 
     # Logins and sessions
 
@@ -836,6 +826,21 @@ class Gateway:
                 break
             await asyncio.sleep(STEADY_PAUSE)
         return seen[-1]
+
+
+def _end_after_restart(row: Row) -> None:
+    """Finish what an earlier process left: ``unknown`` where a command may have run, else ``failed``."""
+    row.finished = now_text()
+    if row.state == "running" and row.request.writes:
+        row.state, row.cause = "unknown", "gateway_restarted"
+        return
+    row.state = "failed"
+    row.problem = Problem(
+        "gateway_restarted",
+        "the gateway was restarted before the operation ended",
+        system=row.key[0],
+        operation=row.key[2],
+    ).document()
 
 
 def _refused_argument(operation: Operation, failure: CommandFailed | TimeLimit) -> bool:

@@ -62,6 +62,9 @@ KINDS: dict[str, tuple[int, str]] = {
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 """Numbers of the errors that mean a full disk."""
 
+NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+"""Numbers of the errors that mean that the gateway, and not a system, has reached a limit."""
+
 LOGIN_CHALLENGE = 'Basic realm="activelogic", charset="UTF-8"'
 
 
@@ -155,6 +158,8 @@ def kind_of(error: BaseException, connecting: bool) -> str:
     """
     if getattr(error, "errno", None) in NO_ROOM:
         return "spool_full"
+    if getattr(error, "errno", None) in NO_DESCRIPTORS:
+        return "too_busy"
     table = _CONNECTING if connecting else _COMMAND
     return next((table[name] for name in class_names(error) if name in table), "sdk_error")
 

@@ -125,10 +125,7 @@ class GatewayServer(uvicorn.Server):
 
     def _reload(self, listener: Listener) -> None:
         """SIGHUP: read the certificates anew, for new connections, and open the audit log anew."""
-        try:
-            self._gateway.audit.reopen()
-        except OSError as error:
-            logger.error("the audit log is kept open as it was: %s", error)
+        self._gateway.audit.reopen()
         tls = self._gateway.config.tls
         if tls is not None:
             try:

@@ -6,15 +6,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import logging
 import os
 import secrets
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from .problems import Problem
+
+logger = logging.getLogger(__name__)
 
 PIECE = 1024 * 1024
 """Bytes that are read or written at once."""
@@ -43,11 +48,21 @@ class Spool:
         self._held: dict[str, int] = {}
 
     def open(self) -> None:
-        """Make the folder (0700) and drop what an earlier process left in it."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Make the folder (0700) and drop what an earlier process left in it; what can't be dropped is logged.
+
+        :raises OSError: if it can't be made, or is not a folder of our own: nobody else's files may be dropped.
+        """
+        with suppress(FileExistsError):
+            self._folder.mkdir(mode=0o700)
+        status = self._folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise OSError(errno.EPERM, "is not a folder that belongs to the gateway's user", str(self._folder))
         self._folder.chmod(0o700)
         for path in self._folder.iterdir():
-            path.unlink()
+            try:
+                path.unlink()
+            except OSError as error:
+                logger.error("%s can't be removed: %s", path, error.strerror)
 
     def new_key(self) -> str:
         """A key for one operation's files: ours, so that no client's choice becomes a path."""

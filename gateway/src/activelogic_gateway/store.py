@@ -6,16 +6,23 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import logging
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
 from .documents import Request
+from .logs import now_text
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 Key = tuple[str, str, str]
@@ -80,6 +87,14 @@ def _load(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
 
+class UnreadableError(Exception):
+    """A stored operation can't be read; who asks for it must not be told that it never was."""
+
+
+MOST_FORGOTTEN = 1000
+"""Operations that are forgotten at once at most, so that nobody waits long for the database."""
+
+
 class Store:
     """The database. Its calls run one after the other on one thread of their own, off the loop."""
 
@@ -87,15 +102,25 @@ class Store:
         self._path = path
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="activelogic-store")
         self._database: sqlite3.Connection | None = None
+        self._opened = (datetime.now(UTC), time.monotonic())
 
     def open(self) -> None:
-        """Open or make the database; raises ``sqlite3.Error``."""
+        """Open or make the database; raises ``sqlite3.Error``, and ``OSError`` where something else has its name."""
+        if self._path.is_symlink() or (self._path.exists() and not self._path.is_file()):
+            raise OSError(errno.EINVAL, "is not a regular file", str(self._path))
         database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         self._path.chmod(0o600)
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
         database.executescript(_SCHEMA)
         self._database = database
+        self._opened = (self._latest(datetime.now(UTC)), time.monotonic())
+
+    def _latest(self, now: datetime) -> datetime:
+        """The time of the last event that is stored, and never later than now."""
+        stamps = self._connection().execute("SELECT max(created), max(finished) FROM operations").fetchone()
+        known = [each for each in map(_moment, stamps) if each is not None]
+        return min([now, max(known)] if known else [now])
 
     def close(self) -> None:
         """Finish what was given to the thread, then close."""
@@ -137,7 +162,7 @@ class Store:
         await self._run(call)
 
     async def find(self, key: Key) -> Row | None:
-        """One operation."""
+        """One operation; raises :class:`UnreadableError`."""
         rows = await self._run(
             lambda: (
                 self._connection()
@@ -159,39 +184,90 @@ class Store:
                 .fetchall()
             )
         )
-        return [_row(each) for each in rows]
+        found = []
+        for each in rows:
+            with suppress(UnreadableError):  # it was logged when the gateway started
+                found.append(_row(each))
+        return found
 
-    def unfinished(self) -> list[Row]:
-        """What an earlier process left in the middle; blocks."""
-        rows = self._connection().execute("SELECT * FROM operations WHERE finished IS NULL").fetchall()
-        return [_row(each) for each in rows]
+    def close_books(self, end: Callable[[Row], None]) -> list[Row]:
+        """Have ``end`` finish each operation that an earlier process left in the middle, and store all at once; blocks.
 
-    def save_now(self, row: Row) -> None:
-        """As :meth:`save`, but blocking and only for rows that are there; for use before the loop runs."""
-        self._connection().execute(
-            "UPDATE operations SET state = ?, problem = ?, cause = ?, finished = ?"
-            " WHERE system = ? AND username = ? AND id = ?",
-            (row.state, _dump(row.problem), row.cause, row.finished, *row.key),
-        )
+        One that can't be read is set aside as unknown: it is logged, and never runs again.
 
-    async def forget(self, before: str) -> None:
-        """Delete what finished before a moment (RFC 3339 UTC)."""
+        :return: those that were finished.
+        """
+        database = self._connection()
+        finished = []
+        database.execute("BEGIN IMMEDIATE")
+        try:
+            for columns in database.execute("SELECT * FROM operations WHERE finished IS NULL").fetchall():
+                try:
+                    row = _row(columns)
+                    end(row)
+                    values = (row.state, _dump(row.problem), row.cause, row.finished)
+                    finished.append(row)
+                except UnreadableError:
+                    logger.error("operation %s is stored in a form that can't be read; it is set aside", columns[2])
+                    values = ("unknown", None, "gateway_restarted", now_text())
+                database.execute(
+                    "UPDATE operations SET state = ?, problem = ?, cause = ?, finished = ?"
+                    " WHERE system = ? AND username = ? AND id = ?",
+                    (*values, *columns[:3]),
+                )
+        except BaseException:
+            database.execute("ROLLBACK")
+            raise
+        database.execute("COMMIT")
+        return finished
+
+    async def forget(self, age: timedelta) -> None:
+        """Delete operations that finished so long ago, at most :data:`MOST_FORGOTTEN` at once.
+
+        A clock that jumps ahead makes nothing old, for a forgotten operation could run a second time: what counts is
+        the last event before the start, and the time that has passed since then on the monotonic clock.
+        """
+        latest, opened = self._opened
+        known_to_be_past = latest + timedelta(seconds=time.monotonic() - opened)
+        before = _stamp(min(datetime.now(UTC), known_to_be_past) - age)
 
         def call() -> None:
-            self._connection().execute("DELETE FROM operations WHERE finished < ?", (before,))
+            self._connection().execute(
+                "DELETE FROM operations WHERE (system, username, id) IN"
+                " (SELECT system, username, id FROM operations WHERE finished < ? LIMIT ?)",
+                (before, MOST_FORGOTTEN),
+            )
 
         await self._run(call)
 
 
+def _stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _moment(stamp: Any) -> datetime | None:
+    """A stored time; ``None`` for none, and for one that can't be read."""
+    try:
+        return datetime.fromisoformat(stamp).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def _row(columns: tuple[Any, ...]) -> Row:
+    """:raises UnreadableError: for a row that another version wrote, or that is damaged."""
     system, username, uuid, request, state, result, problem, cause, created, finished = columns
-    return Row(
-        (system, username, uuid),
-        Request.model_validate_json(request),
-        state,
-        created,
-        _load(result),
-        _load(problem),
-        cause,
-        finished,
-    )
+    try:
+        row = Row(
+            (system, username, uuid),
+            Request.model_validate_json(request),
+            state,
+            created,
+            _load(result),
+            _load(problem),
+            cause,
+            finished,
+        )
+        _ = row.milliseconds
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UnreadableError(str(uuid)) from error
+    return row
