@@ -106,19 +106,17 @@ def test_many_unfinished_operations_hold_up_no_start(make_lab: Callable[..., Lab
     assert {each["state"] for each in lab.get("/v1/systems/edge1/operations").json()} == {"failed"}
 
 
-@pytest.mark.parametrize("is_off", [True, False], ids=["while it was off", "while it runs"])
-def test_a_clock_that_jumps_ahead_makes_no_operation_run_twice(make_lab: Callable[..., Lab], is_off: bool) -> None:
+def test_a_clock_that_is_ahead_makes_no_operation_run_twice(make_lab: Callable[..., Lab]) -> None:
     """The clock can't be set here: instead, everything that is stored is eight days old."""
     lab = make_lab(sdk="activelogic_embedded", limits={"owner_seconds": 0.4})
     lab.start()
     path = lab.run({"action": "create_new", "name": "once.plb"}).path
-    if is_off:
-        assert lab.stop() == 0
-        old = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 8 * 86400))
-        with database(lab) as rows:
-            rows.execute("UPDATE operations SET created = ?, finished = ?", (old, old))
-        rows.close()
-        lab.start()
+    assert lab.stop() == 0
+    old = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 8 * 86400))
+    with database(lab) as rows:
+        rows.execute("UPDATE operations SET created = ?, finished = ?", (old, old))
+    rows.close()
+    lab.start()
     time.sleep(0.5)  # operations are forgotten several times meanwhile
     assert lab.get(path).json()["state"] == "succeeded"
     again = {"action": "create_new", "name": "once.plb"}
