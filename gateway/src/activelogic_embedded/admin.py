@@ -14,8 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .quirks import Quirks, Temper
+from .quirks import Quirks
 from .store import EVERY_RESOURCE, TITLES, Level, Resource, Store, StoreError, why_illegal
+from .troubles import QuirkState
 
 DISTVERSION = "22.20.06.1"
 
@@ -114,7 +115,7 @@ def restore_count(root: Path, name: str) -> int:
 
 def quirks(root: Path, name: str) -> Quirks:
     """What is other than usual with a system."""
-    return Temper(open_system(root, name).folder).quirks
+    return QuirkState(open_system(root, name).folder).quirks
 
 
 def set_quirks(root: Path, name: str, **given: Any) -> Quirks:
@@ -122,15 +123,15 @@ def set_quirks(root: Path, name: str, **given: Any) -> Quirks:
 
     :raises QuirkError: for an unknown one, and a value that it can't have.
     """
-    temper = Temper(open_system(root, name).folder)
-    changed = Quirks.of({**asdict(temper.quirks), **given})
-    temper.set(changed)
+    troubles = QuirkState(open_system(root, name).folder)
+    changed = Quirks.of({**asdict(troubles.quirks), **given})
+    troubles.set(changed)
     return changed
 
 
 def begin_outage(root: Path, name: str) -> None:
     """Cut every session of a system off, and have it down for as long as its quirk ``outage`` says."""
-    Temper(open_system(root, name).folder).begin_outage()
+    QuirkState(open_system(root, name).folder).begin_outage()
 
 
 def _factory_configuration(name: str) -> dict[Resource, Any]:
@@ -160,7 +161,7 @@ def _factory_configuration(name: str) -> dict[Resource, Any]:
             "filtering": {"rules": [{"name": "allow-all", "action": "accept", "precedence": 100}]},
         },
         Resource.SYSTEM_DIAGNOSTICS: {
-            "zones": {"temperature": {"warn_celsius": 70, "critical_celsius": 85}},
+            "zones": {"troublesature": {"warn_celsius": 70, "critical_celsius": 85}},
             "alerts": {"mail": ["noc@example.com"], "snmp_trap": {"host": "192.0.2.162", "version": 3}},
             "statistics_interval_seconds": 300,
         },

@@ -4,8 +4,9 @@
 
 """The Backup resource, as the vendor's reference describes it.
 
-Every command commits by itself. A command on a resource object is refused with PLDBNewDataCommitted once another
-session has committed to the system's Backup resource, and so is every later one on that object.
+Every command commits by itself, unless the system has the quirks ``lock`` or ``visible``. A command on a resource
+object is refused with PLDBNewDataCommitted once another session has committed to the system's Backup resource, and so
+is every later one on that object.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from .exception import PLDBError, PLDBNewDataCommitted
-from .quirks import Pump, Temper
 from .store import PIECE, TITLES, Level, Resource, StaleError, Store, StoreError
+from .troubles import Pump, QuirkState
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -38,6 +40,11 @@ class BackupFile:
     size: int
 
 
+def list_of(rows: Iterable[BackupFile]) -> list[BackupFile]:
+    """Rows of their own: what a caller does with an answer changes no other."""
+    return [replace(each) for each in rows]
+
+
 def now() -> datetime:
     """The time of generated names, in the system's own time zone."""
     return datetime.now(UTC).astimezone()
@@ -46,13 +53,14 @@ def now() -> datetime:
 class Backup:
     """The backups of one system, in one session. Made by ``await connection.backup()``."""
 
-    def __init__(self, connection: Connection, store: Store, username: str, temper: Temper) -> None:
+    def __init__(self, connection: Connection, store: Store, username: str, troubles: QuirkState) -> None:
         self._connection = connection
         self._store = store
         self._username = username
-        self._temper = temper
+        self._troubles = troubles
         self._revision = store.revision()
         self._is_stale = False
+        self._listed: list[BackupFile] | None = None
 
     async def list(self, cls: type) -> list[BackupFile]:
         """List the backups; ``cls`` has to be :class:`BackupFile`.
@@ -64,13 +72,16 @@ class Backup:
             raise ValueError(f"invalid dataclass type {cls!r}")
 
         def files() -> list[BackupFile]:
-            found = []
-            for name, size in self._store.listing():
-                visible = self._temper.visible(name, size)
-                found.append(BackupFile(name, size if visible is None else visible))
-            return found
+            sizes = dict(self._store.listing())
+            visible = self._troubles.visible_sizes(sizes)
+            return [BackupFile(name, size if (part := visible[name]) is None else part) for name, size in sizes.items()]
 
-        return await self._read("list", files)
+        if self._listed is not None:
+            return list_of(self._listed)
+        listed = await self._read("list", files)
+        if self._troubles.quirks.cached_listings:
+            self._listed = list_of(listed)
+        return listed
 
     async def create_new(self, name: str = "", resource_name: str | None = None) -> str:
         """Create a backup and return its name.
@@ -81,7 +92,7 @@ class Backup:
         """
         chosen = name or now().strftime("%Y%m%d-%H.%M.plb")
 
-        quirks = self._temper.quirks
+        quirks = self._troubles.quirks
 
         def content(target: BinaryIO) -> None:
             self._store.require_name(chosen, may_exist=quirks.create_new_overwrites)
@@ -99,10 +110,10 @@ class Backup:
 
         def restore() -> int:
             path = self._store.path(name)
-            self._temper.require_complete(name, path.stat().st_size)
-            quirks = self._temper.quirks
+            self._troubles.require_complete(name, path.stat().st_size)
+            quirks = self._troubles.quirks
             revision = self._store.restore(name, resource, quirks.restored_password, quirks.restores_otherwise)
-            self._temper.restoring()
+            self._store.afterwards(self._troubles.restoring)
             return revision
 
         await self._write("restore", restore)
@@ -115,7 +126,7 @@ class Backup:
 
         def remove() -> int:
             revision = self._store.remove(name)
-            self._temper.removed(name)
+            self._store.afterwards(partial(self._troubles.removed, name))
             return revision
 
         await self._write("remove", remove)
@@ -136,7 +147,7 @@ class Backup:
         def copy() -> None:
             with ExitStack() as stack:
                 source = stack.enter_context(self._store.path(backup_name).open("rb"))
-                limit = self._temper.visible(backup_name, os.fstat(source.fileno()).st_size)
+                limit = self._troubles.visible(backup_name, os.fstat(source.fileno()).st_size)
                 target = ofile_obj if dest_path is None else stack.enter_context(Path(dest_path).open("wb"))
                 self._pump("download").copy(source.read, lambda content: _write(target, content), PIECE, limit)
 
@@ -154,7 +165,7 @@ class Backup:
             _check_path(in_path=in_path)
         else:
             _check_input(ifile_obj)
-        overwrites = self._temper.quirks.upload_overwrites
+        overwrites = self._troubles.quirks.upload_overwrites
 
         def content(target: BinaryIO) -> None:
             with ExitStack() as stack:
@@ -171,9 +182,9 @@ class Backup:
     # How a command runs
 
     async def _run(self, command: str, run: Callable[[], T]) -> T:
-        await self._temper.meet(command, "before", self._connection)
+        await self._troubles.meet(command, "before", self._connection)
         result = await asyncio.to_thread(_answered, run)
-        await self._temper.meet(command, "after", self._connection)
+        await self._troubles.meet(command, "after", self._connection)
         self._connection.require_uncut()
         return result
 
@@ -187,6 +198,7 @@ class Backup:
     async def _write(self, command: str, write: Callable[[], int]) -> None:
         def run() -> None:
             self._check(Level.WRITE)
+            self._connection.transaction.begin()
             self._commit(write)
 
         await self._run(command, run)
@@ -196,11 +208,12 @@ class Backup:
     ) -> None:
         def place(target: BinaryIO) -> int:
             revision = self._store.place(target, name, overwrites)
-            self._temper.placed(name)
+            self._store.afterwards(partial(self._troubles.placed, name))
             return revision
 
         def run() -> None:
             self._check(Level.WRITE)
+            self._connection.transaction.begin()
             with self._store.incoming() as target:
                 content(target)
                 self._commit(lambda: place(target))
@@ -208,7 +221,7 @@ class Backup:
         await self._run(command, run)
 
     def _pump(self, command: str) -> Pump:
-        return self._temper.pump(command, self._connection)
+        return self._troubles.pump(command, self._connection)
 
     def _check(self, level: Level) -> None:
         self._connection.require_open()
@@ -232,6 +245,29 @@ class Backup:
     @staticmethod
     def _stale() -> PLDBNewDataCommitted:
         return PLDBNewDataCommitted("another session committed to the resource Backup")
+
+
+class CommittingBackup(Backup):
+    """With the quirk ``offers_commit``: the same, with an end of its transaction that can be asked for."""
+
+    async def commit(self) -> None:
+        """Show others what this session did, and free the lock.
+
+        :raises PLDBNewDataCommitted: as every command.
+        """
+        await self._end("commit", self._connection.transaction.commit)
+
+    async def rollback(self) -> None:
+        """Undo what others do not see yet, and free the lock."""
+        await self._end("commit", self._connection.transaction.rollback)
+
+    async def _end(self, command: str, end: Callable[[], None]) -> None:
+        def run() -> None:
+            self._check(Level.READ)
+            end()
+            self._revision = self._store.revision()
+
+        await self._run(command, run)
 
 
 def _answered(command: Callable[[], T]) -> T:

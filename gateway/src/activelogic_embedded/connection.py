@@ -11,7 +11,6 @@ import concurrent.futures
 import functools
 import inspect
 import threading
-import time
 import weakref
 from collections.abc import Coroutine, Generator
 from dataclasses import dataclass
@@ -19,21 +18,24 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any
 
-from .backup import Backup
+from .backup import Backup, CommittingBackup
 from .exception import PLDBError, PLDBIOError
-from .quirks import Temper
 from .store import Level, Resource, Store, root_from_environment, why_illegal
+from .transaction import Transaction
+from .troubles import QuirkState, now
 
 
 class Connection:
     """A session with one system. Applications get it from :func:`async_connect` or :func:`sync_connect`."""
 
     def __init__(self, store: Store, username: str) -> None:
-        self._store = store
         self._username = username
-        self._temper = Temper(store.folder)
-        self._opened_at = time.time()
+        self._troubles = QuirkState(store.folder)
+        self._opened_at = now()
         self._is_closed = False
+        self.transaction = Transaction(store, self._troubles, self._opened_at)
+        self._store = self.transaction.store
+        self._end = weakref.finalize(self, self.transaction.end)  # a session that is let go ends as well
 
     @property
     def machineid(self) -> str:
@@ -51,7 +53,7 @@ class Connection:
         return self._store.fact(key)
 
     def _is_open(self) -> bool:
-        return not self._is_closed and not self._temper.is_cut(self._opened_at)
+        return not self._is_closed and not self._troubles.is_cut(self._opened_at)
 
     def require_open(self) -> None:
         """:raises PLDBIOError: when the session is closed, lost or cut off."""
@@ -60,17 +62,20 @@ class Connection:
 
     def require_uncut(self) -> None:
         """:raises PLDBIOError: when the system has cut the session off."""
-        if self._temper.is_cut(self._opened_at):
+        if self._troubles.is_cut(self._opened_at):
             raise PLDBIOError("the connection was lost")
 
     def lose(self) -> None:
         """The session is lost from now on."""
         self._is_closed = True
+        self.transaction.is_lost = True
+        self._end()
 
     async def backup(self) -> Backup:
         """Open the Backup resource."""
         self.require_open()
-        return await asyncio.to_thread(Backup, self, self._store, self._username, self._temper)
+        kind = CommittingBackup if self._troubles.quirks.offers_commit else Backup
+        return await asyncio.to_thread(kind, self, self._store, self._username, self._troubles)
 
     async def system_overview(self) -> SystemOverview:
         """Open the resource that knows all systems."""
@@ -80,6 +85,7 @@ class Connection:
     def close(self) -> Closed:
         """End the session at once; the answer may be awaited, and need not be."""
         self._is_closed = True
+        self._end()
         return Closed()
 
     async def __aenter__(self) -> Connection:
@@ -161,7 +167,7 @@ def _find(host: str) -> Store:
             store = None
     if store is None:
         raise ConnectionRefusedError(f"nothing answers at {host!r}")
-    Temper(store.folder).let_in()
+    QuirkState(store.folder).let_in()
     return store
 
 
@@ -179,10 +185,10 @@ async def async_connect(host: str, username: str, password: str) -> Connection:
     :raises PLDBIOError: when the login is refused.
     """
     store = await asyncio.to_thread(_find, host)
-    temper, line = Temper(store.folder), _NoLine()
-    await temper.meet("connect", "before", line)
+    troubles, line = QuirkState(store.folder), _NoLine()
+    await troubles.meet("connect", "before", line)
     connection = await asyncio.to_thread(_log_in, store, username, password)
-    await temper.meet("connect", "after", connection)
+    await troubles.meet("connect", "after", connection)
     return connection
 
 

@@ -111,7 +111,7 @@ class Store:
         """:raises FileNotFoundError: when there is no system in the folder."""
         self.folder = folder
         self.backups = folder / "backups"
-        self._tmp = folder / "tmp"
+        self.tmp = folder / "tmp"
         self._database = folder / "system.sqlite"
         if not self._database.is_file():
             raise FileNotFoundError(str(folder))
@@ -297,10 +297,14 @@ class Store:
             raise StoreError(f"there is no backup {name!r}")
         return path
 
+    def exists(self, name: str) -> bool:
+        """Whether there is a backup of a legal name."""
+        return (self.backups / name).exists()
+
     def require_name(self, name: str, *, may_exist: bool = False) -> None:
         """:raises StoreError: when a new backup can't have the name: it is refused, or taken."""
         self._check_name(name)
-        if not may_exist and (self.backups / name).exists():
+        if not may_exist and self.exists(name):
             raise StoreError(f"a backup {name!r} exists")
 
     @staticmethod
@@ -330,7 +334,7 @@ class Store:
 
         To be opened before :meth:`commit`, which holds the same lock.
         """
-        path = self._tmp / str(uuid.uuid4())
+        path = self.tmp / str(uuid.uuid4())
         with contextlib.ExitStack() as stack:
             with self._lock():  # or it could be taken for a leftover before it is locked
                 file = stack.enter_context(open(path, "xb", opener=_private))
@@ -381,6 +385,10 @@ class Store:
             raise StoreError(f"the backup {name!r} holds an unknown resource {unknown[0]!r}")
         if otherwise:
             saved = {title: {**data, "restored": secrets.token_hex(4)} for title, data in saved.items()}
+        return self.bring_back(saved, password)
+
+    def bring_back(self, saved: dict[str, Any], password: str | None) -> int:
+        """Commit the data of a backup, by resource. Under :meth:`commit` only."""
         with self._connect() as database:
             self._write(database, saved)
             if password is not None:
@@ -388,6 +396,13 @@ class Store:
                     database.execute("INSERT OR REPLACE INTO users VALUES (?, ?, ?)", _user_row(username, password))
             database.execute("UPDATE facts SET value = value + 1 WHERE key = 'restores'")
             return self._raise_revision(database)
+
+    def afterwards(self, action: Callable[[], object]) -> None:
+        """Have something done once others can see what was changed before: at once.
+
+        :param action: knows nothing of the session, which ends when nobody knows it any more.
+        """
+        action()
 
     def _sync_backups(self) -> None:
         descriptor = os.open(self.backups, os.O_RDONLY | os.O_DIRECTORY)
@@ -398,7 +413,7 @@ class Store:
 
     def _remove_leftovers(self) -> None:
         """Remove files in the making whose maker is dead: nobody holds their lock any more."""
-        for path in self._tmp.iterdir():
+        for path in self.tmp.iterdir():
             with contextlib.suppress(OSError), path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
@@ -411,7 +426,7 @@ class Store:
         for table in ("facts", "users", "privileges", "resources"):
             rows = sorted(repr(row) for row in self._rows(f"SELECT * FROM {table}"))  # noqa: S608 - our own names
             total.update(_json([table, rows]).encode("utf-8"))
-        for path in sorted([*self.backups.iterdir(), *self._tmp.iterdir()]):
+        for path in sorted([*self.backups.iterdir(), *self.tmp.iterdir()]):
             content = hashlib.sha256()
             with path.open("rb") as file:
                 for piece in iter(lambda: file.read(PIECE), b""):
