@@ -446,9 +446,11 @@ SYSTEM_NOT_ANSWERING = Failure(
     "check host, and that the system is up",
 )
 SYSTEM_LOGIN = Failure(
-    "The system refused the login.",
+    "The login failed; the system does not say whether the password is wrong or no connection came about.",
     AuthenticationError,
-    "the system refused the login of user {user}",
+    "the system refused the login of user {user}, or the connection to it could not be established{said}",
+    "check that the system is up and can be reached from where the module runs, then username and password, then which"
+    " hosts the user may log in from",
 )
 SYSTEM_LOGIN_FAILED = Failure(
     "The login failed with something else.",
@@ -478,12 +480,6 @@ SYSTEM_LATE_UNKNOWN = Failure(
     "the {seconds:g} s of {option} ran out before the system answered",
     "set {option} higher, and look at the system",
 )
-SYSTEM_HANGS = Failure(
-    "Too many calls hang.",
-    UnreachableError,
-    "earlier calls to the system still hang",
-    "look at the system",
-)
 SYSTEM_STALE = Failure(
     "Another session committed again and again.",
     StaleDataError,
@@ -493,12 +489,43 @@ SYSTEM_ERROR = Failure(
     "The system answered with an error.",
     RefusedError,
     "the system answered with {exception}{said}",
+    "check name and resource_name, the privileges of the user, that no other session has locked the resource, and the"
+    " system",
+)
+SYSTEM_LOCKED = Failure(
+    "The system answered with an error that speaks of a lock.",
+    RefusedError,
+    "the system answered with {exception}{said}; another session may hold the lock of the resource",
+    "wait until that session has committed or ended, or end it at the system, and run the task again",
+)
+SYSTEM_COMMIT_UNKNOWN = Failure(
+    "A command ran, and its commit failed, or its session could not be ended.",
+    OutcomeUnknownError,
+    "it ran, but {what}, so it is not known whether it lasts",
 )
 SDK_FAILED = Failure(
-    "The vendor's package failed in a way that is not documented.",
+    "The vendor's package failed, crashed, or answered in a way that is not documented.",
     ProtocolError,
-    "{module} failed with {exception}{said}",
+    "{module} {flaw}",
     "check that sdk_module names a working package with the vendor's interface",
+)
+SDK_FAILED_UNKNOWN = Failure(
+    "The same, while the system was being changed.",
+    OutcomeUnknownError,
+    "{module} {flaw} before the system's answer was known, so it is not known whether it ran",
+)
+LOCAL_FAILED = Failure(
+    "The machine where the module runs lacks something that the vendor's package needs.",
+    LocalFileError,
+    "{module} failed where the module runs, not at the system: {why}",
+    "free what is exhausted there (disk space, open files, memory), or correct permissions, and run the task again",
+)
+LOCAL_FAILED_UNKNOWN = Failure(
+    "The same, while the system was being changed.",
+    OutcomeUnknownError,
+    "{module} failed where the module runs, not at the system: {why}; it is not known whether the command ran",
+    "free what is exhausted there (disk space, open files, memory), look at the system's backups, and run the task"
+    " again",
 )
 
 # Backups on a system
@@ -607,10 +634,11 @@ NOT_READY = Failure(
     "look at the system, or set wait_timeout higher; the restored configuration may hold another address",
 )
 NOT_READY_LOGIN = Failure(
-    "The system refused the login after a restore.",
+    "The login failed after a restore.",
     DeadlineError,
     "the system was not ready {seconds:g} s (wait_timeout) after it{seen}",
-    "the restored configuration may hold another password, or another address",
+    "it may not be up yet, or the restored configuration may hold another password, other hosts that the user may"
+    " log in from, or another address",
 )
 RESTORE_UNKNOWN = Failure(
     "The call of a restore was lost, and nothing shows that it ran.",

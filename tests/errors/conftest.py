@@ -18,9 +18,12 @@ sys.path[:0] = [str(HERE), *(str(HERE.parent / each) for each in ("end_to_end", 
 from cases import CASES  # noqa: E402
 from lab import Lab  # noqa: E402
 
+VENDOR = "vendor"
+"""The system of test_vendor_package.py."""
+
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A gateway, and as many systems as there are cases."""
-    with Lab(tmp_path_factory.mktemp("lab"), [f"edge{number}" for number in range(len(CASES))]) as running:
+    with Lab(tmp_path_factory.mktemp("lab"), [*(f"edge{number}" for number in range(len(CASES))), VENDOR]) as running:
         yield running

@@ -9,8 +9,12 @@ For what no system does at will. Everything else, and everything on the system, 
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
-import time
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +45,6 @@ class Odd:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
-
-
-class Failing(Odd):
-    """A command fails with an exception that nobody documented."""
-
-    async def list(self, cls: type) -> Any:
-        """Never lists."""
-        raise KeyError("nobody documented this")
 
 
 class Renaming(Odd):
@@ -138,24 +134,80 @@ class LostAfterUpload(Odd):
         return await self.real.list(cls)
 
 
-class Hanging(Odd):
-    """After a restore three logins block, then three listings come, then none any more."""
+class UnspeakableError(Exception):
+    """An exception that can't be told."""
 
-    logins_left = -1
-    listings_left = -1
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
 
-    async def restore(self, name: str, resource_name: str | None = None) -> None:
-        """Restore, and the trouble begins."""
-        await self.real.restore(name)
-        Hanging.logins_left = Hanging.listings_left = 3
 
-    async def list(self, cls: type) -> Any:
-        """List, or block."""
-        if Hanging.listings_left == 0:
-            time.sleep(60)  # noqa: ASYNC251 - blocking the loop is the point
-        Hanging.listings_left -= 1
-        return await self.real.list(cls)
+def throw(error: BaseException, because: BaseException | None = None) -> Any:
+    """Raise an exception, with another one behind it."""
+    raise error from because
 
+
+def say(*lines: str) -> None:
+    """Print as careless packages do: by Python, and past it to both descriptors."""
+    for line in lines:
+        print(line)
+        print(line, file=sys.stderr)
+        for descriptor in (1, 2):
+            os.write(descriptor, f"{line}\n".encode())
+
+
+def system_error(number: int, path: str | None = None) -> OSError:
+    """An error of the operating system."""
+    return OSError(number, os.strerror(number), path)
+
+
+PASSWORD = os.environ.get("ODD_SDK_PASSWORD", "")
+TRICKS: dict[str, Callable[[], Any]] = {
+    "nothing": lambda: None,
+    "print": lambda: say('{"changed": true}', PASSWORD, "x" * 100_000),
+    "exit": lambda: sys.exit(3),
+    "interrupt": lambda: throw(KeyboardInterrupt()),
+    "end": lambda: os._exit(7),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "crash": lambda: ctypes.string_at(0),
+    "memory": lambda: bytearray(3 * 1024**3),
+    "unspeakable": lambda: throw(UnspeakableError()),
+    "KeyError": lambda: throw(KeyError("nobody documented this")),
+    "ValueError": lambda: throw(ValueError("not connected")),
+    "ENOSPC": lambda: throw(system_error(errno.ENOSPC)),
+    "EMFILE": lambda: throw(system_error(errno.EMFILE)),
+    "EACCES": lambda: throw(system_error(errno.EACCES, "/etc/activelogic/ca.pem")),
+    "EMFILE behind": lambda: throw(PLDBIOError("can't connect"), system_error(errno.EMFILE)),
+    "EHOSTUNREACH": lambda: throw(system_error(errno.EHOSTUNREACH)),
+    "sizes as floats": lambda: [BackupFile("a.plb", 1.0)],  # type: ignore[arg-type]
+    "a mapping": lambda: {"a.plb": 1},
+}
+AT = os.environ.get("ODD_SDK_AT", "")
+"""Where the trick happens: ``import``, ``connect``, ``machineid``, or a command."""
+
+TRICK = TRICKS[os.environ.get("ODD_SDK_TRICK", "nothing")]
+"""What happens; its result, where it has one, is the answer."""
+
+
+class Tricky(Odd):
+    """A command does something else; of create_new and the like before, or (``after create_new``) also afterwards."""
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self.real, name)
+
+        async def tricky(*positional: Any, **named: Any) -> Any:
+            if name == AT:
+                found = TRICK()
+                if found is not None:
+                    return found
+            result = await real(*positional, **named)
+            found = TRICK() if f"after {name}" == AT else None
+            return result if found is None else found
+
+        return tricky
+
+
+if AT == "import":
+    TRICK()
 
 ODDITY: type[Odd] = globals()[os.environ["ODD_SDK"]]
 
@@ -168,8 +220,13 @@ class Connection:
     def __init__(self, real: Any, other: Any) -> None:
         self.real = real
         self.other = other
-        self.machineid = real.machineid
         self.distversion = real.distversion
+
+    @property
+    def machineid(self) -> Any:
+        """The machine id, or something else."""
+        found = TRICK() if AT == "machineid" else None
+        return self.real.machineid if found is None else found
 
     async def backup(self) -> Odd:
         """Open the backups."""
@@ -185,8 +242,7 @@ class Connection:
 
 async def async_connect(host: str, username: str, password: str) -> Connection:
     """Log in, with a second session in which somebody else works."""
-    if Hanging.logins_left > 0:
-        Hanging.logins_left -= 1
-        time.sleep(60)  # noqa: ASYNC251 - blocking the loop is the point
+    if AT == "connect":
+        TRICK()
     first = await embedded.async_connect(host, username, password)
     return Connection(first, await embedded.async_connect(host, username, password))

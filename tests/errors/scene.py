@@ -123,6 +123,11 @@ class Scene:
         """Let the module use ``odd_sdk``, in one of its ways."""
         self.environment |= {"ODD_SDK": oddity, "ODD_SDK_FILE": str(self.archive / "pushed.plb")}
 
+    def trick(self, at: str, does: str) -> None:
+        """Let the module use ``odd_sdk``, which does something else in one place."""
+        self.odd_sdk("Tricky")
+        self.environment |= {"ODD_SDK_AT": at, "ODD_SDK_TRICK": does, "ODD_SDK_PASSWORD": self.lab.password}
+
     def python(self, file: str, text: str) -> None:
         """Put a Python file before all others on the module's path."""
         (self.site / file).write_text(text, encoding="utf-8")

@@ -4,25 +4,22 @@
 
 """The direct way: the vendor's Python package, where the module runs. Private to this collection.
 
-The only file that imports the vendor's package, by the name in ``sdk_module``. It relies on nothing but what the
-vendor documents: ``async_connect(host, username, password)``, ``await conn.backup()``, the methods of the Backup
-resource, and exceptions told apart by name. Those calls have no timeouts: they run on a daemon thread with a loop of
-its own, and the clocks are kept from outside.
+The package, named by ``sdk_module``, runs in a process of its own (:mod:`_sdk_process`, :mod:`_sdk_session`). Its calls
+have no timeouts: the clocks are kept here. What it raises is told apart in :mod:`_sdk_errors`.
+
+Whether the Backup resource has to be committed is not documented. Every command that changes something is committed
+where the resource offers that; where it does not, its session is ended before its result is relied on.
 """
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import functools
-import importlib
 import os
+import shutil
 import tempfile
-import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from .._connection import Settings
@@ -31,137 +28,35 @@ from .._failures import (
     ARRIVED_SHORT,
     BACKUP_TAKEN,
     BACKUP_VANISHED,
+    MACHINE_OTHER,
     PUSH_LOST_OLD,
     PUSH_NOT_LISTED,
     PUSH_SHORT,
     PUSH_UNSEEN,
     SDK_FAILED,
-    SDK_MISSING,
-    SYSTEM_ERROR,
-    SYSTEM_HANGS,
+    SYSTEM_COMMIT_UNKNOWN,
     SYSTEM_LATE,
     SYSTEM_LATE_UNKNOWN,
-    SYSTEM_LOGIN,
-    SYSTEM_LOGIN_FAILED,
-    SYSTEM_LOST,
-    SYSTEM_LOST_UNKNOWN,
     SYSTEM_NOT_ANSWERING,
-    SYSTEM_REFUSES,
-    SYSTEM_STALE,
-    SYSTEM_UNREACHABLE,
 )
-from .._localfiles import digest_file, file_error
+from .._localfiles import digest_file, told
 from .._model import BackupFile, Backups, Received, Sent, System, find
 from ._base import LOST, RETURNED, repeat
+from ._sdk_errors import Translator
+from ._sdk_process import SdkEndedError, SdkExpiredError, SdkProcess
 
 T = TypeVar("T")
-
-GRACE = 2.0
-"""Seconds that a cancelled call has to end before its thread is given up."""
 
 STEADY = 5
 STEADY_PAUSE = 1.0
 """An upload that is listed with another size counts as short when that size is not 0 and stays for five looks, each a
 second after the other."""
 
-MAX_LEFT_BEHIND = 3
-"""How many calls may hang, each in a thread that is left behind, before the system is given up."""
+IMPORT_SECONDS = 60.0
+"""How long the package may take to be imported."""
 
 MAX_REOPEN = 5
 """How often a read opens a new resource after PLDBNewDataCommitted."""
-
-CONNECTION_LOST = ("PLDBIOError", "PLDBDetached", "ConnectionError", "EOFError", "TimeoutError")
-ANSWERED = (
-    "PLDBError",
-    "PLDBCriticalError",
-    "PLDBCapabilityError",
-    "PLDBUnsupportedInFirmware",
-    "PLDBUnsupportedInHardware",
-)
-
-
-class _ExpiredError(Exception):
-    """A call did not end in time; never leaves this file."""
-
-
-class _DaemonExecutor(ThreadPoolExecutor):
-    """The loop's default executor, with a daemon thread for each call: one that hangs never holds the exit."""
-
-    def __init__(self) -> None:
-        super().__init__(max_workers=1)
-        self._started: set[threading.Thread] = set()
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
-        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = fn(*args, **kwargs)
-            except BaseException as error:  # noqa: BLE001  # pylint: disable=broad-exception-caught
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        thread = threading.Thread(target=run, name="activelogic-call", daemon=True)
-        self._started = {each for each in self._started if each.is_alive()} | {thread}
-        thread.start()
-        return future
-
-    def is_busy(self, deadline: float) -> bool:
-        """Whether a call still runs at a time of :func:`time.monotonic`."""
-        for each in self._started:
-            each.join(max(0.0, deadline - time.monotonic()))
-        return any(each.is_alive() for each in self._started)
-
-
-class _Loop:
-    """A daemon thread with an asyncio loop: a blocking call in it can be left behind, and never holds the exit."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._executor = _DaemonExecutor()
-        self._loop.set_default_executor(self._executor)
-        self._thread = threading.Thread(target=self._loop.run_forever, name="activelogic", daemon=True)
-        self._thread.start()
-        self._is_blocked = False
-        self.stuck = False
-
-    def run(self, call: Coroutine[Any, Any, T], seconds: float) -> T:
-        """Run a coroutine to its end, at most ``seconds`` long.
-
-        :raises _ExpiredError: after the time; the call has been cancelled, or its thread given up.
-        """
-        future = asyncio.run_coroutine_threadsafe(call, self._loop)
-        try:
-            return future.result(seconds)
-        except concurrent.futures.TimeoutError:
-            if future.done():
-                raise  # a TimeoutError of the call itself (one class since Python 3.11)
-            self._give_up(future)
-            raise _ExpiredError from None
-        except BaseException:
-            if not future.done():
-                self._give_up(future)
-            raise
-
-    def _give_up(self, future: concurrent.futures.Future[Any]) -> None:
-        future.cancel()
-        deadline = time.monotonic() + GRACE
-        asked = threading.Event()
-        self._loop.call_soon_threadsafe(asked.set)
-        self._is_blocked = not asked.wait(GRACE)
-        self.stuck = self._is_blocked or self._executor.is_busy(deadline)
-
-    def stop(self) -> None:
-        """End the loop and its thread, unless a call blocks them."""
-        if self._is_blocked or self._loop.is_closed():
-            return
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(GRACE)
-        if not self._thread.is_alive():
-            self._loop.close()
 
 
 class SdkTransport:
@@ -170,82 +65,53 @@ class SdkTransport:
     def __init__(self, settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._settings = settings
         self._sleep = sleep
-        self._sdk = _import_sdk(settings.sdk_module)
-        self._loop: _Loop | None = None
-        self._connection: Any = None
-        self._left_behind = 0
-        self._file = ""  # of the transfer that runs
+        self._translate = Translator(settings)
+        self._process: SdkProcess | None = None
+        self._has_session = False
+        self._login_worked = False
         self.tries = 1
         self.gave_up = False
+        self._running_process()  # a package that is missing is told before anything else is done
 
     # The verbs of the Backup resource
 
     def identity(self) -> System:
-        async def call(connection: Any) -> System:
-            return self._system(connection)
-
-        return self._read(call, self._settings.read_timeout, "read_timeout")
-
-    def _system(self, connection: Any) -> System:
-        return System(self._settings.host, str(connection.machineid), str(connection.distversion))
+        facts = self._read("facts", "read_timeout")
+        return System(self._settings.host, facts["machineid"], facts["distversion"])
 
     def list(self) -> Backups:
-        return self._read(self._listing, self._settings.read_timeout, "read_timeout")
+        return _listing(self._read("list", "read_timeout"))
 
     def probe(self) -> None:
-        self._disconnect()
-        self._once(self._listing, self._settings.read_timeout, "read_timeout", writes=False)
-
-    async def _listing(self, connection: Any) -> Backups:
-        backup = await connection.backup()
-        return [BackupFile(str(each.name), int(each.size)) for each in await backup.list(self._sdk.BackupFile)]
+        self._end_session()
+        self._once("list", "read_timeout", writes=False)
 
     def create_new(self, name: str, resource_name: str | None) -> str:
         if name and find(self.list(), name) is not None:  # whether it would be overwritten is not documented
             raise BACKUP_TAKEN.error(name=name)
-
-        async def call(connection: Any) -> str:
-            backup = await connection.backup()
-            if resource_name:
-                return str(await backup.create_new(name, resource_name))
-            return str(await backup.create_new(name))
-
-        return self._write(call, self._settings.wait_timeout, "wait_timeout")
+        made: str = self._write("create_new", "wait_timeout", name=name, resource_name=resource_name or None)["result"]
+        return made
 
     def remove(self, name: str) -> None:
         _require_listed(self.list(), name)
-
-        async def call(connection: Any) -> None:
-            await (await connection.backup()).remove(name)
-
-        self._write(call, self._settings.wait_timeout, "wait_timeout")
+        self._write("remove", "wait_timeout", name=name)
 
     def restore(self, name: str, resource_name: str | None, expected_machine_id: str | None) -> str:
-        async def call(connection: Any) -> None:
-            self._system(connection).require_machine(expected_machine_id)
-            backup = await connection.backup()
-            if resource_name:
-                await backup.restore(name, resource_name)
-            else:
-                await backup.restore(name)
-
         _require_listed(self.list(), name)
+        facts = {"name": name, "resource_name": resource_name or None, "expected_machine_id": expected_machine_id}
         try:
-            self._write(call, self._settings.wait_timeout, "wait_timeout")
+            answer = self._write("restore", "wait_timeout", **facts)
         except OutcomeUnknownError:
-            return LOST
-        return RETURNED
+            answer = None
+        if answer is not None and "other_machine" in answer:
+            raise MACHINE_OTHER.error(found=answer["other_machine"], expected=expected_machine_id)
+        self._login_worked = False  # it may have brought another password back
+        return LOST if answer is None else RETURNED
 
     def download(self, name: str, path: str) -> Received:
-        self._file = path
-
-        async def call(connection: Any) -> None:
-            await (await connection.backup()).download(name, dest_path=path)
-
         def attempt() -> Received:
-            listing = self._reopening(self._listing, self._settings.read_timeout, "read_timeout")
-            listed = _require_listed(listing, name).size
-            self._reopening(call, self._settings.transfer_timeout, "transfer_timeout")
+            listed = _require_listed(_listing(self._reopening("list", "read_timeout")), name).size
+            self._reopening("download", "transfer_timeout", name=name, path=path)
             size, sha256 = digest_file(path)
             if size != listed:
                 raise ARRIVED_SHORT.error(size=size, listed=listed, repeatable=True)
@@ -254,7 +120,7 @@ class SdkTransport:
         return repeat(attempt, self._settings, self._sleep, self._count)
 
     def digest(self, name: str) -> Received:
-        with tempfile.TemporaryDirectory(prefix="activelogic-") as folder:
+        with _folder() as folder:
             return self.download(name, os.path.join(folder, "content"))
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
@@ -294,16 +160,11 @@ class SdkTransport:
         raise PUSH_SHORT.error(size=size, listed=seen[-1], then=", which were removed again")
 
     def _upload(self, name: str, path: str) -> None:
-        self._file = path
-
-        async def call(connection: Any) -> None:
-            await (await connection.backup()).upload(name, in_path=path)
-
-        self._write(call, self._settings.transfer_timeout, "transfer_timeout")
+        self._write("upload", "transfer_timeout", name=name, path=path)
 
     def _replace(self, name: str, path: str) -> None:
         """Remove a backup and upload another one; the old one is kept here meanwhile, and put back on failure."""
-        with tempfile.TemporaryDirectory(prefix="activelogic-") as folder:
+        with _folder() as folder:
             kept = os.path.join(folder, "content")
             self.download(name, kept)
             self.remove(name)
@@ -317,134 +178,130 @@ class SdkTransport:
                 raise
 
     def close(self) -> None:
-        self._disconnect()
-        if self._loop is not None:
-            self._loop.stop()
-            self._loop = None
+        process, self._process, self._has_session = self._process, None, False
+        if process is not None:
+            process.end()
 
-    # Sessions
+    # How a request runs
 
-    def _read(self, call: Callable[[Any], Coroutine[Any, Any, T]], seconds: float, clock_option: str) -> T:
-        attempt = functools.partial(self._reopening, call, seconds, clock_option)
+    def _read(self, request: str, clock: str, **arguments: Any) -> Any:
+        attempt = functools.partial(self._reopening, request, clock, **arguments)
         return repeat(attempt, self._settings, self._sleep, self._count)
 
-    def _reopening(self, call: Callable[[Any], Coroutine[Any, Any, T]], seconds: float, clock_option: str) -> T:
-        """Run a call that changes nothing, again where another session had committed."""
+    def _reopening(self, request: str, clock: str, **arguments: Any) -> Any:
+        """Run a request that changes nothing, again where another session had committed."""
         for _number in range(MAX_REOPEN):
             try:
-                return self._once(call, seconds, clock_option, writes=False)
+                return self._once(request, clock, writes=False, **arguments)
             except StaleDataError:
-                continue  # every call opens a new resource, so calling again is all it takes
-        return self._once(call, seconds, clock_option, writes=False)
+                continue  # every request opens a new resource, so asking again is all it takes
+        return self._once(request, clock, writes=False, **arguments)
 
-    def _write(self, call: Callable[[Any], Coroutine[Any, Any, T]], seconds: float, clock_option: str) -> T:
-        return self._once(call, seconds, clock_option, writes=True)
+    def _write(self, request: str, clock: str, **arguments: Any) -> dict[str, Any]:
+        """Run a command that changes something, once, and have it committed, or its session ended."""
+        try:
+            answer: dict[str, Any] = self._once(request, clock, writes=True, **arguments)
+        except BaseException:
+            self._end_session()  # it may hold the lock of the resource
+            raise
+        if not answer["is_committed"] and not self._end_session():
+            raise SYSTEM_COMMIT_UNKNOWN.error(what="its session could not be ended")
+        return answer
 
     def _count(self, number: int) -> None:
         self.tries = max(self.tries, number)
 
-    def _once(
-        self, call: Callable[[Any], Coroutine[Any, Any, T]], seconds: float, clock_option: str, writes: bool
-    ) -> T:
-        """Run one call on the session.
+    def _once(self, request: str, clock: str, *, writes: bool, **arguments: Any) -> Any:
+        """Send one request in a session.
 
-        :param clock_option: the option that set ``seconds``, for the message.
+        :param clock: the option with the seconds that it may take.
         :param writes: whether a lost answer leaves it open if something on the system has changed.
         """
-        connection = self._connect()
-        loop = self._running_loop()
+        self._log_in()
+        seconds = float(getattr(self._settings, clock))
         try:
-            return loop.run(call(connection), seconds)
-        except ActiveLogicError:
-            raise
-        except _ExpiredError:
-            self.gave_up = True
-            self._drop()
+            answer = self._ask(seconds, request, writes, **arguments)
+        except SdkExpiredError:
             if writes:
-                raise SYSTEM_LATE_UNKNOWN.error(seconds=seconds, option=clock_option) from None
-            raise SYSTEM_LATE.error(seconds=seconds, option=clock_option) from None
-        except Exception as error:
-            raise self._translate(error, writes) from error
+                raise SYSTEM_LATE_UNKNOWN.error(seconds=seconds, option=clock) from None
+            raise SYSTEM_LATE.error(seconds=seconds, option=clock) from None
+        if "value" in answer:
+            return answer["value"]
+        error, is_lost = self._translate.command(answer, writes, str(arguments.get("path", "")))
+        if is_lost:
+            self._end_session()
+        raise error
 
-    def _running_loop(self) -> _Loop:
-        if self._loop is not None and self._loop.stuck:
-            if self._left_behind >= MAX_LEFT_BEHIND:
-                raise SYSTEM_HANGS.error()
-            self._left_behind += 1
-            self._loop.stop()
-            self._loop = None
-        if self._loop is None:
-            self._loop = _Loop()
-        return self._loop
-
-    def _connect(self) -> Any:
-        if self._connection is not None:
-            return self._connection
-        settings = self._settings
-        loop = self._running_loop()
-
-        async def call() -> Any:
-            return await self._sdk.async_connect(settings.host, settings.username, settings.password)
-
-        try:
-            self._connection = loop.run(call(), settings.connect_timeout)
-        except _ExpiredError:
-            self.gave_up = True
-            raise SYSTEM_NOT_ANSWERING.error(seconds=settings.connect_timeout, repeatable=not loop.stuck) from None
-        except Exception as error:
-            raise self._translate_connecting(error) from error
-        return self._connection
-
-    def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None or self._loop is None or self._loop.stuck:
+    def _log_in(self) -> None:
+        if self._has_session:
             return
+        settings = self._settings
+        login = {"host": settings.host, "username": settings.username, "password": settings.password}
+        try:
+            answer = self._ask(settings.connect_timeout, "open", writes=False, **login)
+        except SdkExpiredError:
+            raise SYSTEM_NOT_ANSWERING.error(seconds=settings.connect_timeout, repeatable=True) from None
+        if "value" not in answer:
+            # PLDBIOError does not say whether the password is wrong, and too many of those may lock an account: the
+            # login is sent again only where the same one worked before in this run.
+            raise self._translate.connecting(answer, repeatable=self._login_worked)
+        self._has_session = self._login_worked = True
 
-        async def call() -> None:
-            closing = connection.close()
-            if isinstance(closing, Awaitable):  # whether it has to be awaited is not documented
-                await closing
+    def _end_session(self) -> bool:
+        """End the session; whether that went as it should."""
+        if not self._has_session or self._process is None:
+            return True
+        self._has_session = False
+        try:
+            answer = self._ask(self._settings.connect_timeout, "close", writes=False)
+        except (SdkExpiredError, ActiveLogicError):
+            return False
+        if answer.get("value") is not True and self._process is not None:
+            self.close()  # a session that can only be let go ends with its process at the latest
+        return "value" in answer
 
-        with suppress(Exception):  # a session that can't be closed is gone as well
-            self._loop.run(call(), self._settings.connect_timeout)
+    # The process
 
-    def _drop(self) -> None:
-        """Forget a session that may still be busy."""
-        if self._loop is not None and not self._loop.stuck:
-            self._disconnect()
-        self._connection = None
+    def _running_process(self) -> SdkProcess:
+        if self._process is not None:
+            return self._process
+        name = self._settings.sdk_module
+        try:
+            process = SdkProcess(name)
+        except OSError as error:
+            raise self._translate.local(error.strerror or type(error).__name__) from error
+        try:
+            answer = process.read(IMPORT_SECONDS)
+        except SdkExpiredError:
+            raise SDK_FAILED.error(module=name, flaw=f"was not imported within {IMPORT_SECONDS:g} s") from None
+        except SdkEndedError as ended:
+            raise self._translate.ended(ended, writes=False) from None
+        if "value" not in answer:
+            process.end()
+            raise self._translate.importing(answer)
+        self._process = process
+        return process
 
-    def _translate_connecting(self, error: Exception) -> ActiveLogicError:
-        names = _names_of(error)
-        if "PLDBIOError" in names:
-            return SYSTEM_LOGIN.error(user=self._settings.username)
-        if "ConnectionRefusedError" in names:
-            return SYSTEM_REFUSES.error(said=self._said(error), repeatable=True)
-        if "TimeoutError" in names or "OSError" in names:
-            return SYSTEM_UNREACHABLE.error(said=self._said(error), repeatable=True)
-        return SYSTEM_LOGIN_FAILED.error(exception=type(error).__name__, said=self._said(error))
+    def _ask(self, seconds: float, request: str, writes: bool, **arguments: Any) -> dict[str, Any]:
+        """Send a request to the process.
 
-    def _translate(self, error: Exception, writes: bool) -> ActiveLogicError:
-        names = _names_of(error)
-        if "PLDBNewDataCommitted" in names:
-            return SYSTEM_STALE.error(said=self._said(error))
-        if names[0] not in ANSWERED and any(name in names for name in CONNECTION_LOST):
-            self._drop()
-            if writes:
-                return SYSTEM_LOST_UNKNOWN.error(said=self._said(error))
-            return SYSTEM_LOST.error(said=self._said(error), repeatable=True)
-        if any(name in names for name in ANSWERED):
-            return SYSTEM_ERROR.error(exception=type(error).__name__, said=self._said(error))
-        if isinstance(error, OSError):
-            return file_error(error, self._file)
-        return SDK_FAILED.error(
-            module=self._settings.sdk_module, exception=type(error).__name__, said=self._said(error)
-        )
+        :raises SdkExpiredError: when the time is up; the process, and the session in it, have been ended.
+        """
+        process = self._running_process()
+        is_over = True
+        try:
+            answer = process.ask(seconds, do=request, **arguments)
+            is_over = False
+        except SdkEndedError as ended:
+            raise self._translate.ended(ended, writes) from None
+        finally:
+            if is_over:
+                self._process, self._has_session = None, False
+        return answer
 
-    def _said(self, error: Exception) -> str:
-        """What an exception says, without the password, in brackets."""
-        text = " ".join(str(error).replace(self._settings.password, "********").split()).rstrip(".")
-        return f" ({text[:500]})" if text else ""
+
+def _listing(rows: Any) -> Backups:
+    return [BackupFile(name, size) for name, size in rows]
 
 
 def _require_listed(listing: Backups, name: str) -> BackupFile:
@@ -455,13 +312,15 @@ def _require_listed(listing: Backups, name: str) -> BackupFile:
     return found
 
 
-def _names_of(error: BaseException) -> list[str]:
-    """Names of the exception's classes, its own first. The vendor documents names, not a hierarchy."""
-    return [each.__name__ for each in type(error).__mro__]
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A folder for its owner alone, which is gone at the end of the block.
 
-
-def _import_sdk(name: str) -> Any:
+    :raises LocalFileError: when there can be none.
+    """
+    with told("the temporary folder"):
+        folder = tempfile.mkdtemp(prefix="activelogic-")
     try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise SDK_MISSING.error(name=name, said=error) from error
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

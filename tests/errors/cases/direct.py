@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from runner import DIRECT
+from runner import DIRECT, log_in
 from scene import BACKUP, INFO, Facts, Scene, case
 
 WRONG = "wrong-Pa55word-of-the-test"
@@ -37,7 +37,14 @@ def login_that_hangs(scene: Scene) -> Facts:
 def wrong_password(scene: Scene) -> Facts:
     scene.secrets.append(WRONG)
     scene.run(INFO, password=WRONG)
-    return {"user": scene.lab.username}
+    return {"user": scene.lab.username, "said": " (authorization of user 'admin' failed)"}
+
+
+@case("SYSTEM_LOGIN", DIRECT)
+def login_that_can_not_be_made(scene: Scene) -> Facts:
+    scene.quirks(connect="io_error")
+    scene.run(INFO)
+    return {"user": scene.lab.username, "said": " (the connection can't be established)"}
 
 
 @case("SYSTEM_LOGIN_FAILED", DIRECT)
@@ -75,17 +82,6 @@ def create_that_hangs(scene: Scene) -> Facts:
     return {"seconds": 0.5, "option": "wait_timeout"}
 
 
-@case("SYSTEM_HANGS", DIRECT)
-def everything_hangs_after_a_restore(scene: Scene) -> None:
-    scene.make("wanted.plb")
-    scene.odd_sdk("Hanging")
-    scene.may_change = True
-    scene.hint = "look at the system; the configuration from before is in the safety backup .*"
-    options = {"connect_timeout": 0.5, "read_timeout": 0.5, "settle_after_restore": 0}
-    scene.run(BACKUP, state="restored", name="wanted.plb", force=True, **options)
-    assert len(scene.listed()) == 2
-
-
 @case("SYSTEM_STALE", DIRECT)
 def somebody_commits_all_the_time(scene: Scene) -> Facts:
     scene.fault("create_new", "stale")
@@ -100,8 +96,45 @@ def user_who_may_only_read(scene: Scene) -> Facts:
     return {"exception": "PLDBError"}
 
 
+@case("SYSTEM_LOCKED", DIRECT)
+def resource_that_another_session_has_locked(scene: Scene) -> Facts:
+    scene.quirks(lock="until_commit")
+    with log_in(scene.lab, scene.system) as connection:
+        connection.backup().create_new("other.plb")
+        scene.run(BACKUP, name="new.plb")
+    return {"exception": "PLDBError", "said": " (the resource Backup is locked by another session)"}
+
+
+@case("SYSTEM_COMMIT_UNKNOWN", DIRECT)
+def commit_that_is_lost(scene: Scene) -> Facts:
+    scene.quirks(offers_commit=True, visible="after_commit", faults=[{"command": "commit", "does": "lose"}])
+    scene.run(BACKUP, name="new.plb")
+    return {"what": "its commit failed with PLDBIOError (the connection was lost)"}
+
+
 @case("SDK_FAILED", DIRECT)
 def exception_that_nobody_documented(scene: Scene) -> Facts:
-    scene.odd_sdk("Failing")
+    scene.trick("list", "KeyError")
     scene.run(INFO)
-    return {"module": "odd_sdk", "exception": "KeyError", "said": " ('nobody documented this')"}
+    return {"module": "odd_sdk", "flaw": "failed with KeyError ('nobody documented this')"}
+
+
+@case("SDK_FAILED_UNKNOWN", DIRECT)
+def crash_while_creating(scene: Scene) -> Facts:
+    scene.trick("create_new", "crash")
+    scene.run(BACKUP, name="new.plb")
+    return {"module": "odd_sdk", "flaw": "ended its process by signal SIGSEGV"}
+
+
+@case("LOCAL_FAILED", DIRECT)
+def no_more_open_files(scene: Scene) -> Facts:
+    scene.trick("list", "EMFILE")
+    scene.run(INFO)
+    return {"module": "odd_sdk", "why": "Too many open files"}
+
+
+@case("LOCAL_FAILED_UNKNOWN", DIRECT)
+def full_disk_while_creating(scene: Scene) -> Facts:
+    scene.trick("create_new", "ENOSPC")
+    scene.run(BACKUP, name="new.plb")
+    return {"module": "odd_sdk", "why": "No space left on device"}

@@ -52,7 +52,10 @@ def system_that_stays_away(scene: Scene) -> Facts:
 @case("NOT_READY_LOGIN")
 def restored_password(scene: Scene) -> Facts:
     scene.quirks(restart_after=0, restored_password="another-Pa55word-of-the-test")  # noqa: S106 - of a test
-    restore(scene, "the restored configuration may hold another password, or another address", wait_timeout=3)
+    hint = (
+        "it may not be up yet, or the restored configuration may hold another password, other hosts that the user may"
+    )
+    restore(scene, f"{hint} log in from, or another address", wait_timeout=3)
     assert restores_on(scene.lab, scene.system) == 1
     return {"seconds": 3}
 

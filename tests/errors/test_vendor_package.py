@@ -1,0 +1,230 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the vendor's package does to its process harms neither the module nor its result."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from activelogic_embedded import admin
+from conftest import VENDOR
+from lab import Lab
+from runner import DIRECT
+from scene import BACKUP, INFO, TRANSFER, Scene
+
+QUICK = 15.0
+"""Seconds within which a failure is noticed: far less than the shortest clock of the options."""
+
+
+@pytest.fixture
+def scene(lab: Lab, tmp_path: Path) -> Iterator[Scene]:
+    """A system with one backup."""
+    made = Scene(lab, VENDOR, DIRECT, tmp_path)
+    made.quirks()
+    for each in made.backups.iterdir():
+        each.unlink()
+    made.make("there.plb")
+    yield made
+    made.quirks()
+
+
+def failure(scene: Scene) -> dict[str, Any]:
+    """The error of a module that failed in time, with one sentence that holds no secret."""
+    assert scene.outcome is not None
+    assert scene.outcome.code == 1, scene.outcome.output
+    assert scene.lab.password not in scene.outcome.output
+    result = scene.outcome.result
+    assert result["failed"] is True
+    assert result["elapsed"] < QUICK
+    assert "\n" not in result["msg"]
+    return {**result["error"], "msg": result["msg"]}
+
+
+@pytest.mark.parametrize("at", ["import", "connect", "after create_new"])
+def test_what_it_prints_is_no_part_of_the_result(scene: Scene, at: str) -> None:
+    scene.trick(at, "print")
+    scene.run(BACKUP, name="new.plb")
+    assert scene.outcome is not None
+    assert scene.outcome.code == 0, scene.outcome.output
+    assert scene.outcome.output.strip().startswith("{")
+    assert scene.outcome.result["changed"] is True
+    assert scene.lab.password not in scene.outcome.output
+    assert sorted(scene.listed()) == ["new.plb", "there.plb"]
+
+
+HOW = {
+    "exit": "SystemExit (3)",
+    "interrupt": "KeyboardInterrupt",
+    "end": "ended its process with exit status 7",
+    "kill": "ended its process by signal SIGKILL",
+    "crash": "ended its process by signal SIGSEGV",
+    "memory": "MemoryError",
+    "unspeakable": "UnspeakableError",
+}
+
+
+@pytest.mark.parametrize(
+    ("does", "at"),
+    [
+        *(("crash", at) for at in ("import", "connect", "machineid", "list", "download", "create_new")),
+        *(("exit", at) for at in ("import", "connect", "list", "create_new", "after create_new")),
+        *((does, "list") for does in ("interrupt", "end", "kill", "memory", "unspeakable")),
+        ("end", "after create_new"),
+    ],
+)
+def test_what_ends_it_is_noticed_at_once(scene: Scene, does: str, at: str) -> None:
+    scene.trick(at, does)
+    before = scene.listed()
+    if at == "download":
+        scene.run(TRANSFER, direction="fetch", name="there.plb", dest=str(scene.archive / "x"))
+    else:
+        scene.run(BACKUP, name="new.plb")
+    made = {"new.plb": before["there.plb"]} if at == "after create_new" else {}
+    assert scene.listed() == {**before, **made}
+    assert list(scene.archive.iterdir()) == []
+    if made:  # its answer got lost; the listing shows it, complete
+        assert scene.outcome is not None
+        assert scene.outcome.code == 0, scene.outcome.output
+        assert scene.outcome.result["changed"] is True
+        return
+    error = failure(scene)
+    if (does, at) == ("exit", "import"):
+        assert error["kind"] == "dependency"
+    elif at == "create_new":
+        assert error["kind"] == "outcome_unknown"
+    else:
+        assert error["kind"] == "protocol"
+    assert HOW[does] in error["msg"]
+
+
+def test_a_restore_in_which_it_crashes_is_not_known_to_have_run(scene: Scene) -> None:
+    admin.set_value(scene.lab.root, VENDOR, "Config", "hostname", "changed")
+    scene.trick("restore", "crash")
+    scene.run(BACKUP, state="restored", name="there.plb", force=True, settle_after_restore=0, safety_backup=False)
+    assert scene.outcome is not None
+    assert scene.outcome.code == 1, scene.outcome.output
+    assert scene.outcome.result["error"]["kind"] == "outcome_unknown"
+    assert scene.outcome.result["verified"] is None
+
+
+def test_a_listing_of_other_types_is_an_error(scene: Scene) -> None:
+    scene.trick("list", "sizes as floats")
+    scene.run(INFO)
+    error = failure(scene)
+    assert error["kind"] == "protocol"
+    assert "odd_sdk listed a backup with a float as its size, not an int; " in error["msg"]
+
+
+def test_a_machine_id_of_another_type_is_an_error(scene: Scene) -> None:
+    scene.trick("machineid", "a mapping")
+    scene.run(INFO)
+    assert "odd_sdk gave a dict as machineid, not a str; " in failure(scene)["msg"]
+
+
+def test_a_session_that_says_that_it_is_not_connected_is_lost(scene: Scene) -> None:
+    scene.trick("machineid", "ValueError")
+    scene.run(INFO)
+    error = failure(scene)
+    assert error["kind"] == "unreachable"
+    assert "the connection was lost (not connected)" in error["msg"]
+
+
+def test_a_created_backup_without_a_name_is_looked_up(scene: Scene) -> None:
+    scene.trick("after create_new", "a mapping")
+    scene.run(BACKUP, name="new.plb")
+    assert scene.outcome is not None
+    assert scene.outcome.result["backup"]["name"] == "new.plb"
+    scene.trick("create_new", "a mapping")
+    scene.run(BACKUP, name="other.plb")
+    assert failure(scene)["kind"] == "outcome_unknown"
+
+
+@pytest.mark.parametrize(
+    ("does", "at", "kind", "says"),
+    [
+        ("EMFILE", "connect", "local_file", "Too many open files"),
+        ("EMFILE behind", "connect", "local_file", "Too many open files"),
+        ("EHOSTUNREACH", "list", "unreachable", "No route to host"),
+        ("EACCES", "create_new", "outcome_unknown", "Permission denied"),
+    ],
+)
+def test_an_error_on_this_side_is_told_as_one(scene: Scene, does: str, at: str, kind: str, says: str) -> None:
+    scene.trick(at, does)
+    scene.run(BACKUP, name="new.plb")
+    error = failure(scene)
+    assert error["kind"] == kind, error["msg"]
+    assert says in error["msg"]
+
+
+@pytest.mark.parametrize("direction", ["fetch", "push"])
+def test_a_full_disk_of_a_transfer_is_told_with_its_file(scene: Scene, direction: str) -> None:
+    path = scene.file("pushed.plb", (scene.backups / "there.plb").read_bytes())
+    if direction == "fetch":
+        scene.trick("download", "ENOSPC")
+        scene.run(TRANSFER, direction="fetch", name="there.plb", dest=str(scene.archive / "x"))
+        assert failure(scene)["kind"] == "local_file"
+        assert str(scene.archive) in failure(scene)["msg"]
+    else:
+        scene.trick("upload", "ENOSPC")
+        scene.run(TRANSFER, direction="push", src=path)
+        assert failure(scene)["kind"] == "outcome_unknown"
+    assert list(scene.listed()) == ["there.plb"]
+    assert [each.name for each in scene.archive.iterdir()] == ["pushed.plb"]
+
+
+def test_a_process_that_can_not_be_started_is_an_error_on_this_side(scene: Scene) -> None:
+    scene.wrapper = ["sh", "-c", 'ulimit -n 6; exec "$@"', "sh"]
+    scene.trick("list", "nothing")
+    scene.run(INFO)
+    error = failure(scene)
+    assert error["kind"] == "local_file", error["msg"]
+    assert "Too many open files" in error["msg"]
+
+
+def test_without_a_temporary_folder_reading_back_is_an_error_on_this_side(scene: Scene) -> None:
+    path = scene.file("there.plb", (scene.backups / "there.plb").read_bytes())
+    scene.environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(scene.folder / "missing"))
+    readonly = "for each in /tmp /var/tmp; do mount --bind $each $each && mount -o remount,ro,bind $each; done"
+    scene.wrapper = ["unshare", "--mount", "sh", "-ec", f'{readonly}; cd /proc; exec "$@"', "sh"]
+    scene.run(TRANSFER, direction="push", src=path)
+    error = failure(scene)
+    assert error["kind"] == "local_file"
+    assert "the temporary folder: No usable temporary directory found" in error["msg"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_its_process_ends_with_the_module(scene: Scene, number: int) -> None:
+    scene.fault("list", "block")
+    process = scene.start(INFO)
+    deadline = time.monotonic() + 20
+    child = 0
+    while not (happened := child and _is_in_session(child)) and time.monotonic() < deadline:
+        child = _child_of(process.pid)
+        time.sleep(0.05)
+    assert happened
+    os.kill(process.pid, number)
+    scene.end(process)
+    while (is_alive := Path(f"/proc/{child}").exists()) and time.monotonic() < deadline + 20:
+        time.sleep(0.05)
+    assert not is_alive
+
+
+def _child_of(pid: int) -> int:
+    words = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return int(words[0]) if words else 0
+
+
+def _is_in_session(pid: int) -> bool:
+    """Whether the process has imported the package."""
+    try:
+        return "_sqlite3" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    except OSError:
+        return False
