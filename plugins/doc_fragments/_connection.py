@@ -91,6 +91,8 @@ options:
     description:
       - How often a request that failed on the way is sent again, where that is safe. A refused login never is, and
         neither is a command that changes something and whose outcome is not known.
+      - A gateway that tries no login for a while, because too many were refused to the user or to this address, is
+        asked again after that while.
     type: int
     default: 4
   retry_delay:
@@ -100,7 +102,8 @@ options:
     default: 1
   retry_max_delay:
     description:
-      - Seconds that a pause between repetitions has at most.
+      - Seconds that a pause between repetitions has at most. Where a gateway tries no login for a while, the pause is
+        as long as that, up to O(wait_timeout).
     type: float
     default: 30
   sdk_module:

@@ -47,9 +47,10 @@ SETTLING_TIME = 2.0
 
 PROBES_IN_A_ROW = 3
 PROBE_PAUSE = 1.0
-REFUSED_PAUSE = 15.0
-"""Seconds between logins that are refused: four a minute, because systems and gateways lock out who tries more."""
-
+REFUSED_PAUSES = (15.0, 30.0, 60.0)
+"""Seconds after logins that are refused; the last one for all that follow. At most three such logins are tried within a
+minute, one in the long run: gateways allow five, and the operator who comes to see what is wrong needs some of them.
+"""
 
 MAX_REPLANS = 5
 """How often a command is sent anew because another session had committed."""
@@ -352,7 +353,7 @@ class Client:
         limit = self.settings.wait_timeout
         quiet_since = self._clock()
         deadline = quiet_since + limit
-        in_a_row = 0
+        in_a_row = refusals = 0
         failures: list[ActiveLogicError] = []
         while True:
             rest = PROBE_PAUSE
@@ -364,7 +365,8 @@ class Client:
                 failures.append(error)
                 quiet_since = self._clock()
                 if isinstance(error, (AuthenticationError, AccessDeniedError)):
-                    rest = REFUSED_PAUSE
+                    rest = max(REFUSED_PAUSES[min(refusals, len(REFUSED_PAUSES) - 1)], error.retry_after or 0.0)
+                    refusals += 1
             now = self._clock()
             if in_a_row >= PROBES_IN_A_ROW and now - quiet_since >= settle_seconds:
                 return bool(failures)

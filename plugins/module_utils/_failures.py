@@ -267,15 +267,18 @@ GATEWAY_ANSWER_WRONG = Failure(
 # What a gateway refuses or reports, in its own words
 
 PROBLEM_LOGIN = Failure(
-    "The system, or the gateway, refused the login.",
+    "The system refused the login, or the connection to it could not be established. Or a proxy in front of the gateway"
+    " refused the login.",
     AuthenticationError,
     "{said}",
+    "check host, username and password, and whether the gateway can connect to the system",
 )
 PROBLEM_LOGINS = Failure(
-    "Too many logins failed.",
+    "Too many logins were refused to this user on this system, or to this client address. The login of this task was"
+    " not tried.",
     AccessDeniedError,
     "{said}",
-    "check username and password, and wait a minute",
+    "run the task again after that time; the audit log of the gateway shows which requests were refused",
 )
 PROBLEM_SYSTEM = Failure(
     "The gateway's configuration has no such system.",

@@ -35,10 +35,10 @@ def document(content: Any, status: int = 200) -> Answer:
     return plain(json.dumps(content).encode(), status, "application/json")
 
 
-def problem(kind: str, detail: str) -> Answer:
+def problem(kind: str, detail: str, retry_after: int | None = None) -> Answer:
     """An answer that refuses, as the gateway makes it."""
-    found = Problem(kind, detail)
-    return plain(json.dumps(found.document()).encode(), found.status, MEDIA_TYPE)
+    found = Problem(kind, detail, retry_after=retry_after)
+    return plain(json.dumps(found.document()).encode(), found.status, MEDIA_TYPE, found.headers)
 
 
 def plain(

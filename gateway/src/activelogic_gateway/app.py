@@ -25,7 +25,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import __version__
-from .auth import Login, parse_basic
+from .auth import Caller, Login, parse_basic
 from .documents import FINAL, LONGEST_POLL, UUID_PATTERN, parse_commit, parse_request
 from .openapi import ROUTES
 from .operations import Gateway, Operation
@@ -172,30 +172,41 @@ async def read_json(request: Request, gateway: Gateway) -> Any:
 
 
 class Asker:
-    """Who asks for what: the system by its name in the configuration, the login, and the client's address."""
+    """A request for a system: who asks, and what the audit log is to say of it."""
 
-    def __init__(
-        self, gateway: Gateway, request: Request, word: str, command: str, parameters: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, gateway: Gateway, request: Request, caller: Caller) -> None:
         self.audit: dict[str, Any] = request.scope["audit"]
-        self.audit["command"] = command
-        login: Login = self.audit["login"]  # the outermost layer lets no request without one through
-        system = gateway.config.find_system(word)
-        if system is None:
-            raise Problem("unknown_system", f"the gateway has no system {word!r}")
-        self.audit["system"] = system
+        self.caller = caller
+        self.system = caller.system
+        self._gateway = gateway
+
+    @classmethod
+    async def of(
+        cls, gateway: Gateway, request: Request, word: str, command: str, parameters: frozenset[str] = frozenset()
+    ) -> Asker:
+        """Look at what a request asks for.
+
+        :param word: the system's name or address.
+        :raises Problem: ``invalid_request``; for a system that is not there what :meth:`Gateway.refuse_unknown` raises.
+        """
+        audit: dict[str, Any] = request.scope["audit"]
+        audit["command"] = command
         given = [name for name, _ in request.query_params.multi_items()]
         if not parameters.issuperset(given) or len(set(given)) < len(given):
             raise Problem("invalid_request", "the query has an unknown parameter, or one twice")
-        self.system = system
-        self.login = login
-        self.address = client_address(request)
-        self._gateway = gateway
+        login: Login = audit["login"]  # the outermost layer lets no request without one through
+        address = client_address(request)
+        audit["word"] = word
+        system = gateway.config.find_system(word)
+        if system is None:
+            await gateway.refuse_unknown(word, login, address)
+        audit["system"] = system
+        return cls(gateway, request, Caller(system, word, login, address))
 
     async def operation(self, uuid: str) -> Operation:
         """The operation that is asked about."""
         self.audit.update(operation=uuid.lower())
-        operation = await self._gateway.find(self.system, self.login, self.address, uuid.lower())
+        operation = await self._gateway.find(self.caller, uuid.lower())
         self.audit.update(name=operation.request.name)
         return operation
 
@@ -372,30 +383,30 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         return gateway.certificate_days_left() if gateway.certificate_days_left is not None else None
 
     async def show_system(request: Request, system: SystemName) -> Response:
-        asker = Asker(gateway, request, system, "identity")
-        identity = await gateway.identity(asker.system, asker.login, asker.address)
+        asker = await Asker.of(gateway, request, system, "identity")
+        identity = await gateway.identity(asker.caller)
         return document_response(
             {"name": asker.system, "machineid": identity.machineid, "distversion": identity.distversion}
         )
 
     async def list_backups(request: Request, system: SystemName) -> Response:
-        asker = Asker(gateway, request, system, "list")
-        entries = await gateway.backups(asker.system, asker.login, asker.address)
+        asker = await Asker.of(gateway, request, system, "list")
+        entries = await gateway.backups(asker.caller)
         return document_response([{"name": each.name, "size": each.size} for each in entries])
 
     async def list_operations(request: Request, system: SystemName) -> Response:
-        asker = Asker(gateway, request, system, "list_operations")
-        documents = await gateway.of_owner(asker.system, asker.login, asker.address)
+        asker = await Asker.of(gateway, request, system, "list_operations")
+        documents = await gateway.of_owner(asker.caller)
         return document_response(documents)
 
     async def put_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
-        asker = Asker(gateway, request, system, "put_operation")
+        asker = await Asker.of(gateway, request, system, "put_operation")
         asked = parse_request(await read_json(request, gateway))
-        if asker.login.shows_in(*(str(each) for each in asked.model_dump().values())):
+        if asker.caller.login.shows_in(*(str(each) for each in asked.model_dump().values())):
             # It would be stored with the operation, logged and listed.
             raise Problem("invalid_request", "the body holds the password of the login")
         asker.audit.update(command=asked.action, name=asked.name, operation=operation.lower())
-        found = await gateway.put(asker.system, asker.login, asker.address, operation.lower(), asked)
+        found = await gateway.put(asker.caller, operation.lower(), asked)
         return operation_response(found)
 
     def operation_response(operation: Operation, accepted: bool = True) -> Response:
@@ -408,7 +419,7 @@ def routes(gateway: Gateway) -> list[APIRoute]:
     async def show_operation(
         request: Request, system: SystemName, operation: OperationId, wait: Wait = 0.0
     ) -> Response:
-        asker = Asker(gateway, request, system, "poll", frozenset({"wait"}))
+        asker = await Asker.of(gateway, request, system, "poll", frozenset({"wait"}))
         found = await asker.operation(operation)
 
         async def gone() -> None:
@@ -420,13 +431,13 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         return operation_response(found, accepted=False)
 
     async def delete_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
-        asker = Asker(gateway, request, system, "delete")
+        asker = await Asker.of(gateway, request, system, "delete")
         found = await asker.operation(operation)
         await gateway.delete(found)
         return operation_response(found, accepted=False)
 
     async def content_response(request: Request, system: str, operation: str, head: bool) -> Response:
-        asker = Asker(gateway, request, system, "content_head" if head else "content_get")
+        asker = await Asker.of(gateway, request, system, "content_head" if head else "content_get")
         content = gateway.content(await asker.operation(operation))
         etag = f'"{content.sha256}"'
         if header_values(request.scope, b"if-match") and not etags(request.scope, b"if-match", False) & {etag, "*"}:
@@ -450,7 +461,7 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         return await content_response(request, system, operation, head=True)
 
     async def put_content(request: Request, system: SystemName, operation: OperationId) -> Response:
-        asker = Asker(gateway, request, system, "content_put")
+        asker = await Asker.of(gateway, request, system, "content_put")
         found = await asker.operation(operation)
         if found.request.action != "upload":
             raise Problem(
@@ -476,9 +487,9 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         return document_response({"size": content.size, "sha256": content.sha256})
 
     async def commit_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
-        asker = Asker(gateway, request, system, "commit")
+        asker = await Asker.of(gateway, request, system, "commit")
         found = await asker.operation(operation)
-        await gateway.commit(found, asker.login, parse_commit(await read_json(request, gateway)))
+        await gateway.commit(found, asker.caller.login, parse_commit(await read_json(request, gateway)))
         return operation_response(found)
 
     endpoints: tuple[Callable[..., Awaitable[Response]], ...] = (
@@ -520,7 +531,11 @@ def create_app(gateway: Gateway) -> ASGIApp:
         if not isinstance(problem, Problem):
             raise problem
         request.scope["audit"]["kind"] = problem.kind
-        problem.system = problem.system or request.scope["audit"].get("system")
+        audit = request.scope["audit"]
+        if audit["login"] is not None and audit["login"].accepted:
+            problem.system = problem.system or audit.get("system")
+        else:  # who has not logged in learns no name, neither which there are nor that of an address
+            problem.system = None if problem.kind == "unknown_system" else audit.get("word")
         return problem_response(problem)
 
     async def on_failure(request: Request, error: Exception) -> Response:

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from . import __version__, logs
 from .app import create_app
-from .auth import Logins
 from .config import Config, ConfigError, Limits, load
+from .logins import Logins
 from .openapi import openapi
 from .operations import Gateway
 from .server import GatewayServer, TlsError, days_left, listen, tls_context, url_of, write_ready_file
@@ -200,7 +200,11 @@ def _serve(config: Config, ready_file: Path | None) -> int:
         except OSError as error:
             raise StartError(f"{error.filename} can't be used: {error.strerror}") from error
         sessions = Sessions(sdk, limits.sessions, secrets)
-        logins = Logins(limits.remember_login_seconds, limits.failed_logins_per_minute)
+        logins = Logins(
+            limits.remember_login_seconds,
+            limits.failed_logins_per_minute,
+            limits.failed_logins_per_minute_and_address,
+        )
         gateway = Gateway(config, sessions, store, spool, logins, audit, secrets)
         gateway.certificate_days_left = lambda: days_left(config.tls)
         try:

@@ -87,6 +87,7 @@ class Limits(_Section):
     owner_seconds: Seconds = 60
     remember_login_seconds: Seconds = 60
     failed_logins_per_minute: Count = 5
+    failed_logins_per_minute_and_address: Count = 30
     waiting_writes_per_system: Count = 8
     parallel_downloads_per_system: Count = 4
     waiting_downloads_per_system: Count = 100

@@ -72,7 +72,7 @@ OF_CONTENT = ("no_content", "conflict", "content_gone", "precondition_failed")
 
 _STATUS_TEXTS = {
     400: "The request is malformed",
-    401: "The login is missing or wrong",
+    401: "The login is missing or wrong, or no connection to the system could be established: that is not told apart",
     404: "Not there, or not the asker's",
     408: "Headers or body came too slowly",
     409: "In conflict with the state of the operation or the system",
@@ -83,7 +83,7 @@ _STATUS_TEXTS = {
     415: "The body has another media type, or is encoded",
     416: "The range lies outside the content",
     422: "The request does not fit its description, or the system refused the command",
-    429: "Too many failed logins within a minute; no login was tried",
+    429: "Too many refused logins within a minute, of this user or this address; no login was tried",
     431: "The headers are too large",
     500: "The gateway failed",
     501: "The system can't do this",

@@ -19,8 +19,9 @@ CONTENT = "hello"
 REPR_DIGEST = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:"
 
 _DETAILS = {
-    "authentication_failed": f"system {SYSTEM} refused the login (PLDBIOError)",
-    "too_many_failed_logins": f"too many failed logins for system {SYSTEM} within a minute; no login was tried",
+    "authentication_failed": f"system {SYSTEM}: it refused the login, or the connection to it could not be established",
+    "too_many_failed_logins": "client address 192.0.2.7 has reached the limit of 5 refused logins a minute for user"
+    " admin at this system; until 02:00:31 UTC no login of this user there is tried from this address",
     "unknown_system": "the gateway has no system 'edge9'",
     "unknown_backup": f"system {SYSTEM} has no backup '{BACKUP}'",
     "unknown_operation": f"user admin has no operation {OPERATION} on system {SYSTEM}",

@@ -28,14 +28,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
-from .auth import Login, Logins
+from .auth import Caller, Login
 from .config import Config
 from .documents import FINAL, Request
 from .fetch import fetch
+from .logins import Logins
 from .logs import AuditLog, Secrets, now_text
-from .problems import ANSWERED, Problem, from_sdk, is_named, kind_of
+from .problems import ANSWERED, Problem, from_sdk, is_named, kind_of, not_logged_in
 from .spool import Content, Receiver, Spool, put_on_disk_and_hash
 from .store import Key, Row, Store
 from .vendor_session import BackupEntry, CommandFailed, ConnectFailed, Identity, Session, Sessions, TimeLimit
@@ -57,7 +58,10 @@ class Operation:
 
     row: Row
     spool_key: str
+    address: str = ""
     login_digest: bytes | None = None
+    """Of the login that was seen to be its owner's."""
+    verified: float = 0.0
     password: str | None = None
     pollers: int = 0
     seen: float = field(default_factory=time.monotonic)
@@ -92,6 +96,17 @@ class Operation:
     def touch(self) -> None:
         """The owner has just shown that they still care."""
         self.seen = time.monotonic()
+
+    def trust(self, digest: bytes) -> None:
+        """The login with this digest was just seen to be its owner's."""
+        self.login_digest, self.verified = digest, time.monotonic()
+
+    def trusts(self, digest: bytes, seconds: float) -> bool:
+        """Whether that login needs no asking: while the operation waits or runs, and for ``seconds`` after that."""
+        if self.login_digest is None or not hmac.compare_digest(self.login_digest, digest):
+            return False
+        since = max(self.verified, self.ended or 0.0)
+        return self.state in ("queued", "running") or time.monotonic() - since <= seconds
 
     def wake(self) -> None:
         """Let everybody who waits for a change look again."""
@@ -171,6 +186,7 @@ class Gateway:
                     await self._clean_one(key, operation)
                 except Exception:
                     logger.exception("operation %s can't be cleaned up", key[2])
+            self.logins.clean()
             try:
                 await self.store.forget(timedelta(days=self.limits.keep_operations_days))
             except Exception:
@@ -190,30 +206,76 @@ class Gateway:
     # Logins and sessions
 
     @asynccontextmanager
-    async def session(self, system: str, login: Login, address: str) -> AsyncIterator[tuple[Session, Identity, float]]:
+    async def session(self, caller: Caller) -> AsyncIterator[tuple[Session, Identity, float]]:
         """A session for a read, whose login is the proof of who asks.
 
         Yields the session, what it tells of the system, and the monotonic deadline of the read. Exceptions of the SDK
         leave as problems.
         """
         deadline = time.monotonic() + self.limits.read_seconds
+        system, login = caller.system, caller.login
         host = self.config.systems[system].host
+        is_known = self.logins.is_known(login)
         try:
             async with contextlib.AsyncExitStack() as stack:
-                async with self.logins.attempt(system, login, address):
+                async with self.logins.attempt(system, login, caller.address, self.limits.read_seconds):
                     try:
                         session, identity = await stack.enter_async_context(
                             self.sessions.open(host, login.username, login.password, deadline - time.monotonic())
                         )
                     except ConnectFailed as failure:
-                        if kind_of(failure.error, connecting=True) == "authentication_failed":
-                            self.logins.failed(system, login, address)
+                        self._note_refusal(failure, system, login, caller.address)
                         raise
-                    self.logins.succeeded(system, login)
-                    login.accepted = True
+                    self._note_login(system, login, caller.address)
                 yield session, identity, deadline
-        except (ConnectFailed, CommandFailed, TimeLimit) as failure:
-            raise self._problem(failure, system, (login.password,)) from failure
+        except ConnectFailed as failure:
+            if kind_of(failure.error, connecting=True) == "authentication_failed":
+                name = type(failure.error).__name__ if is_known else None
+                raise not_logged_in(caller.word, is_known, name) from failure
+            raise self._problem(failure, caller.shown, (login.password,)) from failure
+        except (CommandFailed, TimeLimit) as failure:
+            raise self._problem(failure, caller.shown, (login.password,)) from failure
+
+    def _note_login(self, system: str, login: Login, address: str) -> None:
+        """The system accepted a login; what another password of this user had opened needs a login again."""
+        login.accepted = True
+        self.logins.succeeded(system, login, address)
+        digest = self.logins.digest(system, login)
+        self._forget_digests(system, login.username, lambda known: known != digest)
+
+    def _note_refusal(
+        self, failure: ConnectFailed, system: str, login: Login, address: str, of: Operation | None = None
+    ) -> None:
+        """A login may have been refused; what it had opened needs a login again.
+
+        :param of: the operation that was refused it, whose end is still told to who asked for it.
+        """
+        if kind_of(failure.error, connecting=True) == "authentication_failed":
+            self.logins.refused(system, login, address)
+            digest = self.logins.digest(system, login)
+            self._forget_digests(system, login.username, lambda known: known == digest)
+            if of is not None:
+                of.login_digest = digest
+
+    def _forget_digests(self, system: str, username: str, which: Callable[[bytes], bool]) -> None:
+        for (of_system, of_user, _), operation in self._operations.items():
+            known = operation.login_digest
+            if (of_system, of_user) == (system, username) and known is not None and which(known):
+                operation.login_digest = None
+
+    async def refuse_unknown(self, word: str, login: Login, address: str) -> NoReturn:
+        """Refuse a request for a system that is not in the configuration.
+
+        Who has not shown a login that works is told no more than of a system that refused the login, and no sooner
+        runs out of the limits.
+
+        :raises Problem: always: ``unknown_system``, ``authentication_failed`` or ``too_many_failed_logins``.
+        """
+        if self.logins.is_known(login):
+            raise Problem("unknown_system", f"the gateway has no system {word!r}")
+        async with self.logins.attempt(word, login, address):
+            self.logins.refused(word, login, address)
+        raise not_logged_in(word, is_known=False)
 
     def _problem(
         self, failure: ConnectFailed | CommandFailed | TimeLimit, system: str, secrets: tuple[str, ...]
@@ -224,30 +286,29 @@ class Gateway:
         doing = "log in" if isinstance(failure, ConnectFailed) else failure.doing
         return from_sdk(failure.error, connecting=connecting, doing=doing, system=system, secrets=secrets)
 
-    async def verify(self, system: str, login: Login, address: str, operation: Operation | None = None) -> None:
-        """Make sure that ``login`` is right: by the operation's own, a recent one, or the system."""
-        digest = self.logins.digest(system, login)
-        known = operation.login_digest if operation is not None else None
-        if known is not None and hmac.compare_digest(known, digest):
-            login.accepted = True
+    async def verify(self, caller: Caller, operation: Operation | None = None) -> None:
+        """Make sure that the login is right: by the operation's own, a recent one, or the system."""
+        digest = self.logins.digest(caller.system, caller.login)
+        if operation is not None and operation.trusts(digest, self.limits.remember_login_seconds):
+            caller.login.accepted = True
             return
-        if not self.logins.worked_lately(system, login):
-            async with self.session(system, login, address):
+        if not self.logins.worked_lately(caller.system, caller.login):
+            async with self.session(caller):
                 pass
-        login.accepted = True
+        caller.login.accepted = True
         if operation is not None:
-            operation.login_digest = digest
+            operation.trust(digest)
 
     # Reads
 
-    async def identity(self, system: str, login: Login, address: str) -> Identity:
+    async def identity(self, caller: Caller) -> Identity:
         """What the system tells of itself."""
-        async with self.session(system, login, address) as (_, identity, _):
+        async with self.session(caller) as (_, identity, _):
             return identity
 
-    async def backups(self, system: str, login: Login, address: str) -> list[BackupEntry]:
+    async def backups(self, caller: Caller) -> list[BackupEntry]:
         """The system's listing."""
-        async with self.session(system, login, address) as (session, _, deadline):
+        async with self.session(caller) as (session, _, deadline):
             return await session.list(deadline - time.monotonic())
 
     # Operations: asking for one and about it
@@ -272,45 +333,47 @@ class Gateway:
         row = await self.store.find(key)
         if row is None:
             return None
-        # It is kept in memory, so that its owner's next polls need no login.
+        # It is kept in memory, so that its owner's next polls need no login for a while.
         operation = Operation(row, self.spool.new_key(), ended=time.monotonic())
         return self._operations.setdefault(key, operation)
 
-    async def find(self, system: str, login: Login, address: str, uuid: str) -> Operation:
+    async def find(self, caller: Caller, uuid: str) -> Operation:
         """The operation of this owner, after their login was verified.
 
         :raises Problem: ``unknown_operation``, also when it is somebody else's.
         """
-        key = (system, login.username, uuid)
+        system, username = caller.system, caller.login.username
+        key = (system, username, uuid)
         operation = self._operations.get(key)
-        await self.verify(system, login, address, operation)
+        await self.verify(caller, operation)
         operation = await self._load(key)
         if operation is None:
             raise Problem(
                 "unknown_operation",
-                f"user {login.username} has no operation {uuid} on system {system}",
+                f"user {username} has no operation {uuid} on system {system}",
                 system=system,
                 operation=uuid,
             )
         if operation.login_digest is None:
-            operation.login_digest = self.logins.digest(system, login)
+            operation.trust(self.logins.digest(system, caller.login))
         operation.touch()
         return operation
 
-    async def put(self, system: str, login: Login, address: str, uuid: str, request: Request) -> Operation:
+    async def put(self, caller: Caller, uuid: str, request: Request) -> Operation:
         """Register an operation, or find it registered already.
 
         :raises Problem: ``conflict`` if another body is registered under this UUID; what keeps an upload from being
             taken (``too_large``, ``spool_full``, ``backup_exists``, ...); ``too_busy``; ``shutting_down``.
         """
+        system, login = caller.system, caller.login
         key = (system, login.username, uuid)
         async with self._registration(key):
             operation = self._operations.get(key)
             entries: list[BackupEntry] = []
             if operation is None and request.action == "upload" and await self.store.find(key) is None:
-                entries = await self.backups(system, login, address)  # its session is the proof of who asks
+                entries = await self.backups(caller)  # its session is the proof of who asks
             else:
-                await self.verify(system, login, address, operation)
+                await self.verify(caller, operation)
             operation = operation or await self._load(key)
             if operation is not None:
                 if operation.request != request:
@@ -318,12 +381,12 @@ class Gateway:
                         "conflict", f"operation {uuid} was asked for with another body", system=system, operation=uuid
                     )
                 if operation.login_digest is None:
-                    operation.login_digest = self.logins.digest(system, login)
+                    operation.trust(self.logins.digest(system, login))
                 operation.touch()
                 return operation
             if request.action == "upload":
                 self._check_upload(system, request, entries)
-            return await self._register(key, login, request)
+            return await self._register(key, caller, request)
 
     def _check_upload(self, system: str, request: Request, entries: list[BackupEntry]) -> None:
         size = request.size or 0
@@ -336,14 +399,14 @@ class Gateway:
         if not request.replace and any(each.name == request.name for each in entries):
             raise Problem("backup_exists", f"system {system} has a backup {request.name!r} already", system=system)
 
-    async def _register(self, key: Key, login: Login, request: Request) -> Operation:
+    async def _register(self, key: Key, caller: Caller, request: Request) -> Operation:
         system = key[0]
         if self.closing:
             raise Problem("shutting_down", "the gateway is being shut down", system=system, retry_after=5)
         self._check_room(system, request.action)
         state = "awaiting_content" if request.action == "upload" else "queued"
-        operation = Operation(Row(key, request, state, now_text()), self.spool.new_key())
-        operation.login_digest = self.logins.digest(system, login)
+        operation = Operation(Row(key, request, state, now_text()), self.spool.new_key(), address=caller.address)
+        operation.trust(self.logins.digest(system, caller.login))
         if request.action == "upload":
             self.spool.reserve(operation.spool_key, request.size or 0)
         # In memory first: between here and the end of the write it counts for the lane.
@@ -355,7 +418,7 @@ class Gateway:
             self.spool.drop(operation.spool_key)
             raise
         if state == "queued":
-            self._begin(operation, login.password)
+            self._begin(operation, caller.login.password)
         return operation
 
     def _check_room(self, system: str, action: str) -> None:
@@ -376,10 +439,11 @@ class Gateway:
                 "too_busy", f"{waiting} operations wait for system {system} already", system=system, retry_after=5
             )
 
-    async def of_owner(self, system: str, login: Login, address: str) -> list[dict[str, Any]]:
+    async def of_owner(self, caller: Caller) -> list[dict[str, Any]]:
         """The owner's operations, the newest first."""
-        await self.verify(system, login, address)
-        return [row.document() for row in await self.store.of_owner(system, login.username, MOST_LISTED)]
+        await self.verify(caller)
+        rows = await self.store.of_owner(caller.system, caller.login.username, MOST_LISTED)
+        return [row.document() for row in rows]
 
     async def wait(self, operation: Operation, seconds: float, gone: Callable[[], Awaitable[None]]) -> None:
         """Long poll: return when the operation waits for nobody but its owner, or after ``seconds``.
@@ -650,7 +714,10 @@ class Gateway:
                 result = await commands[request.action](operation, session)
         except Problem as problem:
             await self._end(operation, "failed", problem=problem)
-        except (ConnectFailed, CommandFailed, TimeLimit) as failure:
+        except ConnectFailed as failure:
+            self._note_refusal(failure, system, login, operation.address, of=operation)
+            await self._end_by(operation, failure, (password,))
+        except (CommandFailed, TimeLimit) as failure:
             await self._end_by(operation, failure, (password,))
         except Exception as error:
             logger.exception("operation %s failed in the gateway", operation.row.key[2])

@@ -15,7 +15,7 @@ from typing import Any
 MEDIA_TYPE = "application/problem+json"
 
 KINDS: dict[str, tuple[int, str]] = {
-    "authentication_failed": (401, "The login is missing or wrong"),
+    "authentication_failed": (401, "The login is missing, or no session could be opened with it"),
     "too_many_failed_logins": (429, "Too many failed logins"),
     "unknown_system": (404, "No such system"),
     "unknown_backup": (404, "No such backup"),
@@ -173,10 +173,24 @@ def from_sdk(error: BaseException, *, connecting: bool, doing: str, system: str,
     kind = kind_of(error, connecting)
     name = type(error).__name__
     if kind == "authentication_failed":
-        return Problem(kind, f"system {system} refused the login ({name})", exception=name, system=system)
+        return not_logged_in(system, is_known=True, exception=name)
     said = redact(" ".join(str(error).split()), secrets)[:500]
     detail = f"system {system}: could not {doing}: {name}" + (f": {said}" if said else "")
     return Problem(kind, detail, exception=name, system=system, retry_after=60 if kind == "spool_full" else None)
+
+
+def not_logged_in(system: str, is_known: bool, exception: str | None = None) -> Problem:
+    """What is said where no session could be opened, and the system may have refused the login.
+
+    PLDBIOError while connecting stands for a failed authorization, and as well for a connection that could not be
+    made or encrypted (vendor's page on exceptions); it never says which.
+
+    :param is_known: whether the asker has shown a login that works. Others are not told whether there is such a system.
+    """
+    said = f"system {system}: it refused the login, or the connection to it could not be established"
+    if not is_known:
+        said += ", or the gateway has no system of this name"
+    return Problem("authentication_failed", said, exception=exception)
 
 
 def redact(text: str, secrets: tuple[str, ...]) -> str:

@@ -83,6 +83,7 @@ def test_every_refusal_has_its_line_and_names_a_user_only_after_a_login(audited:
     lab.create("made.plb")
     for change, expected in (
         ({"password": "wrong"}, ("edge1", None, "create_new", None, 401)),
+        ({"system": "nowhere-at-all", "password": "wrong"}, (None, None, "put_operation", None, 401)),
         ({"system": "nowhere-at-all"}, (None, None, "put_operation", None, 404)),
         ({"system": "down"}, ("down", None, "create_new", None, 502)),
     ):

@@ -184,6 +184,7 @@ def willing(make_lab: Callable[..., Lab]) -> Lab:
     }  # fmt: skip
     lab = make_lab(limits=limits)
     lab.start()
+    assert lab.get("/v1/systems/edge1").status_code == 200  # who has logged in is told which systems there are
     return lab
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from .._connection import Settings
-from .._errors import ActiveLogicError
+from .._errors import AccessDeniedError, ActiveLogicError
 from .._model import Backups, Received, Sent, System
 
 T = TypeVar("T")
@@ -75,12 +75,17 @@ def repeat(
     settings: Settings,
     sleep: Callable[[float], None],
     on_try: Callable[[int], None],
+    left: Callable[[], float] | None = None,
 ) -> T:
     """Call ``attempt`` until it does not raise a repeatable error, at most ``1 + retries`` times.
 
-    The pause doubles from ``retry_delay`` to ``retry_max_delay``, with jitter.
+    The pause doubles from ``retry_delay`` to ``retry_max_delay``, with jitter. Where the peer tries no login for a
+    while, all of it is waited, because asking earlier is no use; the error is raised where the clock has less left.
+
+    :param left: seconds of the clock that governs the call; ``wait_timeout`` for all pauses together by default.
     """
     number = 0
+    held = settings.wait_timeout
     while True:
         on_try(number + 1)
         try:
@@ -88,13 +93,24 @@ def repeat(
         except ActiveLogicError as error:
             if number >= settings.retries or not error.repeatable:
                 raise
-            sleep(pause(number, settings, error.retry_after))
+            seconds = pause(number, settings, error)
+            if isinstance(error, AccessDeniedError):
+                if seconds > (held if left is None else left()):
+                    raise
+                held -= seconds
+            sleep(seconds)
         number += 1
 
 
-def pause(number: int, settings: Settings, retry_after: float | None = None) -> float:
-    """Seconds to wait after failed try ``number`` (from 0); never less than the peer asked for, within the limit."""
+def pause(number: int, settings: Settings, error: ActiveLogicError) -> float:
+    """Seconds to wait after failed try ``number`` (from 0): never less than the peer asked for, within the limit.
+
+    Where no login is tried for a while the limit does not count, and what is added to that while keeps the tasks of a
+    fleet from coming back all at once.
+    """
     own: float = min(settings.retry_delay * 2.0**number, settings.retry_max_delay) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-    if retry_after is None:
+    if error.retry_after is None:
         return own
-    return min(max(own, retry_after), settings.retry_max_delay)
+    if isinstance(error, AccessDeniedError):
+        return error.retry_after + own
+    return min(max(own, error.retry_after), settings.retry_max_delay)

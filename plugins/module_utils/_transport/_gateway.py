@@ -38,7 +38,9 @@ else:
 
 from .._connection import SHORTEST_PASSWORD, Settings, holds_password
 from .._errors import (
+    AccessDeniedError,
     ActiveLogicError,
+    AuthenticationError,
     NotFoundError,
     OutcomeUnknownError,
     ProtocolError,
@@ -106,6 +108,7 @@ MAX_DOCUMENT = 64 * 1024 * 1024
 OCTETS = "application/octet-stream"
 REPEATABLE_STATUS = (429, 502, 503, 504)
 UNSTARTED = ("queued", "awaiting_content")
+NOT_LET_IN = (AuthenticationError, AccessDeniedError)
 FINAL_STATES = ("succeeded", "failed", "unknown")
 WRITES = ("create_new", "remove", "restore")
 """Actions that change the system as soon as the gateway has them; an upload waits for its commit."""
@@ -487,8 +490,8 @@ class GatewayTransport:
                 raise self._expired(operation, state, clock_option, writes)
             wait = max(0.0, min(LONG_POLL, self._settings.read_timeout / 2, left))
             try:
-                document = self._document("GET", f"{path}?wait={wait:.1f}")
-            except (UnreachableError, NotFoundError, ProtocolError) as error:
+                document = self._document("GET", f"{path}?wait={wait:.1f}", left=lambda: deadline - self._clock())
+            except (UnreachableError, NotFoundError, ProtocolError, *NOT_LET_IN) as error:
                 if not writes:
                     raise
                 raise OPERATION_LOST.error(operation_id=operation, reason=error.reason) from error
@@ -538,7 +541,7 @@ class GatewayTransport:
                             raise CONTENT_LONG.error(size=size)
                     if received < size:
                         raise CONTENT_SHORT.error(repeatable=True)
-                except UnreachableError as error:
+                except (UnreachableError, AccessDeniedError) as error:
                     if self._clock() >= deadline:
                         raise self._transfer_expired(received, size) from error
                     number = 0 if received > furthest else number + 1
@@ -547,9 +550,7 @@ class GatewayTransport:
                         raise
                     self.tries += 1
                     resumed_from = received
-                    self._sleep(
-                        min(pause(number, self._settings, error.retry_after), max(0.0, deadline - self._clock()))
-                    )
+                    self._sleep(min(pause(number, self._settings, error), max(0.0, deadline - self._clock())))
                 if self._clock() >= deadline:
                     raise self._transfer_expired(received, size)
             target.flush()
@@ -614,8 +615,14 @@ class GatewayTransport:
     def _count(self, number: int) -> None:
         self.tries = max(self.tries, number)
 
-    def _document(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        document = self._json(method, path, body)
+    def _document(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        left: Callable[[], float] | None = None,
+    ) -> dict[str, Any]:
+        document = self._json(method, path, body, left=left)
         if not isinstance(document, dict):
             raise GATEWAY_ANSWER_WRONG.error(flaw="is not an object")
         return document
@@ -628,8 +635,12 @@ class GatewayTransport:
         *,
         retries: int | None = None,
         accept: tuple[int, ...] = (),
+        left: Callable[[], float] | None = None,
     ) -> Any:
-        """Send a small request, repeat it where that can help, and return the decoded answer."""
+        """Send a small request, repeat it where that can help, and return the decoded answer.
+
+        :param left: see :func:`repeat`.
+        """
         data = None if body is None else json.dumps(body).encode("utf-8")
         headers = {} if data is None else {"Content-Type": "application/json"}
         limit = self._settings.connect_timeout + 2 * self._settings.read_timeout  # a poll is held half a read_timeout
@@ -649,7 +660,7 @@ class GatewayTransport:
 
         if retries == 0:
             return attempt()
-        return repeat(attempt, self._settings, self._sleep, self._count)
+        return repeat(attempt, self._settings, self._sleep, self._count, left)
 
     @contextmanager
     def _answer(
@@ -811,7 +822,8 @@ def _error_from_problem(
     elif reason.startswith(f"system {settings.host}: "):
         reason = reason[len(f"system {settings.host}: ") :]
     failure = PROBLEMS.get(kind, PROBLEM_REFUSED)
-    may_repeat = may_repeat and issubclass(failure.error_class, (UnreachableError, TransferError))
+    # AccessDeniedError: no login was tried, so it is no refused one that is repeated.
+    may_repeat = may_repeat and issubclass(failure.error_class, (UnreachableError, TransferError, AccessDeniedError))
     return failure.error(said=reason, repeatable=may_repeat, retry_after=retry_after)
 
 

@@ -40,6 +40,12 @@ def wrong_password(scene: Scene) -> Facts:
     return {"said": re.compile(r".*refused the login.*")}
 
 
+@case("PROBLEM_LOGIN", GATEWAY)
+def system_that_a_stranger_asks_for(scene: Scene) -> Facts:
+    scene.run(INFO, host="edge-unknown", username="nobody")
+    return {"said": re.compile("it refused the login, .*, or the gateway has no system of this name")}
+
+
 @case("PROBLEM_LOGIN", ODD_GATEWAY)
 def refused_by_something_before_the_gateway(scene: Scene) -> Facts:
     scene.odd.answers["GET system"] = plain(b"<html>Unauthorized</html>", 401)
@@ -55,11 +61,15 @@ def too_many_wrong_passwords(scene: Scene) -> Facts:
             url = f"{own.url}/v1/systems/{scene.system}/backups"
             requests.get(url, auth=(own.username, WRONG), verify=str(own.ca_path), timeout=20)
         scene.run(INFO, password=WRONG, gateway_url=own.url, ca_path=str(own.ca_path))
-    return {"said": re.compile("too many failed logins .*")}
+    said = "client address 127.0.0.1 has reached the limit of 5 refused logins a minute for user admin at this system; "
+    return {"said": re.compile(said + "until [0-9:]{8} UTC no login of this user there is tried from this address")}
 
 
 @case("PROBLEM_SYSTEM", GATEWAY)
 def system_that_the_gateway_does_not_know(scene: Scene) -> Facts:
+    lab = scene.lab  # who has not logged in anywhere is not told which systems there are
+    url = f"{lab.url}/v1/systems/{scene.system}"
+    requests.get(url, auth=(lab.username, lab.password), verify=str(lab.ca_path), timeout=20)
     scene.run(INFO, host="edge-unknown")
     return {"said": "the gateway has no system 'edge-unknown'"}
 
