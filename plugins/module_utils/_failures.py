@@ -72,6 +72,19 @@ OPTION_NOT_SET = Failure(
     "{option} is not set",
     "set the option {option}, the variable {variable} or the environment variable {environment}",
 )
+PATH_RELATIVE = Failure(
+    "A local path is not absolute: it would depend on the folder where Ansible runs the module.",
+    OptionError,
+    "{option} {path!r} is not an absolute path, and would have become {absolute}",
+    "write the whole path, beginning with / or ~",
+)
+PATH_EPHEMERAL = Failure(
+    "A job of AWX or ansible-runner is to write into its own container, which is removed when the job ends.",
+    OptionError,
+    "{option} {path} lies inside the container of this job (in the {filesystem} mounted at {point}), and is lost with"
+    " it when the job ends",
+    "name a folder that is mounted into the container from outside, or set {switch} to true to accept the loss",
+)
 HOST_NOT_LEGAL = Failure(
     "The option host can't name a system.",
     OptionError,

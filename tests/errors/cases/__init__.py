@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from scene import Case, case
 
-from . import backups, direct, files, gateway, operations, options, problems, restores, transfers
+from . import backups, direct, files, gateway, operations, options, paths, problems, restores, transfers
 
 __all__ = [
     "CASES",
@@ -18,6 +18,7 @@ __all__ = [
     "gateway",
     "operations",
     "options",
+    "paths",
     "problems",
     "restores",
     "transfers",
