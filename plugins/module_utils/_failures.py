@@ -397,6 +397,12 @@ OPERATION_LATE = Failure(
     "the {seconds:g} s of {option} ran out while it was {state} at the gateway",
     "set {option} higher",
 )
+OPERATION_LATE_BEHIND = Failure(
+    "A clock ran out while the operation waited for another one on the same system; it had no effect.",
+    DeadlineError,
+    "the {seconds:g} s of {option} ran out while it waited at the gateway for {what}",
+    "set {option} higher, or have user {user} end it with {request}, which leaves its outcome unknown",
+)
 OPERATION_LATE_UNKNOWN = Failure(
     "A clock ran out while the operation ran.",
     OutcomeUnknownError,

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -49,6 +49,7 @@ def _as_json_has_it(text: Any) -> Any:
 
 SystemName = Annotated[str, Path(min_length=1, max_length=255)]
 OperationId = Annotated[str, Path(pattern=UUID_PATTERN)]
+Force = Annotated[Literal["true", "false"], Query()]
 Wait = Annotated[float, BeforeValidator(_as_json_has_it), Query(ge=0, le=LONGEST_POLL, allow_inf_nan=False)]
 
 
@@ -203,11 +204,15 @@ class Asker:
         audit["system"] = system
         return cls(gateway, request, Caller(system, word, login, address))
 
-    async def operation(self, uuid: str) -> Operation:
-        """The operation that is asked about."""
+    async def operation(self, uuid: str, is_named: bool = True) -> Operation:
+        """The operation that is asked about.
+
+        :param is_named: whether the audit log is to name its backup.
+        """
         self.audit.update(operation=uuid.lower())
         operation = await self._gateway.find(self.caller, uuid.lower())
-        self.audit.update(name=operation.request.name)
+        if is_named:
+            self.audit.update(name=operation.request.name)
         return operation
 
 
@@ -370,10 +375,13 @@ class Front:
 def routes(gateway: Gateway) -> list[APIRoute]:
     """All routes of the API."""
 
-    async def health() -> Response:
+    async def health(request: Request) -> Response:
+        login = request.scope["audit"]["login"]
+        is_known = login is not None and gateway.logins.is_known(login)
         return document_response(
             {
                 "status": "ok",
+                "stuck_systems": gateway.stuck_systems() if is_known else None,
                 "stuck_sessions": gateway.sessions.stuck,
                 "certificate_days_left": certificate_days_left(),
             }
@@ -400,21 +408,21 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         return document_response(documents)
 
     async def put_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
-        asker = await Asker.of(gateway, request, system, "put_operation")
+        asker = await Asker.of(gateway, request, system, "ask")
         asked = parse_request(await read_json(request, gateway))
         if asker.caller.login.shows_in(*(str(each) for each in asked.model_dump().values())):
             # It would be stored with the operation, logged and listed.
             raise Problem("invalid_request", "the body holds the password of the login")
-        asker.audit.update(command=asked.action, name=asked.name, operation=operation.lower())
+        asker.audit.update(command=f"ask_{asked.action}", name=asked.name, operation=operation.lower())
         found = await gateway.put(asker.caller, operation.lower(), asked)
         return operation_response(found)
 
     def operation_response(operation: Operation, accepted: bool = True) -> Response:
         system, _, uuid = operation.row.key
         if not accepted or operation.state in FINAL:
-            return document_response(operation.row.document())
+            return document_response(gateway.document(operation))
         location = f"/v1/systems/{system}/operations/{uuid}"
-        return document_response(operation.row.document(), 202, {"Location": location})
+        return document_response(gateway.document(operation), 202, {"Location": location})
 
     async def show_operation(
         request: Request, system: SystemName, operation: OperationId, wait: Wait = 0.0
@@ -430,14 +438,18 @@ def routes(gateway: Gateway) -> list[APIRoute]:
             await gateway.wait(found, wait, gone)
         return operation_response(found, accepted=False)
 
-    async def delete_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
-        asker = await Asker.of(gateway, request, system, "delete")
-        found = await asker.operation(operation)
-        await gateway.delete(found)
+    async def delete_operation(
+        request: Request, system: SystemName, operation: OperationId, force: Force = "false"
+    ) -> Response:
+        asker = await Asker.of(gateway, request, system, "cancel", frozenset({"force"}))
+        found = await asker.operation(operation, is_named=False)  # nothing happens to the backup
+        if found.state in FINAL:
+            asker.audit["command"] = "release"
+        await gateway.delete(found, force == "true")
         return operation_response(found, accepted=False)
 
     async def content_response(request: Request, system: str, operation: str, head: bool) -> Response:
-        asker = await Asker.of(gateway, request, system, "content_head" if head else "content_get")
+        asker = await Asker.of(gateway, request, system, "download_content_head" if head else "download_content")
         content = gateway.content(await asker.operation(operation))
         etag = f'"{content.sha256}"'
         if header_values(request.scope, b"if-match") and not etags(request.scope, b"if-match", False) & {etag, "*"}:
@@ -461,7 +473,7 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         return await content_response(request, system, operation, head=True)
 
     async def put_content(request: Request, system: SystemName, operation: OperationId) -> Response:
-        asker = await Asker.of(gateway, request, system, "content_put")
+        asker = await Asker.of(gateway, request, system, "upload_content")
         found = await asker.operation(operation)
         if found.request.action != "upload":
             raise Problem(
@@ -487,7 +499,7 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         return document_response({"size": content.size, "sha256": content.sha256})
 
     async def commit_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
-        asker = await Asker.of(gateway, request, system, "commit")
+        asker = await Asker.of(gateway, request, system, "upload_commit")
         found = await asker.operation(operation)
         await gateway.commit(found, asker.caller.login, parse_commit(await read_json(request, gateway)))
         return operation_response(found)

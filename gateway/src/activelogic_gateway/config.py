@@ -85,6 +85,7 @@ class Limits(_Section):
     write_seconds: Seconds = 1800
     transfer_seconds: Seconds = 3600
     owner_seconds: Seconds = 60
+    stuck_seconds: Seconds = 300
     remember_login_seconds: Seconds = 60
     failed_logins_per_minute: Count = 5
     failed_logins_per_minute_and_address: Count = 30

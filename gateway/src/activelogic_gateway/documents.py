@@ -20,7 +20,7 @@ LONGEST_POLL = 60.0
 """Seconds."""
 
 State = Literal["queued", "awaiting_content", "running", "succeeded", "failed", "unknown"]
-Cause = Literal["connection_lost", "time_limit", "gateway_restarted", "unexpected_error"]
+Cause = Literal["connection_lost", "time_limit", "gateway_restarted", "unexpected_error", "ended_by_owner"]
 FINAL: frozenset[str] = frozenset({"succeeded", "failed", "unknown"})
 
 # The pattern is only described here: why_illegal decides, so that an illegal name is a problem of its own kind.
@@ -220,6 +220,19 @@ def _exactly(member: str, states: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+class WaitingDocument(_Out):
+    """What a queued operation waits for: the first of those that begin before it."""
+
+    action: Literal["create_new", "restore", "remove", "download", "upload"]
+    name: Annotated[str, Field(description="As it was asked for; empty where the system chooses")]
+    user: Annotated[str, Field(description="Its owner, who alone can end it")]
+    since: Annotated[Time | None, Field(description="When it began to run; null where it is about to")]
+    operation: Annotated[
+        str | None, Field(pattern=UUID_PATTERN, description="Its UUID, where the asker owns it; else null")
+    ]
+    ahead: Annotated[int, Field(ge=1, description="How many operations begin, or have begun, before this one")]
+
+
 class OperationDocument(BaseModel):
     """An operation: its owner alone sees it."""
 
@@ -260,6 +273,9 @@ class OperationDocument(BaseModel):
     cause: Annotated[Cause | None, Field(description="Why the outcome is unknown")]
     created: Time
     finished: Time | None
+    waiting_for: Annotated[
+        WaitingDocument | None, Field(description="What it waits for while it is queued; null when its turn has come")
+    ]
 
 
 class ContentDocument(_Out):
@@ -273,6 +289,13 @@ class HealthDocument(_Out):
     """The gateway is alive."""
 
     status: Literal["ok"]
+    stuck_systems: Annotated[
+        list[str] | None,
+        Field(
+            description="Systems whose last answer did not come in time, or where a command has been running for more"
+            " than stuck_seconds; null without a login that worked within an hour at some system"
+        ),
+    ]
     stuck_sessions: Annotated[int, Field(ge=0, description="Sessions past their limit that could not be ended")]
     certificate_days_left: Annotated[
         int | None, Field(description="Whole days until the certificate expires, negative after that; null without TLS")

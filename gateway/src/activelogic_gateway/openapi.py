@@ -194,6 +194,7 @@ _WAIT = _parameter(
     {"type": "number", "minimum": 0, "maximum": LONGEST_POLL, "default": 0},
     0.5,
 )
+_FORCE = _parameter("force", "query", "End also an operation that runs", {"type": "boolean", "default": False}, False)
 _CONDITIONS = (
     _parameter("If-Match", "header", "An ETag that the content must have, else 412", {"type": "string"}, "*"),
     _parameter(
@@ -255,12 +256,20 @@ ROUTES = (
         "GET",
         "/healthz",
         "Alive, without a login",
-        "Says that the gateway answers, how many sessions with systems are stuck, and when its certificate expires.",
+        "Says that the gateway answers, how many sessions with systems are stuck, and when its certificate expires. Who"
+        " sends a login that worked within an hour at some system is also told which systems are stuck.",
         {
             200: _answer(
                 "The gateway is alive",
                 _schema_ref("HealthDocument"),
-                {"healthy": {"status": "ok", "stuck_sessions": 0, "certificate_days_left": 89}},
+                {
+                    "healthy": {
+                        "status": "ok",
+                        "stuck_systems": None,
+                        "stuck_sessions": 0,
+                        "certificate_days_left": 89,
+                    }
+                },
             )
         },
         ANYWHERE,
@@ -357,10 +366,12 @@ ROUTES = (
         ONE,
         "End what has not started, and drop its bytes",
         "An operation that was queued or awaited content ends as failed (cancelled); of one that has ended only the"
-        " content goes. Its document is kept, so that its UUID stays taken. A running one is a conflict.",
+        " content goes. Its document is kept, so that its UUID stays taken. A running one is a conflict, unless force"
+        " is true: its session with the system is given up, and it ends as failed (cancelled) where its command had not"
+        " been sent, else as unknown (ended_by_owner).",
         {200: _operation_answer("The operation, which has ended", CANCELLED)},
         (*OF_OPERATION, "conflict"),
-        (_SYSTEM, _UUID),
+        (_SYSTEM, _UUID, _FORCE),
     ),
     Route(
         "get_content",

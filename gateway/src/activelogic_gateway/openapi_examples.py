@@ -99,6 +99,7 @@ def _operation(action: str, state: str, **members: Any) -> Json:
         "cause": None,
         "created": "2026-11-24T02:00:00.000Z",
         "finished": "2026-11-24T02:00:07.512Z" if ended else None,
+        "waiting_for": None,
         **members,
     }
 
@@ -126,9 +127,18 @@ _LOST = {
     "operation": OPERATION,
 }
 
+_FIRST = {
+    "action": "restore",
+    "name": BACKUP,
+    "user": "admin",
+    "since": "2026-11-24T01:55:00.000Z",
+    "operation": None,
+    "ahead": 2,
+}
 UNFINISHED = {
     "queued": _operation("create_new", "queued"),
     "awaiting-content": _operation("upload", "awaiting_content", size=5),
+    "waiting": _operation("create_new", "queued", waiting_for=_FIRST),
     "running": _operation("restore", "running"),
 }
 QUEUED_UPLOAD = {"queued-upload": _operation("upload", "queued", size=5)}
@@ -140,6 +150,7 @@ ENDED = {
     "downloaded": _operation("download", "succeeded", result={"name": BACKUP, "size": 5, "sha256": SHA256}),
     **UPLOADED,
     "restarted": _operation("restore", "unknown", cause="gateway_restarted"),
+    "ended-by-owner": _operation("restore", "unknown", cause="ended_by_owner"),
     "connection-lost": _operation("remove", "unknown", cause="connection_lost", problem=_LOST),
     "unknown-backup": _failed("unknown_backup", "download"),
     "wrong-machine": _failed("wrong_machine", "restore"),

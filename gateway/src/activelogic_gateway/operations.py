@@ -21,13 +21,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import itertools
 import logging
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 from .auth import Caller, Login
@@ -48,6 +49,9 @@ STEADY_PAUSE = 1.0
 """What was uploaded counts as stored with another size when that is not 0 and stays for five looks, a second apart."""
 
 JANITOR_SECONDS = 5.0
+FORCE_SECONDS = 10.0
+"""How long an owner waits at most for the end of what they end by force."""
+
 MOST_LISTED = 1000
 """Operations in one listing."""
 
@@ -65,6 +69,14 @@ class Operation:
     password: str | None = None
     pollers: int = 0
     seen: float = field(default_factory=time.monotonic)
+    turn: int = 0
+    """Its number in the order in which operations were queued."""
+    started: str | None = None
+    forced: bool = False
+    """Its owner ends it although it runs."""
+    is_ending: bool = False
+    """Its outcome is known, and is about to be stored."""
+    warned: bool = False
     claimed: bool = False
     """Its turn has come. Nobody sees that it runs before the store has it, or a restart could tell another story."""
     sent: bool = False
@@ -142,6 +154,8 @@ class Gateway:
         self._lanes: dict[str, asyncio.Lock] = {}
         self._downloads: dict[str, asyncio.Semaphore] = {}
         self._janitor: asyncio.Task[None] | None = None
+        self._turns = itertools.count(1)
+        self._stuck: dict[str, str] = {}
 
     # Lifetime
 
@@ -194,6 +208,9 @@ class Gateway:
 
     async def _clean_one(self, key: Key, operation: Operation) -> None:
         now = time.monotonic()
+        if operation.state == "running" and not operation.warned and self._takes_long(operation):
+            operation.warned = True
+            logger.warning("%s", self._about(operation))
         if operation.waits and self._is_abandoned(operation):
             await self._abandon(operation)
         elif operation.state == "awaiting_content" and operation.receiving is None:
@@ -202,6 +219,40 @@ class Gateway:
         elif operation.ended is not None and now - operation.ended > self.limits.content_seconds:
             await self._drop(operation)
             self._operations.pop(key, None)
+
+    # Systems that are stuck
+
+    def _takes_long(self, operation: Operation) -> bool:
+        if operation.started is None:
+            return False
+        age = datetime.now(UTC) - datetime.fromisoformat(operation.started)
+        return age.total_seconds() > self.limits.stuck_seconds
+
+    def _about(self, operation: Operation) -> str:
+        """A line for the log about a command that takes long."""
+        system, username, uuid = operation.row.key
+        behind = sum(1 for each in self._operations.values() if each.waits and each.row.key[0] == system)
+        what = f"{operation.request.action} {operation.request.name!r} of user {username!r} (operation {uuid})"
+        since = f"has been running since {operation.started}, and {behind} operations wait"
+        return f"system {system}: {what} {since}; its owner can end it: DELETE of the operation with force=true"
+
+    def stuck_systems(self) -> list[str]:
+        """Names of systems whose last answer did not come in time, or where a command takes very long."""
+        slow = {
+            each.row.key[0] for each in self._operations.values() if each.state == "running" and self._takes_long(each)
+        }
+        return sorted(slow | set(self._stuck))
+
+    def _note_stuck(self, system: str, failure: TimeLimit) -> None:
+        if system not in self._stuck:
+            logger.warning("system %s is stuck: %s", system, failure)
+        self._stuck[system] = failure.doing
+
+    def _note_answer(self, system: str, doing: str | None = None) -> None:
+        """:param doing: what the system has done in time; ``None`` for a command after which nothing is stuck."""
+        if system in self._stuck and doing in (None, self._stuck[system]):
+            del self._stuck[system]
+            logger.warning("system %s answers again", system)
 
     # Logins and sessions
 
@@ -227,6 +278,7 @@ class Gateway:
                         self._note_refusal(failure, system, login, caller.address)
                         raise
                     self._note_login(system, login, caller.address)
+                    self._note_answer(system, "log in")
                 yield session, identity, deadline
         except ConnectFailed as failure:
             if kind_of(failure.error, connecting=True) == "authentication_failed":
@@ -234,6 +286,8 @@ class Gateway:
                 raise not_logged_in(caller.word, is_known, name) from failure
             raise self._problem(failure, caller.shown, (login.password,)) from failure
         except (CommandFailed, TimeLimit) as failure:
+            if isinstance(failure, TimeLimit):
+                self._note_stuck(system, failure)
             raise self._problem(failure, caller.shown, (login.password,)) from failure
 
     def _note_login(self, system: str, login: Login, address: str) -> None:
@@ -309,7 +363,9 @@ class Gateway:
     async def backups(self, caller: Caller) -> list[BackupEntry]:
         """The system's listing."""
         async with self.session(caller) as (session, _, deadline):
-            return await session.list(deadline - time.monotonic())
+            entries = await session.list(deadline - time.monotonic())
+        self._note_answer(caller.system)
+        return entries
 
     # Operations: asking for one and about it
 
@@ -443,7 +499,38 @@ class Gateway:
         """The owner's operations, the newest first."""
         await self.verify(caller)
         rows = await self.store.of_owner(caller.system, caller.login.username, MOST_LISTED)
-        return [row.document() for row in rows]
+        known = {row.key: self._operations.get(row.key) for row in rows}
+        return [self.document(found) if (found := known[row.key]) is not None else row.document() for row in rows]
+
+    def document(self, operation: Operation) -> dict[str, Any]:
+        """The operation as its owner sees it."""
+        return {**operation.row.document(), "waiting_for": self._waiting_for(operation)}
+
+    def _waiting_for(self, operation: Operation) -> dict[str, Any] | None:
+        """What has to end before a queued operation begins; ``None`` where nothing has to."""
+        if not operation.waits:
+            return None
+        (system, username, _), writes = operation.row.key, operation.request.writes
+        ahead = [
+            each
+            for each in self._operations.values()
+            if each.row.key[0] == system
+            and each.request.writes == writes
+            and each.state in ("queued", "running")
+            and 0 < each.turn < operation.turn
+        ]
+        if not ahead or (not writes and len(ahead) < self.limits.parallel_downloads_per_system):
+            return None
+        first = min(ahead, key=lambda each: each.turn)
+        is_own = first.row.key[1] == username
+        return {
+            "action": first.request.action,
+            "name": first.request.name,
+            "user": first.row.key[1],
+            "since": first.started,
+            "operation": first.row.key[2] if is_own else None,
+            "ahead": len(ahead),
+        }
 
     async def wait(self, operation: Operation, seconds: float, gone: Callable[[], Awaitable[None]]) -> None:
         """Long poll: return when the operation waits for nobody but its owner, or after ``seconds``.
@@ -468,18 +555,32 @@ class Gateway:
             operation.touch()
             leaving.cancel()
 
-    async def delete(self, operation: Operation) -> None:
+    async def delete(self, operation: Operation, force: bool = False) -> None:
         """End what has not started, and drop the bytes of what has ended.
 
+        :param force: end also what runs: its session is given up, and the outcome of a write that was sent is unknown.
         :raises Problem: ``conflict`` if it runs. The bytes of a running download are dropped when it ends.
         """
         if operation.claimed and operation.state not in FINAL:
             operation.content_wanted = False
             system, _, uuid = operation.row.key
-            raise Problem("conflict", f"operation {uuid} runs already", system=system, operation=uuid)
+            if not force or not await self._end_running(operation):
+                raise Problem("conflict", f"operation {uuid} runs already", system=system, operation=uuid)
         if operation.state not in FINAL:
             await self._fail_unstarted(operation, "cancelled", "deleted before it began")
         await self._drop(operation)
+
+    async def _end_running(self, operation: Operation) -> bool:
+        """Have a running operation end; whether it has."""
+        deadline = time.monotonic() + FORCE_SECONDS
+        while operation.state not in FINAL and (left := deadline - time.monotonic()) > 0:
+            # Before it is stored as running, or while its end is being stored, it must not be interrupted.
+            if operation.state == "running" and not operation.is_ending and not operation.forced and operation.task:
+                operation.forced = True
+                operation.task.cancel()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(operation.changed.wait(), left)
+        return operation.state in FINAL
 
     # The content of uploads and downloads
 
@@ -583,6 +684,7 @@ class Gateway:
 
     def _begin(self, operation: Operation, password: str) -> None:
         operation.password = password
+        operation.turn = next(self._turns)
         self.secrets.add(password)
         operation.task = asyncio.create_task(self._run(operation))
         operation.task.add_done_callback(lambda _: self._forget_password(operation))
@@ -624,9 +726,10 @@ class Gateway:
         return Row(row.key, row.request, state, row.created, result, document, cause, now_text())
 
     async def _close_books(self, operation: Operation, finished: Row) -> None:
+        operation.is_ending = True
         try:
             await self.store.save(finished)
-        except sqlite3.Error as error:  # such as a full disk: what is known is still told to whoever asks now
+        except Exception as error:  # such as a full disk: what is known is still told to whoever asks now
             logger.error("operation %s: its end can't be stored: %s", finished.key[2], error)
         operation.row = finished
         operation.ended = time.monotonic()
@@ -687,13 +790,42 @@ class Gateway:
                     operation, "failed", problem=Problem("internal_error", "the gateway can't store the operation")
                 )
                 return
-            operation.row = running
+            operation.row, operation.started = running, now_text()
             operation.wake()
             await self._perform(operation)
         if not operation.content_wanted or (operation.request.action == "upload" and operation.state in FINAL):
             await self._drop(operation)
 
     async def _perform(self, operation: Operation) -> None:
+        """Run the command; whatever happens, the operation ends."""
+        try:
+            end = await self._outcome(operation)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not operation.forced or task is None:
+                raise
+            task.uncancel()
+            uuid = operation.row.key[2]
+            if operation.sent and operation.request.writes:
+                end = {"state": "unknown", "cause": "ended_by_owner"}
+            else:
+                problem = Problem("cancelled", f"operation {uuid} was ended by its owner before it had an effect")
+                end = {"state": "failed", "problem": problem}
+        except Exception as error:
+            logger.exception("operation %s failed in the gateway", operation.row.key[2])
+            end = {
+                "state": "failed",
+                "problem": Problem("internal_error", f"the gateway failed ({type(error).__name__})"),
+            }
+            if operation.sent and operation.request.writes:
+                end |= {"state": "unknown", "cause": "unexpected_error"}
+        await self._end(operation, **end)
+
+    async def _outcome(self, operation: Operation) -> dict[str, Any]:
+        """Run the command, and return what :meth:`_end` takes.
+
+        What comes out as an exception is a defect: of the gateway, or of an exception of the SDK that can't be read.
+        """
         request, system = operation.request, operation.row.key[0]
         password = operation.password or ""
         commands = {
@@ -713,25 +845,20 @@ class Gateway:
                 self._check_machine(request, identity, system)
                 result = await commands[request.action](operation, session)
         except Problem as problem:
-            await self._end(operation, "failed", problem=problem)
+            return {"state": "failed", "problem": problem}
         except ConnectFailed as failure:
             self._note_refusal(failure, system, login, operation.address, of=operation)
-            await self._end_by(operation, failure, (password,))
+            return self._outcome_of(operation, failure, (password,))
         except (CommandFailed, TimeLimit) as failure:
-            await self._end_by(operation, failure, (password,))
-        except Exception as error:
-            logger.exception("operation %s failed in the gateway", operation.row.key[2])
-            bug = Problem("internal_error", f"the gateway failed ({type(error).__name__})")
-            if operation.sent and request.writes:
-                await self._end(operation, "unknown", problem=bug, cause="unexpected_error")
-            else:
-                await self._end(operation, "failed", problem=bug)
-        else:
-            await self._end(operation, "succeeded", result=result)
+            if isinstance(failure, TimeLimit):
+                self._note_stuck(system, failure)
+            return self._outcome_of(operation, failure, (password,))
+        self._note_answer(system)
+        return {"state": "succeeded", "result": result}
 
-    async def _end_by(
+    def _outcome_of(
         self, operation: Operation, failure: ConnectFailed | CommandFailed | TimeLimit, secrets: tuple[str, ...]
-    ) -> None:
+    ) -> dict[str, Any]:
         """Decide between failed and unknown."""
         problem = self._problem(failure, operation.row.key[0], secrets)
         state, cause = "failed", None
@@ -742,7 +869,7 @@ class Gateway:
                 state, cause = "unknown", "connection_lost"
             elif problem.kind not in ANSWERED and not _refused_argument(operation, failure):
                 state, cause = "unknown", "unexpected_error"
-        await self._end(operation, state, problem=problem, cause=cause)
+        return {"state": state, "problem": problem, "cause": cause}
 
     @staticmethod
     def _check_machine(request: Request, identity: Identity, system: str) -> None:

@@ -174,7 +174,10 @@ def from_sdk(error: BaseException, *, connecting: bool, doing: str, system: str,
     name = type(error).__name__
     if kind == "authentication_failed":
         return not_logged_in(system, is_known=True, exception=name)
-    said = redact(" ".join(str(error).split()), secrets)[:500]
+    try:
+        said = redact(" ".join(str(error).split()), secrets)[:500]
+    except Exception:  # its text can't be had: that is the package's defect, and no reason to say nothing
+        said = ""
     detail = f"system {system}: could not {doing}: {name}" + (f": {said}" if said else "")
     return Problem(kind, detail, exception=name, system=system, retry_after=60 if kind == "spool_full" else None)
 

@@ -76,6 +76,7 @@ class Row:
             "cause": self.cause,
             "created": self.created,
             "finished": self.finished,
+            "waiting_for": None,
         }
 
 

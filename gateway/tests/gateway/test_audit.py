@@ -61,19 +61,24 @@ def test_every_request_has_its_line(audited: Lab) -> None:
     assert told(last(lab)) == ("edge1", "admin", "list_operations", None, 200)
     path = lab.run({"action": "download", "name": "made.plb"}).path
     lab.get(path + "/content", headers={"Range": "bytes=0-9"})
-    assert told(last(lab)) == ("edge1", "admin", "content_get", "made.plb", 206)
+    assert told(last(lab)) == ("edge1", "admin", "download_content", "made.plb", 206)
     assert last(lab)["bytes"]["out"] == 10
     lab.request("HEAD", path + "/content")
-    assert told(last(lab)) == ("edge1", "admin", "content_head", "made.plb", 200)
+    assert told(last(lab)) == ("edge1", "admin", "download_content_head", "made.plb", 200)
     lab.request("DELETE", path)
-    assert told(last(lab)) == ("edge1", "admin", "delete", "made.plb", 200)
+    assert told(last(lab)) == ("edge1", "admin", "release", None, 200)  # nothing was removed
+    waiting = lab.path_of(lab.put({"action": "upload", "name": "never.plb", "size": 5}))
+    lab.request("DELETE", waiting)
+    assert told(last(lab)) == ("edge1", "admin", "cancel", None, 200)
+    lab.put({"action": "remove", "name": "missing.plb"})
+    assert told(last(lab)) == ("edge1", "admin", "ask_remove", "missing.plb", 202)  # it may never run
     response = lab.put({"action": "upload", "name": "up.plb", "size": len(content)})
-    assert told(last(lab)) == ("edge1", "admin", "upload", "up.plb", 202)
+    assert told(last(lab)) == ("edge1", "admin", "ask_upload", "up.plb", 202)
     lab.request("PUT", lab.path_of(response) + "/content", data=content)
-    assert told(last(lab)) == ("edge1", "admin", "content_put", "up.plb", 200)
+    assert told(last(lab)) == ("edge1", "admin", "upload_content", "up.plb", 200)
     assert last(lab)["bytes"]["in"] == len(content)
     lab.request("PUT", lab.path_of(response) + "/commit", json={"sha256": hashlib.sha256(content).hexdigest()})
-    assert told(last(lab))[:4] == ("edge1", "admin", "commit", "up.plb")
+    assert told(last(lab))[:4] == ("edge1", "admin", "upload_commit", "up.plb")
     assert all(set(line) == MEMBERS for line in lab.audit())
     assert all(isinstance(line["milliseconds"], int) and line["milliseconds"] >= 0 for line in lab.audit())
 
@@ -82,23 +87,23 @@ def test_every_refusal_has_its_line_and_names_a_user_only_after_a_login(audited:
     lab = audited
     lab.create("made.plb")
     for change, expected in (
-        ({"password": "wrong"}, ("edge1", None, "create_new", None, 401)),
-        ({"system": "nowhere-at-all", "password": "wrong"}, (None, None, "put_operation", None, 401)),
-        ({"system": "nowhere-at-all"}, (None, None, "put_operation", None, 404)),
-        ({"system": "down"}, ("down", None, "create_new", None, 502)),
+        ({"password": "wrong"}, ("edge1", None, "ask_create_new", None, 401)),
+        ({"system": "nowhere-at-all", "password": "wrong"}, (None, None, "ask", None, 401)),
+        ({"system": "nowhere-at-all"}, (None, None, "ask", None, 404)),
+        ({"system": "down"}, ("down", None, "ask_create_new", None, 502)),
     ):
         lab.put({"action": "create_new", "name": "refused.plb"}, **change)
         assert told(last(lab)) == expected
     response = lab.put({"action": "upload", "name": "made.plb", "size": 5})
     assert response.status_code == 409
-    assert told(last(lab)) == ("edge1", "admin", "upload", "made.plb", 409)
+    assert told(last(lab)) == ("edge1", "admin", "ask_upload", "made.plb", 409)
     lab.get(f"/v1/systems/edge1/operations/{uuid.uuid4()}")
     assert told(last(lab)) == ("edge1", "admin", "poll", None, 404)
     assert last(lab)["outcome"] == {"status": 404, "kind": "unknown_operation"}
     lab.get("/v1/systems/edge1", user="")
     assert last(lab)["outcome"] == {"status": 401, "kind": "authentication_failed"}
     lab.put({"action": "nonsense"})
-    assert told(last(lab))[2:] == ("put_operation", None, 422)
+    assert told(last(lab))[2:] == ("ask", None, 422)
     before = len(lab.audit())
     lab.raw(b"no HTTP\r\n\r\n")
     assert last(lab, "refused")["outcome"] == {"status": 400, "kind": "bad_request"}

@@ -10,8 +10,9 @@ when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``
 (the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a download or upload that is one byte
 short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be cancelled), ``refuse``
 (an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody documented), ``raise:CLASS`` (an
-exception of the SDK or of Python), ``full`` (a full disk), ``tell`` (the password in the log and in an exception),
-``tell_late`` (in the log, after five seconds), or ``slow:SECONDS``.
+exception of the SDK or of Python), ``unreadable`` (an exception whose text can't be had), ``full`` (a full disk),
+``tell`` (the password in the log and in an exception), ``tell_late`` (in the log, after five seconds), or
+``slow:SECONDS``.
 """
 
 from __future__ import annotations
@@ -57,6 +58,11 @@ def _note(**members: object) -> None:
         os.close(handle)
 
 
+class _UnreadableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("nobody can read this")
+
+
 async def _meet(call: str) -> str:
     trouble = _trouble(call)
     if trouble == "hang":
@@ -75,6 +81,8 @@ async def _meet(call: str) -> str:
         raise KeyError("nobody documented this")
     elif trouble == "full":
         raise OSError(errno.ENOSPC, "No space left on device")
+    elif trouble == "unreadable":
+        raise _UnreadableError
     elif trouble.startswith("raise:"):
         name = trouble[6:]
         raise (getattr(exception, name, None) or getattr(builtins, name))("as told")

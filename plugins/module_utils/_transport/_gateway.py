@@ -66,6 +66,7 @@ from .._failures import (
     GATEWAY_STATUS_BUSY,
     GATEWAY_WITHOUT_TLS,
     OPERATION_LATE,
+    OPERATION_LATE_BEHIND,
     OPERATION_LATE_UNKNOWN,
     OPERATION_LOST,
     OPERATION_UNKNOWN,
@@ -484,10 +485,11 @@ class GatewayTransport:
         """
         path = self._operation_path(operation)
         state = "queued"
+        document: dict[str, Any] = {}
         while True:
             left = deadline - self._clock()
             if left <= 0:
-                raise self._expired(operation, state, clock_option, writes)
+                raise self._expired(operation, state, document.get("waiting_for"), clock_option, writes)
             wait = max(0.0, min(LONG_POLL, self._settings.read_timeout / 2, left))
             try:
                 document = self._document("GET", f"{path}?wait={wait:.1f}", left=lambda: deadline - self._clock())
@@ -506,11 +508,22 @@ class GatewayTransport:
             if state in states:
                 return document
 
-    def _expired(self, operation: str, state: str, clock_option: str, writes: bool) -> ActiveLogicError:
-        """The error of a clock that ran out; ``state`` is the last that is known."""
+    def _expired(
+        self, operation: str, state: str, waiting_for: Any, clock_option: str, writes: bool
+    ) -> ActiveLogicError:
+        """The error of a clock that ran out; ``state`` and what it waits for are the last that is known."""
         seconds = getattr(self._settings, clock_option)
         if writes and (state not in UNSTARTED or not self._end_unstarted(operation)):
             return OPERATION_LATE_UNKNOWN.error(seconds=seconds, option=clock_option, state=state)
+        if state == "queued" and isinstance(waiting_for, dict):
+            uuid = waiting_for.get("operation") or "<its id>"
+            return OPERATION_LATE_BEHIND.error(
+                seconds=seconds,
+                option=clock_option,
+                what=_describe_first(waiting_for),
+                user=repr(str(waiting_for.get("user"))[:255]),
+                request=f"DELETE {self._url}{self._operation_path(str(uuid))}?force=true",
+            )
         return OPERATION_LATE.error(seconds=seconds, option=clock_option, state=state)
 
     # Bodies
@@ -791,6 +804,18 @@ def _require_plain(response: Any) -> None:
 def _private(path: str, flags: int) -> int:
     """Opener of files that may hold secrets: a new one is for its owner alone."""
     return os.open(path, flags, 0o600)
+
+
+def _describe_first(waiting_for: Mapping[str, Any]) -> str:
+    """The operation that has to end first, out of the gateway's ``waiting_for``."""
+    action = str(waiting_for.get("action"))[:20].replace("_", " ")
+    name = str(waiting_for.get("name") or "")[:255]
+    since = waiting_for.get("since")
+    ahead = waiting_for.get("ahead")
+    what = f"the {action} of " + (f"the backup {name!r}" if name else "a backup")
+    what += f" by user {str(waiting_for.get('user'))[:255]!r}"
+    what += f", which has been running since {str(since)[:30]}" if since else ", which is about to begin"
+    return what + (f", and {ahead - 1} more after it" if isinstance(ahead, int) and ahead > 1 else "")
 
 
 def _error_from_response(response: Any, document: Any, settings: Settings) -> ActiveLogicError:

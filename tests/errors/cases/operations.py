@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import time
+import uuid
 from http.server import BaseHTTPRequestHandler
 
+import requests
 from odd_gateway import CONTENT, SHA256, content, document, hang_up, problem, state
 from runner import GATEWAY
 from scene import BACKUP, ODD_GATEWAY, TRANSFER, Facts, Scene, case
@@ -40,6 +42,31 @@ def never_its_turn(scene: Scene) -> Facts:
     scene.run(BACKUP, name="new.plb", wait_timeout=0.5)
     assert "DELETE operation" in scene.odd.asked, "it was left at the gateway"
     return {"seconds": 0.5, "option": "wait_timeout", "state": "queued"}
+
+
+@case("OPERATION_LATE_BEHIND", GATEWAY)
+def behind_a_write_that_hangs(scene: Scene) -> Facts:
+    scene.fault("create_new", "wait", seconds=20)
+    lab, first = scene.lab, str(uuid.uuid4())
+    path = f"{lab.url}/v1/systems/{scene.system}/operations/{first}"
+    with requests.Session() as session:
+        session.trust_env, session.verify = False, str(lab.ca_path)
+        session.auth = (lab.username, lab.password)
+        session.put(path, json={"action": "create_new", "name": "first.plb"}, timeout=20)
+        while session.get(path, timeout=20).json()["state"] != "running":
+            time.sleep(0.02)
+        scene.run(BACKUP, name="new.plb", wait_timeout=0.7)
+        ended = session.delete(path, params={"force": "true"}, timeout=20)
+    assert (ended.json()["state"], ended.json()["cause"]) == ("unknown", "ended_by_owner")
+    what = "the create new of the backup 'first.plb' by user 'admin', which has been running since [0-9T:.-]+Z"
+    request = re.escape(f"DELETE {path}?force=true")
+    return {
+        "seconds": 0.7,
+        "option": "wait_timeout",
+        "what": re.compile(what),
+        "user": "'admin'",
+        "request": re.compile(request),
+    }
 
 
 @case("OPERATION_LATE_UNKNOWN", ODD_GATEWAY)
