@@ -26,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint typing sanity docs-lint test-unit test-errors test-contract test-quirks test-mutants \
+.PHONY: help demo test check lint typing sanity sanity-all importer docs-lint test-unit test-errors test-contract test-quirks test-mutants \
 	test-gateway test-schemathesis test-kills test-end-to-end test-truth test-faults-short test-faults \
 	molecule bench bench-gateway openapi errors build clean
 
@@ -47,7 +47,7 @@ lint: $(VENV)/test build
 	$(BIN)/ruff format --check
 	$(BIN)/yamllint --strict .
 	$(BIN)/reuse lint --quiet || $(BIN)/reuse lint
-	$(BIN)/ansible-lint --offline
+	$(BIN)/python tests/tools/lint_as_newcomer.py .
 
 typing: $(VENV)/test build
 	cd $(COLLECTIONS) && $(MYPY) --config-file $(CURDIR)/pyproject.toml ansible_collections/netops/activelogic/plugins
@@ -68,6 +68,29 @@ docs-lint: $(VENV)/test build
 
 sanity: $(VENV)/test build  ## Run ansible-test sanity
 	$(BIN)/python tests/tools/run_sanity.py $(COPY) $(BUILD)/home
+
+# The versions of ansible-core that run on this Python, of those that the collection supports.
+CORES_3.11 := 2.16 2.18 2.19
+CORES_3.12 := 2.16 2.18 2.19 2.20 2.21
+CORES_3.13 := 2.18 2.19 2.20 2.21
+CORES_3.14 := 2.20 2.21
+CORES ?= $(CORES_$(VERSION))
+
+sanity-all: $(CORES:%=sanity-%)  ## Run ansible-test sanity with every ansible-core that this Python runs; or CORES=2.16
+
+sanity-%: build
+	@rm -rf $(BUILD)/core-$*/collections
+	@test -x $(BUILD)/core-$*/bin/ansible-test || $(PYTHON) -m venv $(BUILD)/core-$*
+	$(BUILD)/core-$*/bin/python -m pip install --quiet --disable-pip-version-check 'ansible-core==$*.*' 'requests>=2.25,<3'
+	$(BUILD)/core-$*/bin/ansible-galaxy collection install --no-deps --offline build/netops-activelogic-*.tar.gz \
+		-p $(BUILD)/core-$*/collections
+	$(BUILD)/core-$*/bin/python tests/tools/run_sanity.py \
+		$(BUILD)/core-$*/collections/ansible_collections/netops/activelogic $(BUILD)/core-$*/home
+
+importer: build  ## Import the artifact as Galaxy does, with galaxy-importer in an environment of its own
+	@test -x $(BUILD)/importer/bin/ansible-lint || $(PYTHON) -m venv $(BUILD)/importer
+	$(BUILD)/importer/bin/python -m pip install --quiet --disable-pip-version-check 'galaxy-importer>=0.4.31,<0.5'
+	$(BUILD)/importer/bin/python tests/tools/run_importer.py $(BUILD)/importer build/netops-activelogic-*.tar.gz
 
 test-unit: $(VENV)/test build  ## Test the pure parts of the collection
 	$(PYTEST) -n $(WORKERS) tests/unit
