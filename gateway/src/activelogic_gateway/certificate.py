@@ -32,7 +32,12 @@ def _element(data: bytes, start: int) -> tuple[int, int, int]:
 
 
 def not_after(path: Path) -> datetime:
-    """The end of validity of the first certificate in a PEM file, in UTC.
+    """The end of validity of the first certificate in a PEM file; see :func:`validity`."""
+    return validity(path)[1]
+
+
+def validity(path: Path) -> tuple[datetime, datetime]:
+    """Begin and end of validity of the first certificate in a PEM file, in UTC.
 
     :raises OSError: if the file can't be read.
     :raises ValueError: if it holds no certificate.
@@ -51,9 +56,13 @@ def not_after(path: Path) -> datetime:
     tag, begin, _ = _element(data, position)
     if tag != _SEQUENCE:
         raise ValueError("not a certificate")
-    _, _, second = _element(data, begin)
-    tag, begin, end = _element(data, second)
-    stamp = data[begin:end].decode("ascii")
+    tag, first, end = _element(data, begin)
+    second_tag, second, second_end = _element(data, end)
+    return _time(tag, data[first:end]), _time(second_tag, data[second:second_end])
+
+
+def _time(tag: int, content: bytes) -> datetime:
+    stamp = content.decode("ascii")
     if tag == _UTC_TIME:
         # RFC 5280, section 4.1.2.5.1: two digits of a year below 50 are in this century.
         stamp = ("20" if int(stamp[:2]) < 50 else "19") + stamp

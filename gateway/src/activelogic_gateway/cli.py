@@ -9,10 +9,12 @@ import argparse
 import asyncio
 import fcntl
 import json
+import logging
 import os
 import resource
 import signal
 import sqlite3
+import ssl
 import sys
 import threading
 from collections.abc import Sequence
@@ -21,14 +23,17 @@ from pathlib import Path
 
 from . import __version__, logs
 from .app import create_app
-from .config import Config, ConfigError, Limits, load
+from .config import Config, ConfigError, Limits, Tls, load
 from .logins import Logins
 from .openapi import openapi
 from .operations import Gateway
 from .server import GatewayServer, TlsError, days_left, listen, tls_context, url_of, write_ready_file
+from .setup_checks import state_dir_problem, tls_findings
 from .spool import Spool
 from .store import Store
 from .vendor_session import Sdk, SdkMissing, Sessions, load_sdk
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTORS = 64
 """Files that the gateway itself has open."""
@@ -91,20 +96,12 @@ def _check(config: Config) -> int:
     except SdkMissing as error:
         problems.append(str(error))
     if config.tls is not None:
-        try:
-            tls_context(config.tls)
-            left = days_left(config.tls)
-            if left is not None and left < 0:
-                problems.append(f"tls: the certificate {config.tls.certificate} has expired")
-        except TlsError as error:
-            problems.append(str(error))
+        problems += [each.text for each in tls_findings(config.tls)]
     if config.embedded_root is not None and not config.embedded_root.is_dir():
         problems.append(f"embedded_root: {config.embedded_root} is not a folder")
-    above = config.state_dir
-    while not above.exists() and above != above.parent:
-        above = above.parent
-    if not _is_writable_folder(above):
-        problems.append(f"state_dir: {config.state_dir} can't be made or written to")
+    said = state_dir_problem(config.state_dir)
+    if said is not None:
+        problems.append(f"state_dir: {said}")
     if isinstance(config.audit_log, Path) and not _is_writable_file(config.audit_log):
         problems.append(f"audit_log: {config.audit_log} can't be made or written to")
     for problem in problems:
@@ -133,12 +130,13 @@ def _openapi() -> int:
 
 def _lock(state_dir: Path, stack: ExitStack) -> None:
     """One process per state_dir. The folder itself is locked: a file in it could be removed, and the lock with it."""
+    said = state_dir_problem(state_dir)
+    if said is not None:
+        raise StartError(f"state_dir: {said}")
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, folder)
-        if os.fstat(folder).st_uid != os.geteuid():
-            raise StartError(f"state_dir: {state_dir} belongs to another user than the gateway's; give it to that user")
         os.fchmod(folder, 0o700)
     except OSError as error:
         raise StartError(f"state_dir: {state_dir} can't be used: {error.strerror}") from error
@@ -178,12 +176,21 @@ def _make_way(ready_file: Path) -> None:
         raise StartError(f"--ready-file: {ready_file} can't be written")
 
 
+def _tls(tls: Tls) -> ssl.SSLContext:
+    findings = tls_findings(tls)
+    for each in findings:
+        if each.is_fatal:
+            raise StartError(each.text)
+        logger.warning("%s", each.text)
+    return tls_context(tls)
+
+
 def _serve(config: Config, ready_file: Path | None) -> int:
     os.umask(0o077)
     secrets = logs.Secrets()
     log = logs.set_up(secrets)
     sdk = _sdk(config)
-    context = tls_context(config.tls) if config.tls is not None else None
+    context = _tls(config.tls) if config.tls is not None else None
     limits = config.limits
     _raise_descriptor_limit(limits)
     with ExitStack() as stack:

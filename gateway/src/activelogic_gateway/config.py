@@ -22,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 
+from .config_errors import sentence
+
 GIB = 1024**3
 
 
@@ -41,11 +43,20 @@ def _below_base(path: Path, info: ValidationInfo) -> Path:
 
 def _no_bool(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("should be a number")
+        raise ValueError(f"should be a number, not {str(value).lower()}")
     return value
 
 
-FilePath = Annotated[Path, AfterValidator(_below_base)]
+def _no_empty_path(value: Any) -> Any:
+    """An empty path would be the folder of the configuration itself."""
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("is empty; name a file or folder, or remove it")
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("holds a NUL character; correct the path")
+    return value
+
+
+FilePath = Annotated[Path, BeforeValidator(_no_empty_path), AfterValidator(_below_base)]
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=2**62)]
 Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=30 * 86400, allow_inf_nan=False)]
 
@@ -70,7 +81,7 @@ class System(_Section):
     @model_validator(mode="after")
     def _check(self) -> System:
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._:-]{0,252}", self.host):
-            raise ValueError("host should be an address or a host name")
+            raise ValueError(f"host should be an address or a host name, without a port, not {self.host!r}")
         return self
 
 
@@ -131,19 +142,26 @@ class Config(_Section):
     @model_validator(mode="after")
     def _check(self) -> Config:
         if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", self.sdk, re.ASCII):
-            raise ValueError("sdk should be the name of a Python module")
+            raise ValueError(f"sdk should be the name of a Python module, not {self.sdk!r}")
         if self.embedded_root is not None and not self.sdk.startswith("activelogic_embedded"):
-            raise ValueError("embedded_root goes with sdk activelogic_embedded only")
+            raise ValueError("embedded_root goes with sdk activelogic_embedded only; remove one of the two")
         address, _ = self.listen_address
         if self.tls is None and not is_loopback(address):
-            raise ValueError(f"tls is needed, because listen ({self.listen}) is not a loopback address")
+            raise ValueError(
+                f"tls is needed, because listen ({self.listen}) is not a loopback address; add certificate and key"
+            )
         known: dict[str, str] = {}
         for name, system in self.systems.items():
             if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,252}", name):
-                raise ValueError(f"systems: the name {name!r} should have only letters, digits, '.', '_' and '-'")
+                raise ValueError(
+                    f"systems: the name {name!r} should have only letters, digits, '.', '_' and '-', and begin with a"
+                    " letter, digit or '_'"
+                )
             for word in {name, system.host}:
                 if known.setdefault(word, name) != name:
-                    raise ValueError(f"systems.{name}: {word!r} already stands for systems.{known[word]}")
+                    raise ValueError(
+                        f"systems.{name}: {word!r} already stands for systems.{known[word]}; remove one of the two"
+                    )
         return self
 
     def find_system(self, word: str) -> str | None:
@@ -206,17 +224,12 @@ def load(path: Path) -> Config:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError([f"{path}: {where}{getattr(error, 'problem', None) or 'not YAML'}"]) from error
+        said = getattr(error, "problem", None) or "a character that YAML does not allow"
+        no_yaml = "" if isinstance(error, yaml.constructor.ConstructorError) else "this is not YAML: "
+        raise ConfigError([f"{path}: {where}{no_yaml}{said}"]) from error
     if not isinstance(data, dict):
         raise ConfigError([f"{path}: should be a mapping with the keys state_dir, systems, ..."])
     try:
         return Config.model_validate(data, context={"base": path.resolve().parent})
     except ValidationError as error:
-        raise ConfigError([f"{path}: {_sentence(each)}" for each in error.errors()]) from error
-
-
-def _sentence(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"])
-    what = {"extra_forbidden": "no such key", "missing": "is missing"}.get(error["type"], str(error["msg"]))
-    what = what.removeprefix("Value error, ")
-    return f"{where}: {what}" if where else what
+        raise ConfigError([f"{path}: {sentence(each, Config)}" for each in error.errors()]) from error

@@ -39,6 +39,7 @@ def make_lab(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         embedded("init", str(root), *systems, "--username", "admin", password=PASSWORD)
         ca.cert_pem.write_to_path(str(folder / "ca.pem"))
         ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "gateway.pem"))
+        (folder / "gateway.pem").chmod(0o600)
         settings: dict[str, Any] = {
             "sdk": "activelogic_embedded",
             "embedded_root": "systems",
