@@ -23,7 +23,7 @@ from pathlib import Path
 
 from . import __version__, logs
 from .app import create_app
-from .config import Config, ConfigError, Limits, Tls, load
+from .config import STANDARD_OUTPUT, Config, ConfigError, Limits, Tls, load
 from .logins import Logins
 from .openapi import openapi
 from .operations import Gateway
@@ -102,7 +102,7 @@ def _check(config: Config) -> int:
     said = state_dir_problem(config.state_dir)
     if said is not None:
         problems.append(f"state_dir: {said}")
-    if isinstance(config.audit_log, Path) and not _is_writable_file(config.audit_log):
+    if config.audit_log not in (None, STANDARD_OUTPUT) and not _is_writable_file(config.audit_log):
         problems.append(f"audit_log: {config.audit_log} can't be made or written to")
     for problem in problems:
         print(f"activelogic-gateway: {problem}", file=sys.stderr)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
@@ -25,6 +25,9 @@ from pydantic import (
 from .config_errors import sentence
 
 GIB = 1024**3
+
+STANDARD_OUTPUT = Path("-")
+"""In place of a file."""
 
 
 class ConfigError(Exception):
@@ -57,6 +60,11 @@ def _no_empty_path(value: Any) -> Any:
 
 
 FilePath = Annotated[Path, BeforeValidator(_no_empty_path), AfterValidator(_below_base)]
+LogPath = Annotated[
+    Path,
+    BeforeValidator(_no_empty_path),
+    AfterValidator(lambda path, info: path if path == STANDARD_OUTPUT else _below_base(path, info)),
+]
 Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1, le=2**62)]
 Seconds = Annotated[float, BeforeValidator(_no_bool), Field(gt=0, le=30 * 86400, allow_inf_nan=False)]
 
@@ -123,14 +131,14 @@ class Config(_Section):
     listen: str = "127.0.0.1:8443"
     tls: Tls | None = None
     state_dir: FilePath
-    audit_log: FilePath | Literal["-"] | None = None
+    audit_log: LogPath | None = None
     systems: dict[str, System] = Field(min_length=1)
     limits: Limits = Limits()
 
     @property
     def audit_path(self) -> Path | None:
         """The file of the audit log; ``None`` for standard output, which is asked for by ``-``."""
-        if self.audit_log == "-":
+        if self.audit_log == STANDARD_OUTPUT:
             return None
         return self.audit_log or self.state_dir / "audit.log"
 
