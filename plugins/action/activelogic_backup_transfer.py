@@ -15,6 +15,8 @@ from ansible_collections.netops.activelogic.plugins.plugin_utils._action import 
 class ActionModule(ActionModuleBase):
     """Action plugin of the module of the same name."""
 
+    has_file_options = True
+
     def module_argument_spec(self) -> dict[str, dict[str, Any]]:
         """The options of the module."""
         return argument_spec()

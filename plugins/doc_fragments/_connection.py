@@ -20,6 +20,8 @@ options:
         An option of the task wins over the variable, the variable over the environment. An empty string counts as
         not set, wherever it comes from.
       - Where it is set nowhere, it is C(ansible_host), else the name in the inventory.
+      - E(ACTIVELOGIC_HOST) counts only for C(localhost), as it would make all hosts of an inventory the same system.
+      - Options that are text take no list, truth value or number. Put values such as V('yes') and V('007') in quotes.
     type: str
     required: true
   username:
@@ -27,6 +29,8 @@ options:
       - A user of the ActiveLogic system.
       - Where the variable C(activelogic_use_connection_login) is true, O(username) and O(password) are taken from the
         connection's login (C(ansible_user), C(ansible_password), a machine credential) if they are set nowhere else.
+        A machine credential that has no user name logs in as C(root).
+      - It holds no control character and, with O(gateway_url), no colon.
     type: str
     required: true
   password:
@@ -34,12 +38,13 @@ options:
       - The user's password. Keep it in a vault or in a credential, never on a command line.
       - Ansible masks every occurrence of it in results as C(********). Where it is shorter than 8 characters, or part
         of a name, names and sizes may be masked as well, and the module warns. A gateway takes no name that holds it.
+      - It holds no control character, such as the end of a line of the file that it is read from.
     type: str
     required: true
   gateway_url:
     description:
       - The URL of an activelogic-gateway, such as V(https://gateway.example.com:8443). Plain C(http) is allowed on the
-        loopback interface only.
+        loopback interface only. It holds no user, query or fragment.
       - Where it is not set, the module reaches the system directly, through the vendor's Python package.
     type: str
   validate_certs:
@@ -49,21 +54,34 @@ options:
     default: true
   ca_path:
     description:
-      - A file with the certificates of the authorities to trust, in PEM format, instead of the usual ones.
-      - Where it is not set, the file in the environment variable C(REQUESTS_CA_BUNDLE), else the bundle of the Python
+      - A file with the certificates of the authorities to trust, in PEM format, instead of the usual ones; or a folder
+        of them that C(openssl rehash) has prepared.
+      - Where it is not set, the file in the environment variable E(REQUESTS_CA_BUNDLE), else the bundle of the Python
         package C(requests).
+      - The path has to be absolute once C(~) and variables are replaced, as those of all options that are local paths.
     type: path
   client_cert:
     description:
-      - A file with the certificate to show to the gateway, in PEM format; it may hold the key as well.
+      - A file with the certificate to show to the gateway, in PEM format; it may hold the key as well. Its path has
+        to be absolute.
     type: path
   client_key:
     description:
-      - A file with the key of O(client_cert), in PEM format.
+      - A file with the key of O(client_cert), in PEM format and without a pass phrase. Its path has to be absolute.
     type: path
   proxy_url:
     description:
-      - The proxy on the way to the gateway. Proxies in the environment are not used.
+      - The proxy on the way to the gateway, such as V(http://proxy.example.com:3128). Proxies in the environment are
+        not used.
+      - It holds no login, which would show in the results of the task; see O(proxy_username).
+    type: str
+  proxy_username:
+    description:
+      - A user of the proxy, where it wants a login. A proxy whose URL is C(http) gets the login unencrypted.
+    type: str
+  proxy_password:
+    description:
+      - The password of O(proxy_username).
     type: str
   connect_timeout:
     description:

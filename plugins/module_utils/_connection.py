@@ -23,14 +23,17 @@ from ._errors import ActiveLogicError
 from ._failures import (
     GATEWAY_URL_WRONG,
     HOST_NOT_LEGAL,
+    HOST_NOT_SET,
+    LOGIN_NOT_SENDABLE,
+    LOGIN_NOT_SET,
     NUMBER_NEGATIVE,
     OPTION_FILE_UNREADABLE,
-    OPTION_NOT_SET,
     PROXY_URL_WRONG,
     SDK_MODULE_NOT_A_NAME,
     SECONDS_NOT_POSITIVE,
 )
 from ._names import why_illegal
+from ._options import hide_login, logins_in
 
 ENVIRONMENT_PREFIX = "ACTIVELOGIC_"
 VARIABLE_PREFIX = "activelogic_"
@@ -52,6 +55,8 @@ class Settings:
     client_cert: str | None = None
     client_key: str | None = None
     proxy_url: str | None = None
+    proxy_username: str | None = None
+    proxy_password: str | None = None
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
     transfer_timeout: float = 3600.0
@@ -62,7 +67,7 @@ class Settings:
     sdk_module: str = "activelogic"
 
     def __repr__(self) -> str:
-        """Never show the password."""
+        """Never show a password."""
         return f"Settings(host={self.host!r}, username={self.username!r}, gateway_url={self.gateway_url!r})"
 
 
@@ -91,7 +96,7 @@ def _option(option: str, **more: Any) -> dict[str, Any]:
 def connection_argument_spec() -> dict[str, dict[str, Any]]:
     """The option group that every module of this collection shares."""
     return {
-        "host": _option("host", type="str", required=True),
+        "host": {"type": "str", "required": True},  # from no environment: one for all hosts of an inventory is wrong
         "username": _option("username", type="str", required=True),
         "password": _option("password", type="str", required=True, no_log=True),
         "gateway_url": _option("gateway_url", type="str"),
@@ -100,6 +105,8 @@ def connection_argument_spec() -> dict[str, dict[str, Any]]:
         "client_cert": _option("client_cert", type="path"),
         "client_key": _option("client_key", type="path", no_log=False),
         "proxy_url": _option("proxy_url", type="str"),
+        "proxy_username": _option("proxy_username", type="str"),
+        "proxy_password": _option("proxy_password", type="str", no_log=True),
         "connect_timeout": _option("connect_timeout", type="float", default=10),
         "read_timeout": _option("read_timeout", type="float", default=60),
         "transfer_timeout": _option("transfer_timeout", type="float", default=3600),
@@ -113,12 +120,14 @@ def connection_argument_spec() -> dict[str, dict[str, Any]]:
 
 def not_set(option: str) -> ActiveLogicError:
     """The error for a required option that came from nowhere: it names all places where it can stand."""
-    return OPTION_NOT_SET.error(option=option, variable=variable_name(option), environment=environment_name(option))
+    if option == "host":
+        return HOST_NOT_SET.error()
+    return LOGIN_NOT_SET.error(option=option, variable=variable_name(option), environment=environment_name(option))
 
 
 def connection_required_by() -> dict[str, str]:
     """Which options of the group need another one."""
-    return {"client_key": "client_cert"}
+    return {"client_key": "client_cert", "proxy_password": "proxy_username"}
 
 
 def settings_from(params: Mapping[str, Any]) -> Settings:
@@ -131,20 +140,58 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
         if required not in given:
             raise not_set(required)
     settings = Settings(**given)
-    if why_illegal(settings.host):
-        raise HOST_NOT_LEGAL.error(host=settings.host)
+    check_places(given)
+    check_login("username", settings.username, colon=settings.gateway_url is None)
+    check_login("password", settings.password)
     _check_numbers(settings)
     if settings.gateway_url is None:
         _check_sdk_module(settings.sdk_module)
         return settings
-    _check_gateway_url(settings.gateway_url)
     for option in ("ca_path", "client_cert", "client_key"):
         path = getattr(settings, option)
         if path is not None and not os.access(path, os.R_OK):
             raise OPTION_FILE_UNREADABLE.error(option=option, path=path)
-    if settings.proxy_url is not None and urlsplit(settings.proxy_url).scheme not in ("http", "https"):
-        raise PROXY_URL_WRONG.error()
+    check_login("proxy_username", settings.proxy_username or "", colon=False)
+    check_login("proxy_password", settings.proxy_password or "")
     return settings
+
+
+def check_places(given: Mapping[str, Any]) -> None:
+    """Check the options that name a system or a server; the action plugins do so before a module is started.
+
+    :param given: options by name; those that are missing are fine.
+    :raises OptionError: without what may be a login in one of them.
+    """
+    host = given.get("host") or "host"
+    if why_illegal(host) or hide_login(host) != host:
+        raise HOST_NOT_LEGAL.error(host=hide_login(host))
+    if given.get("gateway_url"):
+        _check_gateway_url(given["gateway_url"])
+    if given.get("proxy_url"):
+        _check_proxy_url(given["proxy_url"])
+
+
+def logins_in_places(params: Mapping[str, Any]) -> set[str]:
+    """Logins in options where none may be: Ansible returns the options of a module that refuses them."""
+    return logins_in(params.get(option) for option in ("host", "gateway_url", "proxy_url"))
+
+
+def check_login(option: str, text: str, *, colon: bool = True) -> None:
+    """Refuse a user name or a password that can't be sent, before it is.
+
+    RFC 7617, section 2: no control characters in either, no colon in the name. Without a gateway a control character
+    is refused as well: it came along by mistake, such as the end of a line in a file.
+
+    :param colon: whether it may hold a colon.
+    """
+    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
+        raise LOGIN_NOT_SENDABLE.error(option=option, flaw="holds a control character, such as the end of a line")
+    if not colon and ":" in text:
+        raise LOGIN_NOT_SENDABLE.error(option=option, flaw="holds a colon, where HTTP would end the user name")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise LOGIN_NOT_SENDABLE.error(option=option, flaw="is not valid Unicode") from None
 
 
 def masking_warning(params: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
@@ -202,10 +249,22 @@ def _check_gateway_url(url: str) -> None:
         raise GATEWAY_URL_WRONG.error(flaw="is not a valid URL") from None
     if parts.scheme not in ("http", "https") or not host or re.search(r"\s", url):
         raise GATEWAY_URL_WRONG.error(flaw="is not an https URL")
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if "@" in url or parts.query or parts.fragment:
         raise GATEWAY_URL_WRONG.error(flaw="must hold no user, query or fragment")
     if parts.scheme == "http" and not is_loopback(host):
         raise GATEWAY_URL_WRONG.error(flaw="is plain http, which is allowed on the loopback interface only")
+
+
+def _check_proxy_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise PROXY_URL_WRONG.error(flaw="is not a valid URL") from None
+    if parts.scheme not in ("http", "https") or not host or re.search(r"\s", url):
+        raise PROXY_URL_WRONG.error(flaw="is not an http or https URL")
+    if "@" in url or parts.query or parts.fragment:
+        raise PROXY_URL_WRONG.error(flaw="must hold no user, query or fragment")
 
 
 def is_loopback(host: str) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from . import _python
 from ._errors import (
     AccessDeniedError,
     ActiveLogicError,
@@ -66,11 +67,55 @@ class Failure:
 
 # Options
 
-OPTION_NOT_SET = Failure(
-    "A required option came from nowhere.",
+OPTION_UNKNOWN = Failure(
+    "The task gives an option that the module does not have.",
+    OptionError,
+    "{module} has no option {named}",
+    "correct it; ansible-doc netops.activelogic.{module} describes all options",
+)
+OPTION_NOT_TEXT = Failure(
+    "An option that is text is given as a list, a truth value, a number or the like.",
+    OptionError,
+    "{source} has to be text, and is {given}",
+    "write one value, in quotes",
+)
+OPTION_NOT_NUMBER = Failure(
+    "An option that is a number is given as a truth value.",
+    OptionError,
+    "{source} has to be a number, and is a truth value, as YAML reads yes, no, on, off, true and false",
+    "write a number",
+)
+HOST_NOT_SET = Failure(
+    "The option host came from nowhere.",
+    OptionError,
+    "host is not set",
+    "set the option host or the variable activelogic_host",
+)
+LOGIN_NOT_SET = Failure(
+    "The option username or password came from nowhere.",
     OptionError,
     "{option} is not set",
-    "set the option {option}, the variable {variable} or the environment variable {environment}",
+    "set the option {option}, the variable {variable} or the environment variable {environment}, or set the variable"
+    " activelogic_use_connection_login to true to log in with the connection's user and password",
+)
+CONNECTION_LOGIN_MISSING = Failure(
+    "The login is to be that of the connection, which has none that fits.",
+    OptionError,
+    "{option} is not set, and activelogic_use_connection_login does not help, because {why}",
+    "give the connection a user and a password, or set {variable}; with a Machine credential that has no user name, the"
+    " user is root",
+)
+LOGIN_NOT_SENDABLE = Failure(
+    "A user name or a password holds what no login can hold; such as the end of a line that came with it.",
+    OptionError,
+    "{option} {flaw}",
+    "correct {option} where it is set",
+)
+PATH_RELATIVE = Failure(
+    "A local path is not absolute: it would depend on the folder where Ansible runs the module.",
+    OptionError,
+    "{option} {path!r} is not an absolute path, and would have become {absolute}",
+    "write the whole path, beginning with / or ~",
 )
 PATH_RELATIVE = Failure(
     "A local path is not absolute: it would depend on the folder where Ansible runs the module.",
@@ -121,6 +166,30 @@ OPTION_FILE_UNREADABLE = Failure(
     "{option} {path} does not exist, or the user that the module runs as may not read it",
     "correct the path, or its permissions",
 )
+TLS_FILE_WRONG = Failure(
+    "A file that ca_path, REQUESTS_CA_BUNDLE, client_cert or client_key names can't be used for TLS.",
+    OptionError,
+    "{option} {path} {flaw}",
+    "name a file with {wanted} in PEM format",
+)
+CLIENT_KEY_MISSING = Failure(
+    "There is a client certificate, and no key.",
+    OptionError,
+    "client_cert {path} holds no key, and client_key is not set",
+    "set client_key to the file with its key",
+)
+CLIENT_KEY_OTHER = Failure(
+    "The key is that of another certificate.",
+    OptionError,
+    "the key in {option} {path} does not belong to the certificate in client_cert {certificate}",
+    "name the key that belongs to the certificate",
+)
+CLIENT_KEY_ENCRYPTED = Failure(
+    "The key is protected by a pass phrase, which nobody can be asked for.",
+    OptionError,
+    "the key in {option} {path} is encrypted",
+    "write it without its pass phrase into a file that only the user of the module can read, with openssl pkey",
+)
 CA_BUNDLE_UNREADABLE = Failure(
     "The environment names a bundle of certificates that is not there, or is not for this user.",
     OptionError,
@@ -134,10 +203,10 @@ PASSWORD_IN_OPERATION = Failure(
     "give the user another password, or the backup another name",
 )
 PROXY_URL_WRONG = Failure(
-    "The option proxy_url is no URL of a proxy.",
+    "The option proxy_url is no URL of a proxy, or holds a login.",
     OptionError,
-    "proxy_url is not an http or https URL",
-    "write it as http://proxy.example.com:3128",
+    "proxy_url {flaw}",
+    "write it as http://proxy.example.com:3128, and a login as proxy_username and proxy_password",
 )
 NAME_NOT_LEGAL = Failure(
     "A name, or what a prefix makes of it, can't be the name of a backup.",
@@ -182,7 +251,21 @@ VALIDATE_WRONG = Failure(
     "write it as: gzip -t %s",
 )
 
-# Python packages
+VALIDATE_UNREADABLE = Failure(
+    "The option validate can't be split into words.",
+    OptionError,
+    "validate can't be read: {flaw}",
+    "correct its quotes",
+)
+
+# Python and its packages
+
+PYTHON_TOO_OLD = Failure(
+    "The Python that runs the module is too old.",
+    DependencyError,
+    _python.REASON,
+    _python.HINT,
+)
 
 REQUESTS_MISSING = Failure(
     "The package requests is missing, and gateway_url is set.",
@@ -230,15 +313,51 @@ GATEWAY_SLOW = Failure(
     "check that it runs, or set read_timeout higher",
 )
 GATEWAY_WITHOUT_TLS = Failure(
-    "What answers at gateway_url does not speak TLS as it should.",
+    "Both sides speak TLS, and can't agree.",
     UnreachableError,
-    "no TLS connection to the gateway {url} could be made",
-    "check gateway_url",
+    "no TLS connection to the gateway {url} could be made ({why})",
+    "check gateway_url, and which versions of TLS the gateway speaks",
+)
+GATEWAY_SPEAKS_HTTP = Failure(
+    "What answers at gateway_url does not speak TLS, and gateway_url is an https URL.",
+    UnreachableError,
+    "what answers at {url} does not speak TLS, as https needs",
+    "check the port in gateway_url; plain http is allowed on the loopback interface only",
+)
+GATEWAY_SPEAKS_TLS = Failure(
+    "What answers at gateway_url speaks TLS, and gateway_url is an http URL.",
+    UnreachableError,
+    "what answers at {url} speaks TLS, which is https, not http",
+    "write gateway_url with https",
 )
 GATEWAY_NOT_TRUSTED = Failure(
-    "The gateway's certificate is signed by an unknown authority, is for another name, or is not valid now.",
+    "The gateway's certificate is signed by an authority that is not known here.",
     CertificateError,
     "the certificate of the gateway {url} is not trusted ({why})",
+)
+GATEWAY_CERTIFICATE_NAME = Failure(
+    "The gateway's certificate is for another name.",
+    CertificateError,
+    "the certificate of the gateway {url} is for another name ({why})",
+    "write a name that is in the certificate into gateway_url, or give the gateway a certificate for this one",
+)
+GATEWAY_CERTIFICATE_DATES = Failure(
+    "The gateway's certificate, or that of its authority, has expired, or is not valid yet.",
+    CertificateError,
+    "the certificate of the gateway {url}, or of an authority that signed it, {flaw}",
+    "renew it, and check the clock of the machine where the module runs",
+)
+GATEWAY_WANTS_CERTIFICATE = Failure(
+    "The gateway admits nobody without a client certificate.",
+    CertificateError,
+    "the gateway {url} wants a client certificate, and client_cert is not set",
+    "set client_cert and client_key",
+)
+GATEWAY_REFUSES_CERTIFICATE = Failure(
+    "The gateway does not accept the client certificate.",
+    CertificateError,
+    "the gateway {url} does not accept the certificate in client_cert {path}: {why}",
+    "set client_cert to a certificate that the gateway accepts (client_ca in its configuration)",
 )
 GATEWAY_CONNECTION_LOST = Failure(
     "The connection to the gateway broke.",
@@ -249,8 +368,14 @@ GATEWAY_CONNECTION_LOST = Failure(
 PROXY_UNUSABLE = Failure(
     "The proxy does not answer, or refuses.",
     UnreachableError,
-    "the proxy of proxy_url can't be used",
+    "the proxy of proxy_url can't be used ({why})",
     "check proxy_url",
+)
+PROXY_LOGIN = Failure(
+    "The proxy wants a login, or another one.",
+    UnreachableError,
+    "the proxy of proxy_url {wants} (status 407)",
+    "check proxy_username and proxy_password",
 )
 
 # Answers that are none of a gateway

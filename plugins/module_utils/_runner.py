@@ -19,9 +19,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ._client import Client, open_client
-from ._connection import masking_warning, settings_from
+from ._connection import logins_in_places, masking_warning, settings_from
 from ._errors import ActiveLogicError
 from ._failures import ENDED_BY_SIGNAL, UNEXPECTED
+from ._options import hide_login, require_absolute_paths
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -56,8 +57,10 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
     client: Client | None = None
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _unwind)
+    module.no_log_values.update(logins_in_places(module.params))
     try:
         try:
+            require_absolute_paths(module.argument_spec, module.params)
             client = open_client(settings_from(module.params))
             context = Context(module.params, client, module.check_mode, module, datetime.now(timezone.utc))
             result = work(context)
@@ -87,7 +90,7 @@ def _warn_of_masking(module: AnsibleModule, result: Mapping[str, Any]) -> None:
 
 def _fail(module: AnsibleModule, error: ActiveLogicError, client: Client | None, start: float) -> None:
     tries = 1 if client is None else client.tries
-    failure = error.to_result(str(module.params.get("host") or ""), tries, _since(start))
+    failure = error.to_result(hide_login(str(module.params.get("host") or "")), tries, _since(start))
     _warn_of_masking(module, failure)
     module.fail_json(**failure)
 

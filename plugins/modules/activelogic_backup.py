@@ -5,8 +5,6 @@
 
 """Create, remove and restore backups of an ActiveLogic system."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: activelogic_backup
 short_description: Create, remove and restore backups of an ActiveLogic system
@@ -267,6 +265,10 @@ error:
       description: What to do about it.
       type: str
 """
+
+from ansible_collections.netops.activelogic.plugins.module_utils._python import require_python
+
+require_python()
 
 from typing import Any
 

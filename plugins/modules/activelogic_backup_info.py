@@ -5,8 +5,6 @@
 
 """Look at the backups of an ActiveLogic system."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: activelogic_backup_info
 short_description: Look at the backups of an ActiveLogic system
@@ -183,6 +181,10 @@ error:
       description: What to do about it.
       type: str
 """
+
+from ansible_collections.netops.activelogic.plugins.module_utils._python import require_python
+
+require_python()
 
 from typing import Any
 

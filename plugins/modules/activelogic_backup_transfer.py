@@ -5,8 +5,6 @@
 
 """Fetch backups from ActiveLogic systems, and push them."""
 
-from __future__ import annotations
-
 DOCUMENTATION = r"""
 module: activelogic_backup_transfer
 short_description: Fetch backups from ActiveLogic systems, and push them
@@ -60,6 +58,8 @@ options:
     description:
       - Where to put a fetched backup. A folder, or a path that ends in C(/), takes the name of the backup, and is made
         with the mode C(0700) where it is missing. Any other path is the file itself.
+      - It has to be absolute once C(~) and variables are replaced. A relative one would depend on the folder of the
+        playbook, which for the playbook of a collection is the installed collection.
     type: path
   checksum:
     description:
@@ -74,11 +74,11 @@ options:
   validate:
     description:
       - A command that checks the fetched backup before it takes its place; C(%s) stands for the file. It is not run
-        by a shell.
+        by a shell. Its program is looked up in E(PATH), or named with an absolute path.
     type: str
   src:
     description:
-      - The file to push.
+      - The file to push. Its path has to be absolute once C(~) and variables are replaced.
     type: path
   verify:
     description:
@@ -110,6 +110,14 @@ options:
       - The permissions of the fetched files. Backups hold secrets.
     type: raw
     default: '0600'
+  unsafe_writes:
+    description:
+      - Where the fetched file can't be renamed to its place, as at a mount point, write over the old file instead. An
+        interruption then leaves neither.
+      - Only the task, or C(module_defaults), can switch it on. E(ANSIBLE_UNSAFE_WRITES), which AWX sets in each job,
+        does not.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -271,6 +279,10 @@ error:
       type: str
 """
 
+from ansible_collections.netops.activelogic.plugins.module_utils._python import require_python
+
+require_python()
+
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -300,6 +312,8 @@ def argument_spec() -> dict[str, dict[str, Any]]:
         "other_machine": {"type": "bool", "default": False},
         "force": {"type": "bool", "default": False},
         "mode": {"type": "raw", "default": "0600"},
+        # As core has it, without its fallback: the environment of a job must not have the last good copy overwritten.
+        "unsafe_writes": {"type": "bool", "default": False},
     }
 
 

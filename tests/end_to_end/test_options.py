@@ -6,11 +6,19 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
-from runner import Run, Runner
+from interpreters import old_pythons
+from runner import BIN, Run, Runner, set_quirks, succeeded
 
+TRANSFER = "netops.activelogic.activelogic_backup_transfer"
 INFO = "netops.activelogic.activelogic_backup_info"
 WRONG = "wrong-Pa55word-of-the-test"
 
@@ -98,3 +106,169 @@ def test_password_of_the_connection_is_not_sent_for_another_user(ansible: Runner
     run = play(ansible)
     assert run.code == 2
     assert "password is not set" in run.result()["msg"]
+
+
+# The environment, and which system it may name
+
+ENVIRONMENT_IGNORED = "ACTIVELOGIC_HOST in the environment is not used"
+
+
+@pytest.mark.parametrize("delegate", [{}, {"delegate_to": "localhost"}], ids=["own", "delegated"])
+def test_environment_never_names_the_system_of_a_host_in_the_inventory(
+    through_gateway: Runner, delegate: dict[str, Any]
+) -> None:
+    task = {"environment": {"ACTIVELOGIC_HOST": "edge2"}, **delegate}
+    run = succeeded(play(through_gateway, task, host="all", process_environment={"ACTIVELOGIC_HOST": "edge3"}))
+    for system in through_gateway.hosts:
+        assert run.result(system)["system"]["host"] == system
+    assert run.output.count(ENVIRONMENT_IGNORED) == 1, "it is said, and not for each host"
+
+
+def test_host_that_is_added_while_the_play_runs_is_itself(through_gateway: Runner) -> None:
+    add = {"name": "Add", "ansible.builtin.add_host": {"name": "new", "ansible_host": "edge2", "groups": "added"}}
+    through_gateway.play(add)
+    playbook = through_gateway.folder / "two.yml"
+    plays = [
+        {"hosts": "edge1", "gather_facts": False, "tasks": [add]},
+        {"hosts": "added", "gather_facts": False, "tasks": [{"name": "List", INFO: {}}]},
+    ]
+    playbook.write_text(json.dumps(plays), encoding="utf-8")
+    command = ["ansible-playbook", "-i", through_gateway.inventory(), str(playbook)]
+    run = succeeded(through_gateway.run(command, {"ACTIVELOGIC_HOST": "edge3"}))
+    assert run.result("new", "List")["system"]["host"] == "edge2"
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_environment_names_the_system_for_localhost(through_gateway: Runner, explicit: bool) -> None:
+    variables = dict(through_gateway.variables)
+    through_gateway.hosts = ("localhost",) if explicit else ("edge1",)
+    task = {"loop": ["edge1", ""], INFO: {"host": "{{ item }}"}, "vars": variables}
+    run = succeeded(play(through_gateway, task, host="localhost", process_environment={"ACTIVELOGIC_HOST": "edge3"}))
+    asked = [each["system"]["host"] for each in run.result("localhost")["results"]]
+    assert asked == ["edge1", "edge3"]
+    assert ENVIRONMENT_IGNORED not in run.output
+
+
+def test_environment_does_not_name_the_system_of_a_localhost_that_is_another_one(through_gateway: Runner) -> None:
+    through_gateway.hosts = ("localhost",)
+    through_gateway.variables["ansible_host"] = "edge2"
+    run = succeeded(play(through_gateway, host="localhost", process_environment={"ACTIVELOGIC_HOST": "edge3"}))
+    assert run.result("localhost")["system"]["host"] == "edge2"
+
+
+# What is shown
+
+
+@pytest.mark.parametrize("background", [{}, {"async": 60, "poll": 1}], ids=["foreground", "background"])
+def test_password_of_the_task_environment_is_in_no_command_line(
+    through_gateway: Runner, background: dict[str, Any]
+) -> None:
+    """Neither in the process list nor in what ``-vvv`` shows; and a second try of the task has it as well."""
+    ansible, password = through_gateway, through_gateway.variables.pop("activelogic_password")
+    task = {"name": "List", INFO: {}, "environment": {"ACTIVELOGIC_PASSWORD": password, "OTHER_OF_THE_TEST": "kept"}}
+    if not background:
+        task |= {"register": "listed", "until": "listed.attempts == 2", "retries": 2, "delay": 0}
+    (ansible.folder / "play.yml").write_text(
+        json.dumps([{"hosts": "edge1", "gather_facts": False, "tasks": [{**task, **background}]}]), encoding="utf-8"
+    )
+    inventory = ansible.inventory()
+    seconds = 1.0
+    set_quirks(ansible.lab, "edge1", faults=[{"command": "list", "does": "wait", "seconds": seconds, "times": 1}])
+    process = subprocess.Popen(
+        [str(BIN / "ansible-playbook"), "-vvv", "-i", inventory, str(ansible.folder / "play.yml")],
+        env=ansible.environment({}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ansible.folder,
+    )
+    seen = ""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        seen += subprocess.run(["ps", "axww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+        time.sleep(0.1)
+    output, _none = process.communicate(timeout=60)
+    set_quirks(ansible.lab, "edge1")
+    assert process.returncode == 0, output
+    assert "OTHER_OF_THE_TEST=kept" in seen, "the module was never seen"
+    assert "OTHER_OF_THE_TEST=kept" in output
+    assert password not in seen
+    assert password not in output
+
+
+def test_proxy_with_a_login_is_used_and_its_password_is_never_shown(through_gateway: Runner) -> None:
+    hidden = "proxy-Pa55word-of-the-test"
+    login = {"proxy_url": "http://127.0.0.1:9", "proxy_username": "operator", "proxy_password": hidden}
+    through_gateway.variables |= {f"activelogic_{option}": value for option, value in login.items()}
+    run = play(through_gateway, arguments=["-vvvvv"])
+    assert "proxy" in run.result()["msg"]
+    assert '"proxy_username": "operator"' in run.output
+    assert hidden not in run.output
+
+
+# What else the environment or the connection brings
+
+
+def test_only_the_task_switches_unsafe_writes_on(through_gateway: Runner, tmp_path: Path) -> None:
+    options = {"direction": "fetch", "name": "none.plb", "on_missing": "skip", "dest": str(tmp_path / "x.plb")}
+    run = through_gateway.play(
+        {"name": "No", TRANSFER: options},
+        {"name": "Yes", TRANSFER: {**options, "unsafe_writes": True}},
+        {"name": "Default", TRANSFER: options, "module_defaults": {TRANSFER: {"unsafe_writes": True}}},
+        arguments=["-vvv"],
+        environment={"ANSIBLE_UNSAFE_WRITES": "1"},
+        process_environment={"ANSIBLE_UNSAFE_WRITES": "1"},
+    )
+    succeeded(run)
+    found = [run.result(task=name)["invocation"]["module_args"]["unsafe_writes"] for name in ("No", "Yes", "Default")]
+    assert found == [False, True, True]
+
+
+def test_ad_hoc_command_without_a_login_says_how_to_use_that_of_the_connection(through_gateway: Runner) -> None:
+    unset = {"activelogic_username": None, "activelogic_password": None}
+    run = through_gateway.ad_hoc("activelogic_backup_info", variables=unset)
+    assert run.code == 2
+    assert "set the variable activelogic_use_connection_login" in run.result()["msg"]
+
+
+@pytest.mark.parametrize("explicit", [True, False])
+def test_root_of_a_machine_credential_without_a_user_is_told(through_gateway: Runner, explicit: bool) -> None:
+    """A job of AWX runs with ``-u root`` then."""
+    ansible = through_gateway
+    del ansible.variables["activelogic_username"]
+    ansible.variables["activelogic_use_connection_login"] = True
+    if explicit:
+        ansible.variables["ansible_user"] = "root"
+    run = ansible.run(["ansible", "edge1", "-i", ansible.inventory(), "-u", "root", "-m", INFO])
+    assert run.code == 2
+    assert run.result()["error"]["kind"] == "authentication"
+    assert ("Machine credential that has no user name" in " ".join(run.output.split())) is not explicit
+
+
+# Pythons that are too old
+
+
+@pytest.mark.parametrize("number", ["3.6", "3.7", "3.8"])
+def test_python_that_is_too_old_is_told_in_one_sentence(through_gateway: Runner, number: str) -> None:
+    """By the module, or by core, which some versions of Python are too old for."""
+    interpreter = old_pythons().get(number)
+    if interpreter is None:
+        pytest.skip(f"there is no Python {number} here")
+    through_gateway.variables["ansible_python_interpreter"] = interpreter
+    run = through_gateway.ad_hoc("activelogic_backup_info")
+    assert run.code == 2
+    found = re.fullmatch(
+        r"ActiveLogic system edge1: the modules need Python 3\.9 or later, and (.+) is Python ([0-9.]+);"
+        r" set the variable ansible_python_interpreter of the host to the path of a Python 3\.9 or later\.",
+        run.result()["msg"],
+    )
+    assert found, run.output
+    assert found.group(1) == interpreter
+    assert found.group(2).startswith(f"{number}.")
+    assert "Traceback" not in run.output
+
+
+def test_python_of_ansible_is_not_too_old(through_gateway: Runner) -> None:
+    through_gateway.variables["ansible_python_interpreter"] = sys.executable
+    succeeded(through_gateway.ad_hoc("activelogic_backup_info"))

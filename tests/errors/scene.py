@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ from activelogic_embedded.store import EVERY_RESOURCE, Level
 from lab import Lab
 from module_process import start_module
 from odd_gateway import OddGateway
-from runner import GATEWAY, WAYS, backups_on, digest_of_tree, log_in, set_quirks
+from runner import GATEWAY, WAYS, Runner, backups_on, digest_of_tree, log_in, set_quirks
 
 BACKUP = "activelogic_backup"
 INFO = "activelogic_backup_info"
@@ -28,6 +29,7 @@ ODD_GATEWAY = "odd gateway"
 """A server of the tests in the gateway's place, for what a gateway does not do at will."""
 
 HERE = Path(__file__).parent
+PLUGINS = Path(next(iter(importlib.import_module("ansible_collections.netops.activelogic").__path__))) / "plugins"
 SECONDS = 60.0
 """How long a module may take."""
 
@@ -156,6 +158,40 @@ class Scene:
         environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root), "PYTHONPATH": path, **self.environment}
         self._before = (self.digest(), digest_of_tree(self.archive))
         return start_module(module, given, environment, wrapper=self.wrapper)
+
+    def ansible(
+        self,
+        module: str,
+        *,
+        variables: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+        arguments: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
+        """Run the module with ``ansible``, for what only its action plugin can see; it shows no secret anywhere.
+
+        :param variables: of the inventory, beside those that say how to reach the system; None takes one away.
+        """
+        given = {f"activelogic_{name}": value for name, value in self.options().items() if name != "host"}
+        runner = Runner(self.lab, self.way, self.folder)
+        runner.hosts = (self.host,)
+        runner.variables = {"ansible_connection": "local", **given, **(variables or {})}
+        self._before = (self.digest(), digest_of_tree(self.archive))
+        command = ["ansible", self.host, "-i", runner.inventory(), "-m", f"netops.activelogic.{module}", *arguments]
+        run = runner.run([*command, *(["-a", json.dumps(options)] if options else [])], environment)
+        for secret in self.secrets:
+            assert secret not in run.output
+        result = {**run.result(self.host), "failed": run.code == 2}
+        self.outcome = Outcome(1 if run.code == 2 else 0, json.dumps(result), *self._before)
+
+    def run_module_file(self, module: str, interpreter: str) -> None:
+        """Run a module's file in another Python, without options; it says no system's name then."""
+        self._before = (self.digest(), digest_of_tree(self.archive))
+        self.host = ""
+        command = [interpreter, str(PLUGINS / "modules" / f"{module}.py")]
+        done = subprocess.run(command, input="", capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert done.stderr == ""
+        self.outcome = Outcome(done.returncode, done.stdout, *self._before)
 
     def end(self, process: subprocess.Popen[str]) -> None:
         """Wait for a module's end."""

@@ -61,7 +61,8 @@ def require_sentence(scene: Scene, row: str, facts: Facts, result: dict[str, Any
     hint = scene.hint or pattern(failure.hint or failure.error_class.default_hint, facts)
     assert re.fullmatch(hint, error["hint"]), error["hint"]
     doing = f"could not {error['operation']}: " if error["operation"] else ""
-    begin, end = f"ActiveLogic system {scene.host}: {doing}", f"; {error['hint']}."
+    where = f"ActiveLogic system {scene.host}" if scene.host else "ActiveLogic"
+    begin, end = f"{where}: {doing}", f"; {error['hint']}."
     assert result["msg"].startswith(begin)
     assert result["msg"].endswith(end)
     reason = result["msg"][len(begin) : -len(end)]

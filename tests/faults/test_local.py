@@ -68,6 +68,24 @@ def test_a_full_disk_harms_who_writes_over_the_old_file(scene: Scene) -> None:
     assert (seen / NAME).read_bytes() not in (OLD, WANTED + WANTED)
 
 
+@needs_root
+@pytest.mark.parametrize(("by_task", "said"), [(None, "busy"), (False, "busy"), (True, "")])
+def test_only_the_option_lets_a_file_be_written_over(scene: Scene, by_task: bool | None, said: str) -> None:
+    """Where a mount point can't be renamed, and AWX has set the variable by which core would switch the option on."""
+    old = scene.dest / NAME
+    script = f'mount --bind "{old}" "{old}" && exec "$@"'
+    wrapper = ["env", "ANSIBLE_UNSAFE_WRITES=1", "unshare", "-m", "sh", "-c", script, "sh"]
+    given = {} if by_task is None else {"unsafe_writes": by_task}
+    outcome = scene.run(scene.options(direction="fetch", name=NAME, dest=str(old), **given), wrapper=wrapper)
+    if said:
+        assert (outcome.code, outcome.kind) == (1, "local_file"), outcome.output
+        assert said in outcome.message
+        assert old.read_bytes() == OLD
+    else:
+        assert outcome.code == 0, outcome.output
+        assert old.read_bytes() == WANTED
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_limit_of_the_file_size_leaves_the_old_file(scene: Scene, way: str) -> None:
     options = scene.options(way, direction="fetch", name=NAME, dest=f"{scene.dest}/")

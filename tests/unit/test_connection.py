@@ -36,7 +36,10 @@ def test_empty_counts_as_not_set_and_the_error_names_every_place(option: str, va
         settings(**{option: value})
     sentence = caught.value.sentence("edge1")
     assert f"activelogic_{option}" in sentence
-    assert f"ACTIVELOGIC_{option.upper()}" in sentence
+    by_environment = option != "host"  # which would be one for all hosts of an inventory
+    assert (f"ACTIVELOGIC_{option.upper()}" in sentence) is by_environment
+    assert ("fallback" in connection_argument_spec()[option]) is by_environment
+    assert ("activelogic_use_connection_login" in sentence) is by_environment
 
 
 @pytest.mark.parametrize(
@@ -70,6 +73,51 @@ def test_good_gateway_url_is_accepted(url: str) -> None:
 def test_bad_gateway_url_is_refused(url: str) -> None:
     with pytest.raises(OptionError, match="gateway_url"):
         settings(gateway_url=url)
+
+
+@pytest.mark.parametrize("url", ["http://proxy.example.com:3128", "https://proxy.example.com/", "http://[::1]:3128"])
+def test_good_proxy_url_is_accepted(url: str) -> None:
+    assert settings(gateway_url="https://gateway", proxy_url=url).proxy_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "proxy.example.com:3128",
+        "socks5://proxy.example.com",
+        "http://",
+        "http://user@proxy.example.com",
+        "http://user:hidden@proxy.example.com",
+        "user:hidden@proxy.example.com",
+        "http://proxy.example.com/#hidden",
+        "http://proxy.example.com?hidden",
+        "http://proxy.example.com:hidden",
+        "http://pro xy",
+    ],
+)
+def test_bad_proxy_url_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(OptionError, match="proxy_url") as caught:
+        settings(proxy_url=url)
+    assert "hidden" not in caught.value.sentence("edge1")
+
+
+@pytest.mark.parametrize("option", ["username", "password"])
+@pytest.mark.parametrize("text", ["a\n", "\ra", "a\tb", "a\0", "a\x7f", "a\udc80"])
+def test_login_that_can_not_be_sent_is_refused(option: str, text: str) -> None:
+    with pytest.raises(OptionError, match=f"{option} (holds a control|is not valid)") as caught:
+        settings(**{option: text})
+    assert text not in caught.value.sentence("edge1")
+
+
+def test_colon_in_a_user_name_is_refused_where_http_ends_the_name_there() -> None:
+    assert settings(username="a:b").username == "a:b"
+    with pytest.raises(OptionError, match="username holds a colon"):
+        settings(username="a:b", gateway_url="https://gateway")
+
+
+@pytest.mark.parametrize("password", ["a:b", " a ", "ä€😀", "a\xa0b", "'\"\\$`"])
+def test_password_may_hold_anything_else(password: str) -> None:
+    assert settings(password=password, gateway_url="https://gateway").password == password
 
 
 @pytest.mark.parametrize("option", ["connect_timeout", "read_timeout", "transfer_timeout", "wait_timeout"])

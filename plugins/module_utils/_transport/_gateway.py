@@ -14,7 +14,9 @@ import base64
 import hashlib
 import json
 import os
+import re
 import socket
+import ssl
 import threading
 import time
 import uuid
@@ -57,7 +59,6 @@ from .._failures import (
     GATEWAY_CONNECTION_LOST,
     GATEWAY_NAME_UNKNOWN,
     GATEWAY_NOT_ACCEPTING,
-    GATEWAY_NOT_TRUSTED,
     GATEWAY_REDIRECT,
     GATEWAY_REFUSES,
     GATEWAY_SILENT,
@@ -90,6 +91,7 @@ from .._failures import (
     PROBLEM_TIME,
     PROBLEM_TRANSFER,
     PROBLEM_UNREACHABLE,
+    PROXY_LOGIN,
     PROXY_UNUSABLE,
     PUSH_CHANGED,
     REQUESTS_MISSING,
@@ -98,7 +100,10 @@ from .._failures import (
 )
 from .._localfiles import PIECE, open_regular, told
 from .._model import BackupFile, Backups, Received, Sent, System
+from .._options import expand, require_absolute
+from .._tls_files import check_authorities, check_client, said
 from ._base import LOST, RETURNED, pause, repeat
+from ._diagnosis import look, refused, untrusted
 
 LONG_POLL = 25.0
 """Seconds that the gateway may hold a poll (its own upper limit)."""
@@ -165,10 +170,10 @@ class _BasicAuth(AuthBase):
 
     def __init__(self, username: str, password: str) -> None:
         token = base64.b64encode(f"{username}:{password}".encode())
-        self._header = "Basic " + token.decode("ascii")
+        self.header = "Basic " + token.decode("ascii")
 
     def __call__(self, request: Any) -> Any:
-        request.headers["Authorization"] = self._header
+        request.headers["Authorization"] = self.header
         return request
 
 
@@ -181,6 +186,11 @@ class _Connections(HTTPAdapter):
     def __init__(self) -> None:
         super().__init__(max_retries=0)
         self._made: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.proxy_login: str | None = None
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """What the proxy is sent, and the gateway is not: HTTP Basic in UTF-8, with a login that is in no URL."""
+        return {"Proxy-Authorization": self.proxy_login} if self.proxy_login else {}
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """As ``requests`` 2.32 and later ask for a pool of connections."""
@@ -283,22 +293,29 @@ class GatewayTransport:
         self._system_path = "/v1/systems/" + quote(settings.host, safe="")
         self._unfinished: set[str] = set()
         self._connections = _Connections()
+        self._looked = False
         self._session = self._open_session()
         self.tries = 1
         self.gave_up = False
 
     def _open_session(self) -> Any:
         settings = self._settings
+        if settings.client_cert:
+            check_client(settings.client_cert, settings.client_key)
         session: Any = requests.Session()
         session.trust_env = False  # no netrc, no proxy and no bundle that nobody named
         session.get_redirect_target = lambda _response: None  # or the body of a redirect is read even if not followed
         session.auth = _BasicAuth(settings.username, settings.password)
         session.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
         session.verify = self._trust()
+        session.hooks["response"].append(self._note_answer)
         if settings.client_cert:
             session.cert = (settings.client_cert, settings.client_key) if settings.client_key else settings.client_cert
         if settings.proxy_url:
             session.proxies = {"http": settings.proxy_url, "https": settings.proxy_url}
+            if settings.proxy_username:
+                login = _BasicAuth(settings.proxy_username, settings.proxy_password or "")
+                self._connections.proxy_login = login.header
         session.mount("https://", self._connections)
         session.mount("http://", self._connections)
         return session
@@ -308,10 +325,23 @@ class GatewayTransport:
         settings = self._settings
         if not settings.validate_certs:
             return False
-        bundle = settings.ca_path or os.environ.get("REQUESTS_CA_BUNDLE") or DEFAULT_CA_BUNDLE_PATH
+        if settings.ca_path:
+            check_authorities("ca_path", settings.ca_path)
+            return settings.ca_path
+        named = os.environ.get("REQUESTS_CA_BUNDLE")
+        bundle = expand(named) if named else DEFAULT_CA_BUNDLE_PATH
+        if named:
+            require_absolute(bundle, "REQUESTS_CA_BUNDLE")
         if not os.access(bundle, os.R_OK):
             raise CA_BUNDLE_UNREADABLE.error(path=bundle)
+        if named:
+            check_authorities("REQUESTS_CA_BUNDLE", bundle)
         return bundle
+
+    def _note_answer(self, response: Any, *_positional: Any, **_named: Any) -> Any:
+        """Remember that something answered: what goes wrong later has nothing to do with certificates."""
+        self._looked = True
+        return response
 
     # The verbs of the Backup resource
 
@@ -750,23 +780,60 @@ class GatewayTransport:
             return error
         url, settings = self._url, self._settings
         chain = _chain(error)
-        if any(type(each).__name__ in ("SSLCertVerificationError", "CertificateError") for each in chain):
-            return GATEWAY_NOT_TRUSTED.error(url=url, why=_certificate_reason(chain))
         if isinstance(error, requests.exceptions.ProxyError):
-            return PROXY_UNUSABLE.error(repeatable=True)
+            return _proxy_error(chain, settings.proxy_username is not None)
+        known = untrusted(chain, url) or refused(chain, settings, url)
+        if known is not None:
+            return known
         in_handshake = any("handshake operation timed out" in str(each) for each in chain)  # connect_timeout governs it
-        if isinstance(error, requests.exceptions.ConnectTimeout) or in_handshake:
+        if isinstance(error, requests.exceptions.ConnectTimeout):
             return GATEWAY_NOT_ACCEPTING.error(url=url, seconds=settings.connect_timeout, repeatable=True)
-        if any(isinstance(each, (socket.timeout, TimeoutError)) or "Timeout" in type(each).__name__ for each in chain):
+        is_late = any(
+            isinstance(each, (socket.timeout, TimeoutError)) or "Timeout" in type(each).__name__ for each in chain
+        )
+        if is_late and not in_handshake:
             return GATEWAY_SILENT.error(url=url, seconds=settings.read_timeout, repeatable=True)
-        ended = any(type(each).__name__ in ("SSLEOFError", "SSLZeroReturnError") for each in chain)
-        if not ended and any(type(each).__name__ == "SSLError" for each in chain):
-            return GATEWAY_WITHOUT_TLS.error(url=url)
         if any(isinstance(each, ConnectionRefusedError) for each in chain):
             return GATEWAY_REFUSES.error(url=url, repeatable=True)
         if any(isinstance(each, socket.gaierror) for each in chain):
             return GATEWAY_NAME_UNKNOWN.error(url=url)
+        found = self._look(in_handshake)
+        if found is not None:
+            return found
+        if in_handshake:
+            return GATEWAY_NOT_ACCEPTING.error(url=url, seconds=settings.connect_timeout, repeatable=True)
+        for each in chain:
+            if type(each) is ssl.SSLError:
+                return GATEWAY_WITHOUT_TLS.error(url=url, why=said(each))
         return GATEWAY_CONNECTION_LOST.error(url=url, exception=type(chain[-1]).__name__, repeatable=True)
+
+    def _look(self, silent: bool) -> ActiveLogicError | None:
+        """Look once why there is no connection, where nothing has answered yet and no proxy is in between."""
+        if self._looked or self._settings.proxy_url:
+            return None
+        self._looked = True
+        return look(self._settings, self._url, silent=silent)
+
+
+def _proxy_error(chain: list[BaseException], has_login: bool) -> ActiveLogicError:
+    """The error of a proxy that can't be used; ``has_login`` where it was sent one."""
+    texts = " ".join(map(str, chain))
+    if re.search(r"\b407\b", texts):
+        return PROXY_LOGIN.error(wants="refuses the login of proxy_username" if has_login else "wants a login")
+    status = re.search(r"Tunnel connection failed: ([0-9]{3})", texts)
+    if status:
+        why = f"it answers with status {status.group(1)}"
+    elif any(isinstance(each, ssl.SSLCertVerificationError) for each in chain):
+        why = "its certificate is not trusted"
+    elif "appears to only use HTTP" in texts:
+        why = "it does not speak TLS, as its https URL says"
+    elif any(isinstance(each, ConnectionRefusedError) for each in chain):
+        why = "it refuses connections"
+    elif any(isinstance(each, socket.gaierror) for each in chain):
+        why = "its name can't be resolved"
+    else:
+        why = type(chain[-1]).__name__
+    return PROXY_UNUSABLE.error(why=why, repeatable=True)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -783,14 +850,6 @@ def _chain(error: BaseException) -> list[BaseException]:
         ]
         waiting.extend([*inner, each.__cause__, each.__context__])
     return chain
-
-
-def _certificate_reason(chain: list[BaseException]) -> str:
-    for each in chain:
-        message = getattr(each, "verify_message", "")
-        if message:
-            return str(message).rstrip(".")
-    return "verification failed"
 
 
 def _require_plain(response: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from scene import Case, case
 
-from . import backups, direct, files, gateway, operations, options, paths, problems, restores, transfers
+from . import backups, direct, files, gateway, operations, options, paths, problems, restores, tls, transfers
 
 __all__ = [
     "CASES",
@@ -21,6 +21,7 @@ __all__ = [
     "paths",
     "problems",
     "restores",
+    "tls",
     "transfers",
 ]
 

@@ -6,15 +6,13 @@
 
 from __future__ import annotations
 
-import re
+import base64
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 
-import trustme
 from odd_gateway import document, hang_up, plain
 from runner import GATEWAY
 from scene import INFO, ODD_GATEWAY, Facts, Scene, case
@@ -34,14 +32,6 @@ def closed_port() -> int:
     with listening() as (server, _url):
         port: int = server.getsockname()[1]
         return port
-
-
-def shake_hands(server: socket.socket, server_side: ssl.SSLContext) -> None:
-    """Accept one connection and begin TLS on it, which the other side may refuse."""
-    server.settimeout(20)
-    accepted, _address = server.accept()
-    with accepted, suppress(OSError):
-        server_side.wrap_socket(accepted, server_side=True).close()
 
 
 @case("GATEWAY_NAME_UNKNOWN", GATEWAY)
@@ -102,33 +92,6 @@ def answer_that_drips(scene: Scene) -> Facts:
     return {"url": scene.odd.url, "seconds": 1.5}
 
 
-@case("GATEWAY_WITHOUT_TLS", ODD_GATEWAY)
-def plain_http_behind_https(scene: Scene) -> Facts:
-    url = scene.odd.url.replace("http:", "https:")
-    scene.run(INFO, gateway_url=url)
-    return {"url": url}
-
-
-@case("GATEWAY_NOT_TRUSTED", GATEWAY)
-def unknown_authority(scene: Scene) -> Facts:
-    scene.run(INFO, ca_path=None)
-    return {"url": scene.lab.url, "why": re.compile("unable to get local issuer certificate|self.signed certificate.*")}
-
-
-@case("GATEWAY_NOT_TRUSTED", GATEWAY)
-def certificate_for_another_name(scene: Scene) -> Facts:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(scene.folder / "ca.pem")
-    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("gateway.example.com").configure_cert(server_side)
-    with listening() as (server, url):
-        thread = threading.Thread(target=shake_hands, args=[server, server_side])
-        thread.start()
-        scene.run(INFO, gateway_url=url, ca_path=str(scene.folder / "ca.pem"))
-        thread.join(20)
-    return {"url": url, "why": re.compile(".*127.0.0.1.*")}
-
-
 @case("GATEWAY_CONNECTION_LOST", ODD_GATEWAY)
 def hung_up(scene: Scene) -> Facts:
     scene.odd.answers["GET system"] = hang_up
@@ -143,9 +106,68 @@ def answer_that_breaks_off(scene: Scene) -> Facts:
     return {"url": scene.odd.url, "exception": "IncompleteRead"}
 
 
+@contextmanager
+def proxy(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
+    """A proxy that gives every request the same answer; its URL, and the heads that it was sent."""
+    heads: list[bytes] = []
+
+    def serve(server: socket.socket) -> None:
+        while True:
+            try:
+                accepted, _address = server.accept()
+            except OSError:
+                return
+            with accepted, suppress(OSError):
+                accepted.settimeout(20)
+                heads.append(accepted.recv(65536))
+                accepted.sendall(answer)
+
+    with listening() as (server, url):
+        thread = threading.Thread(target=serve, args=[server], daemon=True)
+        thread.start()
+        yield url.replace("https:", "http:"), heads
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(20)
+
+
 @case("PROXY_UNUSABLE", GATEWAY)
-def no_proxy_there(scene: Scene) -> None:
+def no_proxy_there(scene: Scene) -> Facts:
     scene.run(INFO, proxy_url=f"http://127.0.0.1:{closed_port()}")
+    return {"why": "it refuses connections"}
+
+
+@case("PROXY_UNUSABLE", GATEWAY)
+def proxy_without_an_address(scene: Scene) -> Facts:
+    scene.run(INFO, proxy_url="http://proxy.invalid:3128")
+    return {"why": "its name can't be resolved"}
+
+
+@case("PROXY_UNUSABLE", GATEWAY)
+def proxy_that_forbids(scene: Scene) -> Facts:
+    with proxy(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as (url, _heads):
+        scene.run(INFO, proxy_url=url)
+    return {"why": "it answers with status 403"}
+
+
+@case("PROXY_LOGIN", GATEWAY)
+def proxy_that_wants_a_login(scene: Scene) -> Facts:
+    with proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as (url, heads):
+        scene.run(INFO, proxy_url=url)
+    assert heads
+    assert b"authorization" not in b"".join(heads).lower()
+    return {"wants": "wants a login"}
+
+
+@case("PROXY_LOGIN", GATEWAY)
+def proxy_that_refuses_the_login(scene: Scene) -> Facts:
+    hidden = "proxy-Pa55wörd-of-the-test"
+    scene.secrets.append(hidden)
+    with proxy(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n") as (url, heads):
+        scene.run(INFO, proxy_url=url, proxy_username="operator", proxy_password=hidden)
+    token = base64.b64encode(f"operator:{hidden}".encode())
+    assert b"Proxy-Authorization: Basic " + token in heads[0]
+    assert b"\r\nAuthorization" not in heads[0]
+    return {"wants": "refuses the login of proxy_username"}
 
 
 @case("GATEWAY_STATUS_BUSY", ODD_GATEWAY)

@@ -1,0 +1,184 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Why no connection to a gateway comes about: what TLS and the certificates have to do with it.
+
+Private to this collection.
+A server that misses a client certificate often ends the connection without a word, and so does one that is spoken to in
+the wrong protocol. :func:`look` then connects once more, sends nothing of the task, and watches what the server does.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import urlsplit
+
+from .._connection import Settings
+from .._errors import ActiveLogicError
+from .._failures import (
+    GATEWAY_CERTIFICATE_DATES,
+    GATEWAY_CERTIFICATE_NAME,
+    GATEWAY_NOT_TRUSTED,
+    GATEWAY_REFUSES_CERTIFICATE,
+    GATEWAY_SPEAKS_HTTP,
+    GATEWAY_SPEAKS_TLS,
+    GATEWAY_WANTS_CERTIFICATE,
+    GATEWAY_WITHOUT_TLS,
+)
+from .._tls_files import expired, said
+
+SECONDS = 2.0
+"""How long each step of a look may take, where ``connect_timeout`` is not shorter."""
+
+CERTIFICATE_REQUEST = 13
+"""The message by which a server asks for a client certificate (RFC 8446, section 4.3.2; RFC 5246, section 7.4.4)."""
+
+EXPIRED = 10
+NOT_YET_VALID = 9
+OTHER_NAMES = (62, 63, 64)
+"""Codes of OpenSSL (X509_V_ERR_*) for a certificate that is not, or not yet or no more, the right one."""
+
+REFUSALS = {
+    "ALERT_UNKNOWN_CA": "the gateway does not know the authority that signed it",
+    "ALERT_CERTIFICATE_EXPIRED": "it has expired",
+    "ALERT_CERTIFICATE_REVOKED": "it was revoked",
+    "ALERT_UNSUPPORTED_CERTIFICATE": "it is not meant for clients",
+    "ALERT_BAD_CERTIFICATE": "it is damaged, or not of the wanted kind",
+    "ALERT_CERTIFICATE_UNKNOWN": "the gateway gives no reason",
+    "ALERT_ACCESS_DENIED": "it is valid, and may not be used here",
+    "ALERT_DECRYPT_ERROR": "its signature can't be verified",
+}
+"""What alerts of a server (RFC 8446, section 6.2) say of a client certificate, by the ends of OpenSSL's words."""
+
+
+@dataclass
+class Seen:
+    """What a look saw.
+
+    :ivar asked: the server asked for a client certificate.
+    :ivar secured: the TLS handshake came to its end on this side.
+    :ivar ended: the server ended the connection, although it was sent no request.
+    :ivar error: what TLS said, if anything.
+    """
+
+    asked: bool = False
+    secured: bool = False
+    ended: bool = False
+    error: ssl.SSLError | None = None
+
+
+def untrusted(chain: Iterable[BaseException], url: str) -> ActiveLogicError | None:
+    """The error where this side does not accept the gateway's certificate."""
+    for each in chain:
+        name = type(each).__name__
+        if name not in ("SSLCertVerificationError", "CertificateError"):
+            continue
+        code = getattr(each, "verify_code", 0)
+        why = str(getattr(each, "verify_message", "") or each).rstrip(".")
+        if code in OTHER_NAMES or not code:  # urllib3 1.26 compares the name itself
+            return GATEWAY_CERTIFICATE_NAME.error(url=url, why=why)
+        if code in (EXPIRED, NOT_YET_VALID):
+            return GATEWAY_CERTIFICATE_DATES.error(
+                url=url, flaw="has expired" if code == EXPIRED else "is not valid yet"
+            )
+        return GATEWAY_NOT_TRUSTED.error(url=url, why=why)
+    return None
+
+
+def refused(chain: Iterable[BaseException], settings: Settings, url: str) -> ActiveLogicError | None:
+    """The error where the gateway says in an alert of TLS what is wrong with this side."""
+    for each in chain:
+        if not isinstance(each, ssl.SSLError):
+            continue
+        reason = each.reason or ""
+        if reason.endswith("ALERT_CERTIFICATE_REQUIRED"):
+            return GATEWAY_WANTS_CERTIFICATE.error(url=url)
+        why = next((why for alert, why in REFUSALS.items() if reason.endswith(alert)), None)
+        if why is not None and settings.client_cert:
+            return _refuses_certificate(settings, url, why)
+    return None
+
+
+def look(settings: Settings, url: str, *, silent: bool) -> ActiveLogicError | None:
+    """Connect once more and say what is wrong; ``None`` where nothing of what is known here shows.
+
+    :param silent: the server said nothing when TLS was begun, so that there is no use in beginning it again.
+    """
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    address = (parts.hostname or "", parts.port or (443 if secure else 80))
+    seconds = min(SECONDS, settings.connect_timeout)
+    with suppress(OSError):
+        seen = Seen() if silent else _handshake(settings if secure else None, address, seconds)
+        if not secure:
+            return GATEWAY_SPEAKS_TLS.error(url=url) if seen.secured or _is_alert(seen.error) else None
+        # The failed request may have met the end of the connection, and not the alert that came before it.
+        told = refused([seen.error], settings, url) if seen.error else None
+        if told is not None:
+            return told
+        if seen.asked and seen.ended:
+            if not settings.client_cert:
+                return GATEWAY_WANTS_CERTIFICATE.error(url=url)
+            return _refuses_certificate(settings, url, "it ends the connection when it is shown")
+        if not seen.secured and _speaks_http(address, seconds):
+            return GATEWAY_SPEAKS_HTTP.error(url=url)
+        if not seen.secured and seen.error is not None:
+            return GATEWAY_WITHOUT_TLS.error(url=url, why=said(seen.error))
+    return None
+
+
+def _refuses_certificate(settings: Settings, url: str, why: str) -> ActiveLogicError:
+    path = settings.client_cert or ""
+    why = expired(path, datetime.now(timezone.utc)) or why
+    return GATEWAY_REFUSES_CERTIFICATE.error(url=url, path=path, why=why)
+
+
+def _is_alert(error: ssl.SSLError | None) -> bool:
+    return error is not None and "_ALERT_" in (error.reason or "")
+
+
+def _handshake(settings: Settings | None, address: tuple[str, int], seconds: float) -> Seen:
+    """Make a TLS connection, then wait whether the server ends it; :raises OSError: where there is no connection."""
+    seen = Seen()
+    context: Any = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is sent; that it is not trusted was seen before
+
+    def watch(_connection: Any, direction: str, _version: Any, _content: Any, message: Any, _data: bytes) -> None:
+        # The numbers of messages and of alerts overlap, but this one is no alert's.
+        if direction == "read" and message == CERTIFICATE_REQUEST:
+            seen.asked = True
+
+    # The only way to see what TLS 1.3 encrypts; not documented, in every CPython since 3.8. Without it less is known.
+    context._msg_callback = watch
+    if settings is not None and settings.client_cert:
+        context.load_cert_chain(settings.client_cert, settings.client_key, password="")
+    with socket.create_connection(address, seconds) as plain:
+        plain.settimeout(seconds)
+        try:
+            with context.wrap_socket(plain, server_hostname=address[0]) as secured:
+                seen.secured = True
+                seen.ended = not secured.recv(1)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError):
+            seen.ended = True
+        except ssl.SSLError as error:
+            seen.ended, seen.error = True, error
+        except socket.timeout:  # it waits for a request, as it should
+            pass
+    return seen
+
+
+def _speaks_http(address: tuple[str, int], seconds: float) -> bool:
+    with suppress(OSError), socket.create_connection(address, seconds) as plain:
+        plain.settimeout(seconds)
+        plain.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
+        return plain.recv(5) == b"HTTP/"
+    return False
