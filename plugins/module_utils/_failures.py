@@ -117,12 +117,6 @@ PATH_RELATIVE = Failure(
     "{option} {path!r} is not an absolute path, and would have become {absolute}",
     "write the whole path, beginning with / or ~",
 )
-PATH_RELATIVE = Failure(
-    "A local path is not absolute: it would depend on the folder where Ansible runs the module.",
-    OptionError,
-    "{option} {path!r} is not an absolute path, and would have become {absolute}",
-    "write the whole path, beginning with / or ~",
-)
 PATH_EPHEMERAL = Failure(
     "A job of AWX or ansible-runner is to write into its own container, which is removed when the job ends.",
     OptionError,

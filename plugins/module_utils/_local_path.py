@@ -16,7 +16,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ._failures import PATH_EPHEMERAL, PATH_RELATIVE
+from ._failures import PATH_EPHEMERAL
+from ._options import require_absolute
 
 MOUNTINFO = "/proc/self/mountinfo"
 LARGEST_MOUNTINFO = 16 * 1024 * 1024
@@ -54,17 +55,6 @@ class Mount:
     device: str
     root: str
     kind: str
-
-
-def require_absolute(path: str, option: str, folder: str) -> str:
-    """Return a path whose ``~`` and variables are replaced already, or refuse it because it is not absolute.
-
-    :param folder: the folder in which a relative path would have been used.
-    :raises OptionError: that says what it would have been.
-    """
-    if not os.path.isabs(path):
-        raise PATH_RELATIVE.error(option=option, path=path, absolute=os.path.normpath(os.path.join(folder, path)))
-    return path
 
 
 def in_container_of_a_job(environment: Mapping[str, str], exists: Callable[[str], bool] = os.path.exists) -> bool:

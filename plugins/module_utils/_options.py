@@ -80,13 +80,14 @@ def _not_text(value: Any) -> str:
     return ""
 
 
-def require_absolute(path: str, option: str) -> str:
+def require_absolute(path: str, option: str, folder: str | None = None) -> str:
     """Return a local path whose ``~`` and variables are replaced, or refuse it because it is not absolute.
 
-    :raises OptionError: that says what it would have become in the folder where the module runs.
+    :param folder: where a relative path would have been used; the folder where this process runs by default.
+    :raises OptionError: that says what it would have become there.
     """
     if not os.path.isabs(path):
-        raise PATH_RELATIVE.error(option=option, path=path, absolute=_would_be(path))
+        raise PATH_RELATIVE.error(option=option, path=path, absolute=_would_be(path, folder))
     return path
 
 
@@ -118,9 +119,9 @@ def expand(path: str) -> str:
     return os.path.expanduser(os.path.expandvars(path))
 
 
-def _would_be(path: str) -> str:
+def _would_be(path: str, folder: str | None) -> str:
     try:
-        return os.path.abspath(path)
+        return os.path.normpath(os.path.join(folder or os.getcwd(), path))
     except OSError:  # the working folder is gone
         return f"{path} in a folder that is not there any more"
 
