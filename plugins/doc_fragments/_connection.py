@@ -137,4 +137,8 @@ requirements:
 notes:
   - The modules run well on the control node. Set C(ansible_connection=local) for the systems in the inventory, as an
     ActiveLogic system is not a host that Ansible can log in to.
+  - What comes from a system or a gateway is not trusted. Messages, warnings and reasons show characters that can't be
+    seen, or that change a line on a terminal, as escapes such as C(\x1b); other return values have them as they are.
+    Rows of a listing whose names are not legal (with C(/), C(\) or control characters) are passed over with a warning.
+    A system may list 100,000 backups.
 """

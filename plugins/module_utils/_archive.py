@@ -50,6 +50,10 @@ class DamagedError(UnprovableError):
     """... and they are damaged, or some are missing: no reader takes the file."""
 
 
+class LimitError(UnprovableError):
+    """... because reading them to the end takes more time, memory or bytes than one file may cost."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one archive may cost: number of members, and bytes read and unpacked.
@@ -75,12 +79,12 @@ class Budget:
         self._expired = expired
 
     def spend(self, size: int) -> None:
-        """:raises UnprovableError: when the time is up, or these bytes are too many."""
+        """:raises LimitError: when the time is up, or these bytes are too many."""
         if self._expired():
-            raise UnprovableError("could not be read in the time that was left")
+            raise LimitError("could not be read in the time that was left")
         self._left -= size
         if self._left < 0:
-            raise UnprovableError("unpacks to more bytes than are read")
+            raise LimitError("unpacks to more bytes than are read")
 
 
 def file_pieces(file: BinaryIO, start: int, stop: int, budget: Budget) -> Iterator[bytes]:
@@ -193,7 +197,7 @@ class Inventory:
             raise UnprovableError(f"holds the name {show(place)!r} twice")
         self._names_left -= len(name)
         if len(self._records) >= self._most or self._names_left < 0:
-            raise UnprovableError("holds more members than are read")
+            raise LimitError("holds more members than are read")
         self._records[place] = kind + hashlib.sha256(repr((name, *facts)).encode("ascii")).digest()
 
     def require_file(self, name: bytes) -> None:

@@ -25,7 +25,7 @@ MAX_EXTENDED = 64 * 1024
 """Bytes of an extended header."""
 
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
-_CHECKSUM = slice(148, 156)
+CHECKSUM = slice(148, 156)
 _USTAR = b"ustar\x0000"
 _GNU = b"ustar  \0"
 
@@ -61,9 +61,13 @@ class _Header(NamedTuple):
 
 def is_header(block: bytes) -> bool:
     """Whether a block is a header: nothing else has its checksum, a block of zeros neither."""
-    field = block[_CHECKSUM]
-    found = _OCTAL.fullmatch(field)
-    return found is not None and int(found[1] or b"0", 8) == sum(block) - sum(field) + 8 * ord(" ")
+    return checksum_in(block) == sum(block) - sum(block[CHECKSUM]) + 8 * ord(" ")
+
+
+def checksum_in(block: bytes) -> int | None:
+    """The checksum that a header says it has: the sum of its bytes, with blanks in place of the checksum."""
+    found = _OCTAL.fullmatch(block[CHECKSUM])
+    return None if found is None else int(found[1] or b"0", 8)
 
 
 def read_tar(stream: Stream, inventory: Inventory) -> None:
@@ -111,24 +115,24 @@ def _parse(block: bytes) -> _Header:
     # There GNU has times and maps of sparse files, which other readers take for a part of the name.
     if any(unused) or (magic == _GNU and any(prefix)):
         raise UnprovableError("holds bytes where a tar header has none")
-    _number(mtime, may_be_negative=True)
+    number_in(mtime, may_be_negative=True)
     folder = _text(prefix)
     return _Header(
         name=folder + b"/" + _text(name) if folder else _text(name),
-        mode=_number(mode),
-        uid=_number(uid),
-        gid=_number(gid),
-        size=_number(size),
+        mode=number_in(mode),
+        uid=number_in(uid),
+        gid=number_in(gid),
+        size=number_in(size),
         kind=kind,
         link=_text(link),
         uname=_text(uname),
         gname=_text(gname),
-        major=_number(major),
-        minor=_number(minor),
+        major=number_in(major),
+        minor=number_in(minor),
     )
 
 
-def _number(field: bytes, may_be_negative: bool = False) -> int:
+def number_in(field: bytes, may_be_negative: bool = False) -> int:
     """A number in octal digits, or in GNU's form: a first byte of 0x80 (0xff, negative), and the number in binary."""
     if field[0] in (0x80, 0xFF):
         number = int.from_bytes(field[1:], "big") - (0 if field[0] == 0x80 else 256 ** (len(field) - 1))

@@ -26,6 +26,7 @@ from ._failures import (
     BACKUP_INCOMPLETE,
     BACKUP_LATE,
     BACKUP_MISSING,
+    BACKUP_NAMED_ILLEGALLY,
     BACKUP_NOT_NEW,
     BACKUP_RENAMED,
     NEW_BACKUP_DAMAGED,
@@ -33,7 +34,8 @@ from ._failures import (
     NOT_READY_LOGIN,
 )
 from ._model import BackupFile, Backups, Received, Sent, System, find
-from ._names import require_legal
+from ._names import MAX_SHOWN, require_legal, why_illegal
+from ._text import shorten
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -126,6 +128,11 @@ class Client:
         """Whether a call was left behind in a thread, which may hold the end of the process."""
         return self._transport.gave_up
 
+    @property
+    def passed_over(self) -> str:
+        """A warning about rows of the listing that can't be used; empty when there were none."""
+        return self._transport.passed_over
+
     def close(self) -> None:
         """End the session."""
         self._transport.close()
@@ -152,10 +159,16 @@ class Client:
         with _during(f"create the backup {name!r}" if name else "create a backup"):
             if name:
                 require_legal(name)
-            return self._write(
+            made = self._write(
                 lambda: self._transport.create_new(name, resource_name),
                 still or (lambda listing: find(listing, name) is None),
             )
+            flaw = why_illegal(made)
+            if flaw:
+                error = BACKUP_NAMED_ILLEGALLY.error(name=shorten(made, MAX_SHOWN), flaw=flaw)
+                error.facts["changed"] = True
+                raise error
+            return made
 
     def restore(
         self,

@@ -98,11 +98,12 @@ def _judge(one: tuple[str, dict[bytes, bytes]], two: tuple[str, dict[bytes, byte
     if one[0] != two[0]:
         return Comparison(Outcome.UNKNOWN, f"the first file is a {one[0]} archive, the second one is {two[0]}")
     mine, theirs = one[1], two[1]
-    differing = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+    differing = [name for name, record in mine.items() if theirs.get(name) != record]
+    differing += [name for name in theirs if name not in mine]
     if not differing:
         return Comparison(Outcome.EQUAL, f"they are {one[0]} archives with the same members ({len(mine)})")
     reason = f"they are {one[0]} archives, and members differ ({len(differing)})"
-    shown = tuple(show(name) for name in differing[:MOST_DIFFERING])
+    shown = tuple(show(name) for name in sorted(differing)[:MOST_DIFFERING])
     return Comparison(Outcome.DIFFERENT, reason, shown, mine.keys() == theirs.keys())
 
 

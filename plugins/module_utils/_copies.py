@@ -24,12 +24,14 @@ class Copies:
     """Copies of backups by their names; the first good one of each is kept.
 
     :param reads_back: whether :meth:`damage` looks into a backup at all.
+    :param warn: is told of a backup that could not be looked into.
     """
 
-    def __init__(self, client: Client, folder: str, reads_back: bool) -> None:
+    def __init__(self, client: Client, folder: str, reads_back: bool, warn: Callable[[str], None]) -> None:
         self._client = client
         self._folder = folder
         self._reads_back = reads_back
+        self._warn = warn
         self._paths: dict[str, str] = {}
         self._kinds: dict[str, str] = {}
 
@@ -54,12 +56,14 @@ class Copies:
         """
         if not self._reads_back:
             return ""
-        from ._wholeness import inspect  # noqa: PLC0415 - whoever looks into no backup need not load the readers
+        from ._wholeness import inspect, not_checked  # noqa: PLC0415 - whoever looks into no backup need not load the readers
 
         path, seen = self._new_path(), set()
         for _number in range(DOWNLOADS):
             sha256 = self._client.download(name, path).sha256
             finding = inspect(path, self._client.settings.transfer_timeout)
+            if finding.limit:
+                self._warn(not_checked(f"the backup {name!r}", finding))
             if not finding.damage:
                 self._paths[name], self._kinds[name] = path, finding.kind
                 return ""
@@ -94,4 +98,4 @@ class Copies:
 def local_copies(context: Context) -> Iterator[Copies]:
     """Copies in a folder that is gone at the end of the block; ``verify`` says whether they are looked into."""
     with tempfile.TemporaryDirectory(prefix="activelogic-", dir=context.module.tmpdir) as folder:
-        yield Copies(context.client, folder, context.params["verify"] == ARCHIVE)
+        yield Copies(context.client, folder, context.params["verify"] == ARCHIVE, context.warn)

@@ -36,6 +36,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ._text import printable
+
 
 class ActiveLogicError(Exception):
     """Base of all errors.
@@ -70,17 +72,18 @@ class ActiveLogicError(Exception):
         self.facts: dict[str, Any] = {}
 
     def sentence(self, system: str) -> str:
-        """One sentence that names the operation, the system, the reason, and what to do.
+        """One sentence that names the operation, the system, the reason, and what to do, fit for a terminal.
 
         :param system: the system's name or address as the user wrote it; empty when it is not known.
         """
         where = f"ActiveLogic system {system}" if system else "ActiveLogic"
         start = f"{where}: could not {self.operation}: " if self.operation else f"{where}: "
-        return start + self.reason + (f"; {self.hint}" if self.hint else "") + "."
+        return printable(start + self.reason + (f"; {self.hint}" if self.hint else "") + ".")
 
     def to_result(self, system: str, tries: int, elapsed: float) -> dict[str, Any]:
         """What a task returns that fails with this error; ``elapsed`` in seconds."""
-        details = {"kind": self.kind, "operation": self.operation, "system": system, "hint": self.hint}
+        texts = {"operation": printable(self.operation), "hint": printable(self.hint)}
+        details = {"kind": self.kind, "system": system, **texts}
         counts = {"tries": tries, "elapsed": elapsed}
         return {"msg": self.sentence(system), "error": {**details, **counts}, **counts, **self.facts}
 

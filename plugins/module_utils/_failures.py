@@ -677,6 +677,18 @@ MACHINE_OTHER = Failure(
     "the system that answered has the machine id {found}, not {expected}",
     "check host and expected_machine_id",
 )
+IDENTITY_WRONG = Failure(
+    "What the system says of itself is no machine id, or no version.",
+    ProtocolError,
+    "the system reports a {what} that has more than {most} characters, or some that can't be shown",
+    "check host, and what answers there",
+)
+LISTING_LONG = Failure(
+    "The system lists more backups than can be dealt with.",
+    ProtocolError,
+    "the system lists more than {most} backups",
+    "remove backups that are not needed, on the system",
+)
 BACKUP_MISSING = Failure(
     "The backup is not there.",
     NotFoundError,
@@ -740,6 +752,12 @@ BACKUP_RENAMED = Failure(
     ConflictError,
     "the system called the new backup {name!r}",
     "ask for the name that it makes of it, or remove it",
+)
+BACKUP_NAMED_ILLEGALLY = Failure(
+    "The system gave a new backup a name that can't be used.",
+    ConflictError,
+    "the system called the new backup {name!r}, which is not legal: it {flaw}",
+    "remove it on the system, or have system_name unset",
 )
 BACKUPS_LEFT = Failure(
     "Removed backups are still there.",

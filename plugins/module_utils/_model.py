@@ -12,7 +12,8 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from . import _names
-from ._failures import MACHINE_OTHER
+from ._failures import IDENTITY_WRONG, LISTING_LONG, MACHINE_OTHER
+from ._text import printable, shorten
 
 SIZE = "size"
 DIGEST = "digest"
@@ -21,9 +22,21 @@ CONTENT = "content"
 """What can vouch for a backup, or for its transfer; all but ``digest`` can be asked for by ``verify``."""
 
 
+MAX_BACKUPS = 100_000
+"""Rows of a listing; with names and sizes they take about 30 MB."""
+
+MAX_EXAMPLES = 5
+"""Names that a warning shows."""
+
+MAX_FACT = 255
+"""Characters of what a system says of itself."""
+
+
 @dataclass(frozen=True)
 class BackupFile:
     """A line of a listing: name, and size in bytes (``None`` for one that does not exist yet)."""
+
+    __slots__ = ("name", "size")  # a system may have very many
 
     name: str
     size: int | None
@@ -31,6 +44,40 @@ class BackupFile:
 
 Backups = list[BackupFile]
 """A listing. It has a name, because inside a class with a method ``list`` the type can't be written out."""
+
+
+def listed(rows: Iterable[tuple[str, int]]) -> tuple[Backups, str]:
+    """Make a listing of what a system says; both transports do it here, before anything uses a name.
+
+    A name that is not legal could choose a folder, or lead into another URL. Its row is passed over, and so are rows
+    that give one name several sizes: one of them must not hide the others.
+
+    :param rows: names, and sizes in bytes.
+    :return: the listing, and a warning about what was passed over; ``""`` when nothing was.
+    :raises ProtocolError: when there are more than :data:`MAX_BACKUPS`.
+    """
+    found: dict[str, BackupFile] = {}
+    doubtful: set[str] = set()
+    passed_over = 0
+    examples: list[str] = []
+    for number, (name, size) in enumerate(rows):
+        if number == MAX_BACKUPS:
+            raise LISTING_LONG.error(most=MAX_BACKUPS)
+        flaw = _names.why_illegal(name)
+        if not flaw and (name in doubtful or found.setdefault(name, BackupFile(name, size)).size != size):
+            flaw = "is listed with several sizes"
+            doubtful.add(name)
+        if flaw:
+            passed_over += 1
+            if len(examples) < MAX_EXAMPLES:
+                examples.append(f"{shorten(name, _names.MAX_SHOWN)!r} {flaw}")
+    backups = [each for each in found.values() if each.name not in doubtful] if doubtful else list(found.values())
+    if not passed_over:
+        return backups, ""
+    more = ", ..." if passed_over > len(examples) else ""
+    return backups, f"rows of the system's listing that can't be used were passed over ({passed_over}): " + (
+        ", ".join(examples) + more
+    )
 
 
 def find(backups: Iterable[BackupFile], name: str) -> BackupFile | None:
@@ -45,6 +92,17 @@ class System:
     host: str
     machineid: str | None = None
     distversion: str | None = None
+
+    @classmethod
+    def reported(cls, host: str, machineid: str, distversion: str) -> System:
+        """The system as it describes itself.
+
+        :raises ProtocolError: when that is no short line of text.
+        """
+        for what, text in (("machine id", machineid), ("version", distversion)):
+            if len(text) > MAX_FACT or printable(text) != text:
+                raise IDENTITY_WRONG.error(what=what, most=MAX_FACT)
+        return cls(host, machineid, distversion)
 
     def require_machine(self, expected: str | None, operation: str = "") -> None:
         """:raises ConflictError: when a machine id is expected and the system has another one."""

@@ -15,8 +15,12 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 from ._failures import NAME_NOT_LEGAL, TIMEZONE_UNKNOWN
+from ._text import shorten
 
 MAX_NAME_BYTES = 255
+MAX_SHOWN = 80
+"""Characters that are shown of a name that is not legal."""
+
 SAFETY_PREFIX = "pre-restore-"
 COMPARE_PREFIX = "compare-"
 """Of backups that are made to be compared, and removed again."""
@@ -29,6 +33,8 @@ SAFETY = "safety"
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
 
+_ORDINARY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
+_FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
 _OURS = re.compile(r"(?P<date>[0-9]{8}T[0-9]{6}Z)-[0-9a-f]{4}(?:-only-.+)?\.plb\Z")
 _VENDOR = re.compile(r"(?P<date>[0-9]{8}-[0-9]{2}\.[0-9]{2})\.plb\Z")
 
@@ -38,15 +44,15 @@ def why_illegal(name: str) -> str:
 
     Legal: 1 to 255 bytes of UTF-8, no ``/``, ``\\``, NUL or other control character, not ``.`` or ``..``.
     """
+    if _ORDINARY.fullmatch(name) is not None:
+        return ""
     if not name:
         return "is empty"
     if name in (".", ".."):
         return f"is {name!r}"
-    for character in name:
-        if character in "/\\":
-            return f"holds {character!r}"
-        if ord(character) < 0x20 or 0x7F <= ord(character) <= 0x9F:
-            return "holds a control character"
+    forbidden = _FORBIDDEN.search(name)
+    if forbidden:
+        return f"holds {forbidden[0]!r}" if forbidden[0] in "/\\" else "holds a control character"
     try:
         size = len(name.encode("utf-8"))
     except UnicodeEncodeError:
@@ -60,12 +66,8 @@ def require_legal(name: str, option: str = "name") -> str:
     """Return ``name``, or raise :class:`OptionError` that names ``option`` when it is not a legal backup name."""
     reason = why_illegal(name)
     if reason:
-        raise NAME_NOT_LEGAL.error(option=option, name=_shorten(name), flaw=reason)
+        raise NAME_NOT_LEGAL.error(option=option, name=shorten(name, MAX_SHOWN), flaw=reason)
     return name
-
-
-def _shorten(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def generate(now: datetime, *, prefix: str = "", resource_name: str | None = None) -> str:

@@ -283,7 +283,7 @@ class _Run:
         try:
             self._client.discard(name)
         except ActiveLogicError as error:
-            self._context.module.warn(f"the backup {name}, made for comparing, could not be removed: {error.reason}")
+            self._context.warn(f"the backup {name}, made for comparing, could not be removed: {error.reason}")
         self._known.discard(name)
 
     def _compare(self, name: str, other: str | None = None) -> Comparison:

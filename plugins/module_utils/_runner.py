@@ -23,6 +23,7 @@ from ._connection import logins_in_places, masking_warning, settings_from
 from ._errors import ActiveLogicError
 from ._failures import ENDED_BY_SIGNAL, UNEXPECTED
 from ._options import hide_login, require_absolute_paths
+from ._text import printable
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -41,6 +42,10 @@ class Context:
     check_mode: bool
     module: AnsibleModule
     now: datetime
+
+    def warn(self, text: str) -> None:
+        """Warn the user; Ansible prints a warning as it is, so whatever comes from outside is escaped here."""
+        self.module.warn(printable(text))
 
 
 class _EndedBySignal(BaseException):
@@ -78,11 +83,16 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
         _fail(module, UNEXPECTED.error(exception=type(error).__name__, place=_place(error)), client, start)
     else:
         result = {"tries": client.tries, "elapsed": _since(start), **result}
-        _warn_of_masking(module, result)
+        if "reason" in result:
+            result["reason"] = printable(result["reason"])
+        _warn(module, client, result)
         module.exit_json(**result)
 
 
-def _warn_of_masking(module: AnsibleModule, result: Mapping[str, Any]) -> None:
+def _warn(module: AnsibleModule, client: Client | None, result: Mapping[str, Any]) -> None:
+    """Warn of what is wrong with the listing, and with the password."""
+    if client is not None and client.passed_over:
+        module.warn(printable(client.passed_over))
     warning = masking_warning(module.params, result)
     if warning is not None:
         module.warn(warning)
@@ -91,7 +101,7 @@ def _warn_of_masking(module: AnsibleModule, result: Mapping[str, Any]) -> None:
 def _fail(module: AnsibleModule, error: ActiveLogicError, client: Client | None, start: float) -> None:
     tries = 1 if client is None else client.tries
     failure = error.to_result(hide_login(str(module.params.get("host") or "")), tries, _since(start))
-    _warn_of_masking(module, failure)
+    _warn(module, client, failure)
     module.fail_json(**failure)
 
 

@@ -73,7 +73,7 @@ from ._model import (
 from ._plan import newest_full
 from ._runner import Context
 from ._version import VERSION
-from ._wholeness import Finding, inspect
+from ._wholeness import Finding, inspect, not_checked
 
 FETCHED = "fetched"
 PUSHED = "pushed"
@@ -92,9 +92,14 @@ def _verify(context: Context) -> str:
     return str(context.params["verify"] or by_default)
 
 
-def _inspect(context: Context, path: str) -> Finding:
-    """Look into a file, unless ``verify`` leaves that out."""
-    return Finding() if _verify(context) == SIZE else inspect(path, context.client.settings.transfer_timeout)
+def _inspect(context: Context, path: str, what: str) -> Finding:
+    """Look into a file, unless ``verify`` leaves that out; ``what`` names it in a warning that this was too much."""
+    if _verify(context) == SIZE:
+        return Finding()
+    finding = inspect(path, context.client.settings.transfer_timeout)
+    if finding.limit:
+        context.warn(not_checked(what, finding))
+    return finding
 
 
 def _vouchers(*, by_archive: bool, by_content: bool, by_digest: bool = False) -> list[str]:
@@ -121,7 +126,7 @@ def _fetch(context: Context) -> dict[str, Any]:
         return _result(context, SKIPPED, False, system, None)
     path = resolve_destination(params["dest"], backup.name)
     known = None if params["force"] else _unchanged(path, backup, system, wanted_digest)
-    if known is not None and _inspect(context, path).damage:
+    if known is not None and _inspect(context, path, path).damage:
         known = None
     if known is not None and _verify(context) == CONTENT and client.digest(backup.name).sha256 != known:
         known = None
@@ -207,7 +212,7 @@ def _receive(
         check_complete()
         if received.size != backup.size:
             raise ARRIVED_SHORT.error(size=received.size, listed=backup.size, operation=operation)
-        finding = _inspect(context, temporary)
+        finding = _inspect(context, temporary, f"the backup {backup.name!r}")
         if finding.damage:
             raise FETCH_DAMAGED.error(why=finding.damage, operation=operation)
         if _verify(context) == CONTENT:
@@ -279,7 +284,7 @@ def _push(context: Context) -> dict[str, Any]:
     size, sha256 = digest_file(src)
     if size == 0:
         raise PUSH_EMPTY.error(path=src, operation=f"push the backup {name!r}")
-    finding = _inspect(context, src)
+    finding = _inspect(context, src, src)
     if finding.damage:
         raise PUSH_DAMAGED.error(path=src, why=finding.damage, operation=f"push the backup {name!r}")
     system = client.identity()
@@ -435,7 +440,7 @@ def _keep(context: Context, name: str, old: Received | None) -> Iterator[_Kept |
         raise
     except BaseException:
         if kept.is_needed:
-            context.module.warn(where)
+            context.warn(where)
         raise
     finally:
         if not kept.is_needed:

@@ -94,6 +94,8 @@ options:
       - V(archive) downloads it, and looks whether it is whole. That shows where it is an archive of a usual format
         (gzip, zip, tar, bzip2 or xz) by its checksums and its end; nothing can be said about other content. It needs
         the right to download, and room for a copy in the folder for temporary files where the module runs.
+      - An archive that would need more than about 45 MiB of memory, more than O(transfer_timeout), or that unpacks to
+        more than 256 MiB and to more than 100 times its size, is not read to its end, and a warning says so.
       - V(size) relies on the listing alone. A backup that stays at half its size is then taken for a whole one, unless
         O(min_size) tells.
     type: str

@@ -86,6 +86,9 @@ options:
         the local file; one that is an archive of a usual format (gzip, zip, tar, bzip2 or xz) has to be whole.
         V(content) does the same, and compares the content with one more download from the system. RV(verified_by) tells
         what each proves.
+      - An archive that would need more than about 45 MiB of memory, more than O(transfer_timeout), or that unpacks to
+        more than 256 MiB and to more than 100 times its size, is not read to its end. Then a warning says so, and
+        RV(verified_by) lacks V(archive).
       - V(content) is the default of O(direction=push), V(archive) of O(direction=fetch).
       - With O(direction=fetch) and V(content) also a file that is there already is compared with the system.
     type: str

@@ -165,7 +165,8 @@ def test_password_of_the_task_environment_is_in_no_command_line(
 ) -> None:
     """Neither in the process list nor in what ``-vvv`` shows; and a second try of the task has it as well."""
     ansible, password = through_gateway, through_gateway.variables.pop("activelogic_password")
-    task = {"name": "List", INFO: {}, "environment": {"ACTIVELOGIC_PASSWORD": password, "OTHER_OF_THE_TEST": "kept"}}
+    environment = {"ACTIVELOGIC_PASSWORD": password, "OTHER_OF_THE_TEST": "kept"}
+    task: dict[str, Any] = {"name": "List", INFO: {}, "environment": environment}
     if not background:
         task |= {"register": "listed", "until": "listed.attempts == 2", "retries": 2, "delay": 0}
     (ansible.folder / "play.yml").write_text(

@@ -28,6 +28,7 @@ FILE = Path(os.environ["ODD_SDK_FILE"])
 """The local file that a case pushes."""
 
 TAKEN = "taken.plb"
+OUTSIDE = "../../20250601T000000Z-0000.plb"
 
 
 class Odd:
@@ -35,6 +36,9 @@ class Odd:
 
     Every command opens them anew, so that ``opening`` sees the number of each command.
     """
+
+    machineid = ""
+    """What the system says of itself, where that is not the truth."""
 
     def __init__(self, real: Any) -> None:
         self.real = real
@@ -53,6 +57,33 @@ class Renaming(Odd):
     async def create_new(self, name: str = "", resource_name: str | None = None) -> Any:
         """Make it, under a name in capitals."""
         return await self.real.create_new(name.upper(), resource_name)
+
+
+class Escaping(Odd):
+    """The system gives new backups names that lead out of a folder, and lists some."""
+
+    async def create_new(self, name: str = "", resource_name: str | None = None) -> Any:
+        """Make it, and tell another name."""
+        await self.real.create_new(name, resource_name)
+        return "../" + name
+
+    async def list(self, cls: type) -> Any:
+        """List more than there is."""
+        return [*await self.real.list(cls), BackupFile(OUTSIDE, 5), BackupFile("\x1b[2J.plb", 5)]
+
+
+class Endless(Odd):
+    """The system lists more than anybody reads."""
+
+    async def list(self, cls: type) -> Any:
+        """List one more than is read."""
+        return [BackupFile(f"{number}.plb", 5) for number in range(100_001)]
+
+
+class Boastful(Odd):
+    """The system has a machine id that clears the screen."""
+
+    machineid = "\x1b[2J"
 
 
 class NotNew(Odd):
@@ -226,7 +257,7 @@ class Connection:
     def machineid(self) -> Any:
         """The machine id, or something else."""
         found = TRICK() if AT == "machineid" else None
-        return self.real.machineid if found is None else found
+        return (ODDITY.machineid or self.real.machineid) if found is None else found
 
     async def backup(self) -> Odd:
         """Open the backups."""

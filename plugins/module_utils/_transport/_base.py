@@ -33,6 +33,9 @@ class Transport(Protocol):
     gave_up: bool
     """Whether a call was left behind in a thread, which may hold the end of the process."""
 
+    passed_over: str
+    """A warning about rows of the latest listing that had some, see :func:`_model.listed`; empty before."""
+
     def identity(self) -> System:
         """Log in and say which system answered."""
 

@@ -99,17 +99,26 @@ from .._failures import (
     Failure,
 )
 from .._localfiles import PIECE, open_regular, told
-from .._model import BackupFile, Backups, Received, Sent, System
+from .._model import Backups, Received, Sent, System, listed
 from .._options import expand, require_absolute
+from .._text import shorten
 from .._tls_files import check_authorities, check_client, said
 from ._base import LOST, RETURNED, pause, repeat
 from ._diagnosis import look, refused, untrusted
+from ._documents import MAX_DOCUMENT, MAX_LISTING, IncompleteError, Rows, decode, wrong
+from ._lines import BoundedResponse
 
 LONG_POLL = 25.0
 """Seconds that the gateway may hold a poll (its own upper limit)."""
 
-MAX_DOCUMENT = 64 * 1024 * 1024
-"""Bytes of JSON that are read from the gateway at most."""
+POLL_PAUSE = 0.5
+"""Seconds before the next poll, where a gateway answers at once although nothing has changed."""
+
+MAX_STATE = 40
+"""Characters that are shown of a state or a cause that is not known."""
+
+MAX_SIZE = 2**63
+"""No backup has as many bytes."""
 
 OCTETS = "application/octet-stream"
 REPEATABLE_STATUS = (429, 502, 503, 504)
@@ -118,6 +127,10 @@ NOT_LET_IN = (AuthenticationError, AccessDeniedError)
 FINAL_STATES = ("succeeded", "failed", "unknown")
 WRITES = ("create_new", "remove", "restore")
 """Actions that change the system as soon as the gateway has them; an upload waits for its commit."""
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_SECONDS = re.compile(r"[0-9]{1,9}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 PROBLEMS: dict[str, Failure] = {
     "authentication_failed": PROBLEM_LOGIN,
@@ -205,6 +218,7 @@ class _Connections(HTTPAdapter):
 
         def make_watched(*args: Any, **kwargs: Any) -> Any:
             connection = make(*args, **kwargs)
+            connection.response_class = BoundedResponse
             self._made.add(connection)
             return connection
 
@@ -297,6 +311,7 @@ class GatewayTransport:
         self._session = self._open_session()
         self.tries = 1
         self.gave_up = False
+        self.passed_over = ""
 
     def _open_session(self) -> Any:
         settings = self._settings
@@ -347,7 +362,7 @@ class GatewayTransport:
 
     def identity(self) -> System:
         document = self._document("GET", self._system_path)
-        return System(self._settings.host, _text(document, "machineid"), _text(document, "distversion"))
+        return System.reported(self._settings.host, _text(document, "machineid"), _text(document, "distversion"))
 
     def list(self) -> Backups:
         return self._listing(self._settings.retries)
@@ -356,10 +371,10 @@ class GatewayTransport:
         self._listing(retries=0)
 
     def _listing(self, retries: int) -> Backups:
-        rows = self._json("GET", self._system_path + "/backups", retries=retries)
-        if not isinstance(rows, list):
-            raise GATEWAY_ANSWER_WRONG.error(flaw="is not a list")
-        return [BackupFile(_text(row, "name"), _whole(row, "size")) for row in rows]
+        found, warning = self._json("GET", self._system_path + "/backups", retries=retries, read=self._read_listing)
+        self.passed_over = warning or self.passed_over
+        backups: Backups = found
+        return backups
 
     def create_new(self, name: str, resource_name: str | None) -> str:
         result = self._write({"action": "create_new", "name": name, "resource_name": resource_name})
@@ -402,7 +417,7 @@ class GatewayTransport:
 
         kept, operation, result = repeat(attempt, self._settings, self._sleep, self._count)
         with kept:
-            yield operation, _whole(result, "size"), _text(result, "sha256")
+            yield operation, _whole(result, "size"), _digest(result)
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
         deadline = self._clock() + self._settings.transfer_timeout
@@ -501,9 +516,10 @@ class GatewayTransport:
         document = self._await(operation, FINAL_STATES, deadline, clock_option, writes)
         self._unfinished.discard(operation)
         result = document.get("result")
-        if not isinstance(result, dict):
-            raise GATEWAY_ANSWER_WRONG.error(flaw="has no result")
-        return result
+        if isinstance(result, dict):
+            return result
+        error = wrong("has no result")
+        raise OPERATION_LOST.error(operation_id=operation, reason=error.reason) if writes else error
 
     def _await(
         self, operation: str, states: tuple[str, ...], deadline: float, clock_option: str, writes: bool
@@ -517,26 +533,30 @@ class GatewayTransport:
         state = "queued"
         document: dict[str, Any] = {}
         while True:
+            asked_at = self._clock()
             left = deadline - self._clock()
             if left <= 0:
                 raise self._expired(operation, state, document.get("waiting_for"), clock_option, writes)
             wait = max(0.0, min(LONG_POLL, self._settings.read_timeout / 2, left))
             try:
                 document = self._document("GET", f"{path}?wait={wait:.1f}", left=lambda: deadline - self._clock())
+                before, state = state, shorten(_text(document, "state"), MAX_STATE)
             except (UnreachableError, NotFoundError, ProtocolError, *NOT_LET_IN) as error:
                 if not writes:
                     raise
                 raise OPERATION_LOST.error(operation_id=operation, reason=error.reason) from error
-            state = _text(document, "state")
             if state == "failed":
                 self._unfinished.discard(operation)
                 raise _error_from_problem(document.get("problem"), self._settings, may_repeat=not writes)
             if state == "unknown":
                 self._unfinished.discard(operation)
-                cause = str(document.get("cause")).replace("_", " ")
-                raise OPERATION_UNKNOWN.error(cause=cause)
+                cause = document.get("cause")
+                known = shorten(cause, MAX_STATE).replace("_", " ") if isinstance(cause, str) else "no cause is given"
+                raise OPERATION_UNKNOWN.error(cause=known)
             if state in states:
                 return document
+            if state == before and self._clock() - asked_at < min(wait, POLL_PAUSE):
+                self._sleep(min(POLL_PAUSE, wait))
 
     def _expired(
         self, operation: str, state: str, waiting_for: Any, clock_option: str, writes: bool
@@ -644,7 +664,7 @@ class GatewayTransport:
                 if self._clock() < deadline:
                     raise
                 raise self._transfer_expired(reader.sent, size) from error
-            if (_text(document, "sha256"), _whole(document, "size")) != (reader.sha256(), size):
+            if (_digest(document), _whole(document, "size")) != (reader.sha256(), size):
                 raise CONTENT_SENT_OTHER.error()
             return reader.sha256()
 
@@ -678,10 +698,12 @@ class GatewayTransport:
         *,
         retries: int | None = None,
         accept: tuple[int, ...] = (),
+        read: Callable[[Any], Any] | None = None,
         left: Callable[[], float] | None = None,
     ) -> Any:
         """Send a small request, repeat it where that can help, and return the decoded answer.
 
+        :param read: reads the body of a good answer; by default it is a document.
         :param left: see :func:`repeat`.
         """
         data = None if body is None else json.dumps(body).encode("utf-8")
@@ -692,8 +714,9 @@ class GatewayTransport:
             deadline = self._clock() + limit
             try:
                 with self._answer(method, path, deadline, headers=headers, data=data) as response:
-                    document = self._read_document(response)
-                    if not 200 <= response.status_code < 300 and response.status_code not in accept:
+                    is_good = 200 <= response.status_code < 300
+                    document = (read if read is not None and is_good else self._read_document)(response)
+                    if not is_good and response.status_code not in accept:
                         raise _error_from_response(response, document, self._settings)
                     return document
             except UnreachableError as error:
@@ -740,39 +763,67 @@ class GatewayTransport:
                 response.close()
 
     def _read_document(self, response: Any) -> Any:
-        parts: list[bytes] = []
+        """The decoded body. Of an answer that refuses, what is no document says nothing, and is an empty one."""
+        is_good = 200 <= response.status_code < 300
+        text = b""
+        for piece in self._body(response):
+            text += piece
+            if len(text) > MAX_DOCUMENT:
+                if is_good:
+                    raise wrong(f"has more than {MAX_DOCUMENT} bytes")
+                return {}
+        if not text:
+            if not _has_end(response):
+                raise self._lost()
+            return {}
+        try:
+            return decode(text)
+        except IncompleteError:
+            if not _has_end(response):
+                raise self._lost() from None
+            if is_good:
+                raise wrong("is not JSON") from None
+            return {}
+
+    def _read_listing(self, response: Any) -> tuple[Backups, str]:
+        """A listing, and the warning that goes with it; its rows are taken while they arrive."""
+        rows = Rows()
+
+        def names_and_sizes() -> Iterator[tuple[str, int]]:
+            size = 0
+            for piece in self._body(response):
+                size += len(piece)
+                if size > MAX_LISTING:
+                    raise wrong(f"has more than {MAX_LISTING} bytes")
+                for row in rows.take(piece):
+                    yield _text(row, "name"), _whole(row, "size")
+            if not size and not _has_end(response):
+                raise self._lost()
+            try:
+                rows.finish()
+            except IncompleteError:
+                raise wrong("is not JSON") if _has_end(response) else self._lost() from None
+
+        return listed(names_and_sizes())
+
+    def _body(self, response: Any) -> Iterator[bytes]:
+        """The body in pieces, to its end.
+
+        :raises UnreachableError: when it ends elsewhere than its head said.
+        """
         size = 0
         try:
             for piece in response.raw.stream(PIECE, decode_content=False):
                 size += len(piece)
-                if size > MAX_DOCUMENT:
-                    raise GATEWAY_ANSWER_WRONG.error(flaw=f"has more than {MAX_DOCUMENT} bytes")
-                parts.append(piece)
-        except ProtocolError:
-            raise
+                yield piece
         except Exception as error:
             raise self._translate(error) from error
-        announced = response.headers.get("Content-Length", "")
-        lost = GATEWAY_CONNECTION_LOST.error(url=self._url, exception="IncompleteRead", repeatable=True)
-        is_bare = response.status_code in (204, 304)  # the length is that of another answer's body
-        if announced.isdigit() and int(announced) != size and not is_bare:
-            raise lost
-        # A head that breaks off looks to http.client like a whole one, without what it had still to say. A document
-        # that is whole without a length comes from an intermediary that speaks HTTP/1.0.
-        has_end = announced or "Transfer-Encoding" in response.headers or is_bare
-        text = b"".join(parts)
-        if not text:
-            if not has_end:
-                raise lost
-            return {}
-        try:
-            return json.loads(text.decode("utf-8"))
-        except (ValueError, RecursionError):
-            if not has_end:
-                raise lost from None
-            if 200 <= response.status_code < 300:
-                raise GATEWAY_ANSWER_WRONG.error(flaw="is not JSON") from None
-            return {}
+        announced = response.headers.get("Content-Length")
+        if announced is not None and int(announced) != size and not _is_bare(response):
+            raise self._lost()
+
+    def _lost(self) -> ActiveLogicError:
+        return GATEWAY_CONNECTION_LOST.error(url=self._url, exception="IncompleteRead", repeatable=True)
 
     def _translate(self, error: Exception) -> ActiveLogicError:
         """Turn an exception of ``requests`` or of what lies below it into ours."""
@@ -853,11 +904,29 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _require_plain(response: Any) -> None:
-    """:raises ProtocolError: when the body is encoded, which was not asked for: its length and digest mean nothing."""
+    """:raises ProtocolError: when the body is encoded, which was not asked for, or its length is not clear."""
     for header, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
         encoding = response.headers.get(header, plain).lower()
         if encoding != plain:
             raise GATEWAY_ANSWER_WRONG.error(flaw=f"came encoded ({encoding[:20]}), which was not asked for")
+    length = response.headers.get("Content-Length")  # several ones are joined by commas
+    if length is not None and (_LENGTH.fullmatch(length.strip()) is None or "Transfer-Encoding" in response.headers):
+        raise wrong(f"has a length that is not clear ({length[:20]})")
+
+
+def _is_bare(response: Any) -> bool:
+    """Whether an answer has no body, so that its length is that of another answer's."""
+    return response.status_code in (204, 304)
+
+
+def _has_end(response: Any) -> bool:
+    """Whether the head says where the body ends.
+
+    A head that breaks off looks to http.client like a whole one, without what it had still to say. A document that is
+    whole without a length comes from an intermediary that speaks HTTP/1.0.
+    """
+    headers = response.headers
+    return "Content-Length" in headers or "Transfer-Encoding" in headers or _is_bare(response)
 
 
 def _private(path: str, flags: int) -> int:
@@ -896,11 +965,12 @@ def _error_from_problem(
     """Turn a problem document (RFC 9457) of the gateway into an error of ours."""
     if not isinstance(problem, dict):
         return GATEWAY_ANSWER_WRONG.error(flaw="has no problem")
-    kind = str(problem.get("kind", ""))
-    reason = str(problem.get("detail") or problem.get("title") or kind).strip().rstrip(".")
-    reason = reason.replace(settings.password, "********")
+    texts = {key: value for key, value in problem.items() if isinstance(value, str)}
+    kind = texts.get("kind", "")
+    reason = (texts.get("detail") or texts.get("title") or kind).strip().rstrip(".")
+    reason = shorten(reason.replace(settings.password, "********")) or "the gateway does not say why"
     # The sentence that this becomes part of names system and operation already.
-    start = reason.find(f": {problem.get('exception')}: ")
+    start = reason.find(f": {texts.get('exception')}: ")
     if start >= 0:
         reason = reason[start + 2 :]
     elif reason.startswith(f"system {settings.host}: "):
@@ -914,18 +984,25 @@ def _error_from_problem(
 def _retry_after(response: Any) -> float | None:
     """The header Retry-After in seconds, where it is a number (RFC 9110, section 10.2.3)."""
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None
+    return float(text) if _SECONDS.fullmatch(text) else None
 
 
 def _text(document: Any, key: str) -> str:
     value = document.get(key) if isinstance(document, dict) else None
     if not isinstance(value, str):
-        raise GATEWAY_ANSWER_WRONG.error(flaw=f"has no {key}")
+        raise wrong(f"has no {key}")
+    return value
+
+
+def _digest(document: Any) -> str:
+    value = _text(document, "sha256")
+    if _SHA256.fullmatch(value) is None:
+        raise wrong("has no sha256")
     return value
 
 
 def _whole(document: Any, key: str) -> int:
     value = document.get(key) if isinstance(document, dict) else None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise GATEWAY_ANSWER_WRONG.error(flaw=f"has no {key}")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_SIZE:
+        raise wrong(f"has no {key}")
     return value

@@ -40,7 +40,7 @@ from .._failures import (
     SYSTEM_NOT_ANSWERING,
 )
 from .._localfiles import digest_file, told
-from .._model import BackupFile, Backups, Received, Sent, System, find
+from .._model import BackupFile, Backups, Received, Sent, System, find, listed
 from ._base import LOST, RETURNED, repeat
 from ._sdk_errors import Translator
 from ._sdk_process import SdkEndedError, SdkExpiredError, SdkProcess
@@ -71,20 +71,27 @@ class SdkTransport:
         self._login_worked = False
         self.tries = 1
         self.gave_up = False
+        self.passed_over = ""
         self._running_process()  # a package that is missing is told before anything else is done
 
     # The verbs of the Backup resource
 
     def identity(self) -> System:
         facts = self._read("facts", "read_timeout")
-        return System(self._settings.host, facts["machineid"], facts["distversion"])
+        return System.reported(self._settings.host, facts["machineid"], facts["distversion"])
 
     def list(self) -> Backups:
-        return _listing(self._read("list", "read_timeout"))
+        return self._listing(self._read("list", "read_timeout"))
 
     def probe(self) -> None:
         self._end_session()
         self._once("list", "read_timeout", writes=False)
+
+    def _listing(self, rows: Any) -> Backups:
+        """The rows of a listing that can be used; what was passed over is kept for a warning."""
+        found, warning = listed(rows)
+        self.passed_over = warning or self.passed_over
+        return found
 
     def create_new(self, name: str, resource_name: str | None) -> str:
         if name and find(self.list(), name) is not None:  # whether it would be overwritten is not documented
@@ -110,7 +117,7 @@ class SdkTransport:
 
     def download(self, name: str, path: str) -> Received:
         def attempt() -> Received:
-            listed = _require_listed(_listing(self._reopening("list", "read_timeout")), name).size
+            listed = _require_listed(self._listing(self._reopening("list", "read_timeout")), name).size
             self._reopening("download", "transfer_timeout", name=name, path=path)
             size, sha256 = digest_file(path)
             if size != listed:
@@ -298,10 +305,6 @@ class SdkTransport:
             if is_over:
                 self._process, self._has_session = None, False
         return answer
-
-
-def _listing(rows: Any) -> Backups:
-    return [BackupFile(name, size) for name, size in rows]
 
 
 def _require_listed(listing: Backups, name: str) -> BackupFile:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bz2
 
 from runner import DIRECT
-from scene import BACKUP, TRANSFER, Facts, Scene, case
+from scene import BACKUP, INFO, TRANSFER, Facts, Scene, case
 
 TAKEN = "taken.plb"
 HALF = bz2.compress(b"configuration" * 1000)[:-20]
@@ -128,6 +128,29 @@ def create_under_another_name(scene: Scene) -> Facts:
     scene.run(BACKUP, name="new.plb")
     assert list(scene.listed()) == ["NEW.PLB"]
     return {"name": "NEW.PLB"}
+
+
+@case("BACKUP_NAMED_ILLEGALLY", DIRECT)
+def create_under_a_name_that_leads_out(scene: Scene) -> Facts:
+    scene.odd_sdk("Escaping")
+    scene.may_change = True
+    scene.run(BACKUP, name="new.plb")
+    assert list(scene.listed()) == ["new.plb"]
+    return {"name": "../new.plb", "flaw": "holds '/'"}
+
+
+@case("LISTING_LONG", DIRECT)
+def listing_without_end(scene: Scene) -> Facts:
+    scene.odd_sdk("Endless")
+    scene.run(INFO)
+    return {"most": 100_000}
+
+
+@case("IDENTITY_WRONG", DIRECT)
+def machine_id_that_clears_the_screen(scene: Scene) -> Facts:
+    scene.odd_sdk("Boastful")
+    scene.run(INFO)
+    return {"what": "machine id", "most": 255}
 
 
 @case("BACKUPS_LEFT", DIRECT)

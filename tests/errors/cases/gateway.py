@@ -192,6 +192,20 @@ def moved(scene: Scene) -> Facts:
     return {"status": 307}
 
 
+@case("LISTING_LONG", ODD_GATEWAY)
+def one_backup_too_many(scene: Scene) -> Facts:
+    scene.odd.answers["GET backups"] = document([{"name": f"{number}.plb", "size": 1} for number in range(100_001)])
+    scene.run(INFO)
+    return {"most": 100_000}
+
+
+@case("IDENTITY_WRONG", ODD_GATEWAY)
+def version_that_is_a_book(scene: Scene) -> Facts:
+    scene.odd.answers["GET system"] = document({"machineid": "001122334455", "distversion": "2" * 256})
+    scene.run(INFO)
+    return {"what": "version", "most": 255}
+
+
 def _wrong(name: str, key: str, answer: Callable[..., None], flaw: str) -> None:
     """A case of an answer that can't be understood."""
 
@@ -209,5 +223,6 @@ _wrong("too_deep", "GET system", plain(b"[" * 200_000), "is not JSON")
 _wrong("no_object", "GET system", document([]), "is not an object")
 _wrong("no_machine", "GET system", document({"distversion": "1"}), "has no machineid")
 _wrong("no_list", "GET backups", document({}), "is not a list")
+_wrong("too_large", "GET system", plain(b" " * (256 * 1024 + 1)), "has more than 262144 bytes")
 _wrong("no_size", "GET backups", document([{"name": "x.plb"}]), "has no size")
 _wrong("too_much", "GET backups", plain(b" " * (64 * 1024 * 1024 + 1)), "has more than 67108864 bytes")

@@ -23,10 +23,32 @@ def fetch(scene: Scene, **options: object) -> None:
 
 
 @case("GATEWAY_ANSWER_WRONG", ODD_GATEWAY)
-def success_without_a_result(scene: Scene) -> Facts:
+def read_that_succeeds_without_a_result(scene: Scene) -> Facts:
+    scene.odd.answers["GET operation"] = state("succeeded")
+    fetch(scene)
+    return {"flaw": "has no result"}
+
+
+@case("OPERATION_LOST", ODD_GATEWAY)
+def write_that_succeeds_without_a_result(scene: Scene) -> Facts:
     scene.odd.answers["GET operation"] = state("succeeded")
     scene.run(BACKUP, name="new.plb")
-    return {"flaw": "has no result"}
+    return {"operation_id": re.compile("[0-9a-f-]{36}"), "reason": "the gateway's answer has no result"}
+
+
+@case("OPERATION_LOST", ODD_GATEWAY)
+def write_without_a_state(scene: Scene) -> Facts:
+    scene.odd.answers["GET operation"] = document({})
+    scene.run(BACKUP, name="new.plb")
+    return {"operation_id": re.compile("[0-9a-f-]{36}"), "reason": "the gateway's answer has no state"}
+
+
+@case("BACKUP_NAMED_ILLEGALLY", ODD_GATEWAY)
+def operation_that_makes_another_name(scene: Scene) -> Facts:
+    scene.may_change = True
+    scene.odd.answers["GET operation"] = state("succeeded", result={"name": "\x1b[2J/x"})
+    scene.run(BACKUP, name="new.plb")
+    return {"name": "\x1b[2J/x", "flaw": "holds a control character"}
 
 
 @case("GATEWAY_ANSWER_WRONG", ODD_GATEWAY)

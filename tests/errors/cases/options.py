@@ -10,13 +10,15 @@ import json
 import os
 import re
 import signal
+import tarfile
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from interpreters import old_pythons
 from runner import DIRECT, GATEWAY
-from scene import BACKUP, INFO, TRANSFER, Facts, Scene, case
+from scene import BACKUP, INFO, ODD_GATEWAY, TRANSFER, Facts, Scene, case
 
 from .tls import nobody_connects
 
@@ -360,6 +362,28 @@ def asked_to_end(scene: Scene) -> Facts:
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
     scene.end(process)
+    return {"signal": "SIGTERM"}
+
+
+@case("ENDED_BY_SIGNAL", ODD_GATEWAY)
+def asked_to_end_while_it_looks_into_an_archive(scene: Scene) -> Facts:
+    """Twelve seconds of extended headers, which no clock of the options ends."""
+    records = b"5 a=\n" * 200_000
+    info = tarfile.TarInfo("pax")
+    info.type, info.size = tarfile.XGLTYPE, len(records)
+    header = info.tobuf(tarfile.USTAR_FORMAT) + records + bytes(-len(records) % 512)
+    path = scene.file("pushed.plb", header * 40 + tarfile.TarInfo("a").tobuf() + bytes(1024))
+    process = scene.start(TRANSFER, direction="push", src=path, verify="content")
+    reading = Path(f"/proc/{process.pid}/io")
+    deadline = time.monotonic() + 20
+    while int(reading.read_text(encoding="ascii").split()[1]) < 40 * len(header):  # it has hashed all of it
+        assert time.monotonic() < deadline, "the module never read the file"
+        time.sleep(0.05)
+    asked_at = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    scene.end(process)
+    assert time.monotonic() - asked_at < 3
+    assert scene.odd.asked == []
     return {"signal": "SIGTERM"}
 
 

@@ -1,0 +1,83 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""No archive takes more time or memory than it may, whatever it says of itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from archives import tar, tar_member
+from hostile_archives import DAMAGED, HOSTILE, LIMIT, MIB, UNKNOWN, WHOLE
+
+SECONDS = 4.0
+"""Time of the processor that one look may take here; tests that share a machine wait for theirs."""
+
+MEMORY = 64 * MIB
+"""Bytes above those of the interpreter that one look may take."""
+
+# In a process of its own: its memory can be limited, so that a reader without a bound ends, and its peak be measured.
+LOOK = """
+import json, resource, sys, time
+from ansible_collections.netops.activelogic.plugins.module_utils._contents import compare
+from ansible_collections.netops.activelogic.plugins.module_utils._wholeness import inspect
+
+path, other, seconds, most = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
+
+def kib(key):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(key))
+
+def wholeness(seconds):
+    found = inspect(path, seconds)
+    return {"kind": found.kind, "damage": found.damage, "limit": found.limit}
+
+def comparison(seconds):
+    deadline = time.monotonic() + seconds
+    found = compare(path, other, expired=lambda: time.monotonic() >= deadline)
+    return {"outcome": found.outcome.value, "reason": found.reason}
+
+def measured(look, seconds):
+    with open("/proc/self/clear_refs", "w") as peak:
+        peak.write("5")
+    before, start = kib("VmHWM"), time.process_time()
+    said = look(seconds)
+    return {**said, "seconds": time.process_time() - start, "memory": (kib("VmHWM") - before) * 1024}
+
+resource.setrlimit(resource.RLIMIT_AS, (kib("VmSize") * 1024 + 3 * most,) * 2)
+print(json.dumps([measured(wholeness, seconds), measured(wholeness, 0.05), measured(comparison, 1)]))
+"""
+
+
+def outcome(found: dict[str, Any]) -> str:
+    if found["limit"]:
+        return LIMIT
+    return DAMAGED if found["damage"] else WHOLE if found["kind"] else UNKNOWN
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_looking_into_it_and_comparing_it_end(name: str, tmp_path: Path) -> None:
+    archive, plain, wanted = tmp_path / "archive", tmp_path / "plain", HOSTILE[name]
+    wanted.to_file(archive)
+    plain.write_bytes(tar(tar_member(b"a", b"one")))
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(archive), str(plain), str(wanted.seconds), str(MEMORY)],
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    archive.unlink()
+    assert done.returncode == 0, done.stderr
+    found, in_no_time, comparison = json.loads(done.stdout)
+    assert outcome(found) == wanted.outcome, found
+    assert wanted.limit in found["limit"]
+    assert "than there is" not in found["limit"]  # it stopped by itself
+    assert in_no_time["seconds"] < 0.5
+    assert comparison["outcome"] in ("unknown", "different"), comparison
+    for each in (found, in_no_time, comparison):
+        assert each["seconds"] < SECONDS
+        assert each["memory"] < MEMORY
