@@ -11,9 +11,9 @@ import json
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -33,6 +33,8 @@ from .problems import MEDIA_TYPE, NO_ROOM, Problem
 from .spool import PIECE, Content
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 MAX_DOCUMENT = 65536
 """Bytes of a JSON body at most."""
@@ -101,7 +103,8 @@ class Body:
         waited = 0.0
         while True:
             began = time.monotonic()
-            left = self._allowance + self.size / self._rate - waited
+            # A gap has a limit of its own, whatever came before it.
+            left = min(self._allowance, self._allowance + self.size / self._rate - waited)
             try:
                 async with asyncio.timeout(max(0.01, left)):
                     message = await self._receive()
@@ -170,6 +173,27 @@ async def read_json(request: Request, gateway: Gateway) -> Any:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_no_twice, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise Problem("bad_request", "the body is not JSON in UTF-8") from None
+
+
+async def disconnected(request: Request) -> None:
+    """Ends when the client has gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """Do something for a client, which ends when the client goes: nobody would read the answer."""
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(disconnected(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Problem("bad_request", "the client has gone")
+        return working.result()
+    finally:
+        for each in (working, leaving):
+            each.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
 
 
 class Asker:
@@ -392,23 +416,24 @@ def routes(gateway: Gateway) -> list[APIRoute]:
 
     async def show_system(request: Request, system: SystemName) -> Response:
         asker = await Asker.of(gateway, request, system, "identity")
-        identity = await gateway.identity(asker.caller)
+        identity = await while_connected(request, gateway.identity(asker.caller))
         return document_response(
             {"name": asker.system, "machineid": identity.machineid, "distversion": identity.distversion}
         )
 
     async def list_backups(request: Request, system: SystemName) -> Response:
         asker = await Asker.of(gateway, request, system, "list")
-        entries = await gateway.backups(asker.caller)
+        entries = await while_connected(request, gateway.backups(asker.caller))
         return document_response([{"name": each.name, "size": each.size} for each in entries])
 
     async def list_operations(request: Request, system: SystemName) -> Response:
         asker = await Asker.of(gateway, request, system, "list_operations")
-        documents = await gateway.of_owner(asker.caller)
+        documents = await while_connected(request, gateway.of_owner(asker.caller))
         return document_response(documents)
 
     async def put_operation(request: Request, system: SystemName, operation: OperationId) -> Response:
         asker = await Asker.of(gateway, request, system, "ask")
+        await gateway.let_in(asker.caller, operation.lower())  # before a body is read
         asked = parse_request(await read_json(request, gateway))
         if asker.caller.login.shows_in(*(str(each) for each in asked.model_dump().values())):
             # It would be stored with the operation, logged and listed.
@@ -430,12 +455,8 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         asker = await Asker.of(gateway, request, system, "poll", frozenset({"wait"}))
         found = await asker.operation(operation)
 
-        async def gone() -> None:
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-
         if wait > 0:
-            await gateway.wait(found, wait, gone)
+            await gateway.wait(found, wait, lambda: disconnected(request))
         return operation_response(found, accepted=False)
 
     async def delete_operation(

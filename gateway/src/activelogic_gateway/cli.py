@@ -199,7 +199,13 @@ def _serve(config: Config, ready_file: Path | None) -> int:
         if ready_file is not None:
             _make_way(ready_file)
         store = Store(config.state_dir / "operations.sqlite")
-        spool = Spool(config.state_dir / "spool", limits.spool_bytes, limits.spool_free_bytes)
+        spool = Spool(
+            config.state_dir / "spool",
+            limits.spool_bytes,
+            limits.spool_free_bytes,
+            limits.spool_bytes_per_system,
+            limits.spool_bytes_per_user,
+        )
         try:
             spool.open()
             audit = logs.AuditLog(config.audit_path)

@@ -99,6 +99,9 @@ class Limits(_Section):
     upload_bytes: Count = 8 * GIB
     spool_bytes: Count = 32 * GIB
     spool_free_bytes: Count = 64 * 1024**2
+    spool_bytes_per_system: Count = 24 * GIB
+    spool_bytes_per_user: Count = 16 * GIB
+    first_byte_seconds: Seconds = 60
     content_seconds: Seconds = 3600
     read_seconds: Seconds = 60
     write_seconds: Seconds = 1800
@@ -111,7 +114,10 @@ class Limits(_Section):
     waiting_writes_per_system: Count = 8
     parallel_downloads_per_system: Count = 4
     waiting_downloads_per_system: Count = 100
+    unfinished_uploads_per_user: Count = 20
     sessions: Count = 200
+    logins_per_system: Count = 20
+    logins_per_address: Count = 100
     connections: Count = 200
     connections_per_address: Count = 150
     keep_alive_seconds: Seconds = 30

@@ -25,6 +25,7 @@ import itertools
 import logging
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -35,7 +36,7 @@ from .auth import Caller, Login
 from .config import Config
 from .documents import FINAL, Request
 from .fetch import fetch
-from .logins import Logins
+from .logins import Logins, place_of
 from .logs import AuditLog, Secrets, now_text
 from .problems import ANSWERED, Problem, from_sdk, is_named, kind_of, not_logged_in
 from .spool import Content, Receiver, Spool, put_on_disk_and_hash
@@ -49,6 +50,9 @@ STEADY_PAUSE = 1.0
 """What was uploaded counts as stored with another size when that is not 0 and stays for five looks, a second apart."""
 
 JANITOR_SECONDS = 5.0
+TURN_SECONDS = 5.0
+"""How long a login waits at most for others of its system or client address."""
+
 FORCE_SECONDS = 10.0
 """How long an owner waits at most for the end of what they end by force."""
 
@@ -69,6 +73,8 @@ class Operation:
     password: str | None = None
     pollers: int = 0
     seen: float = field(default_factory=time.monotonic)
+    received: float = field(default_factory=time.monotonic)
+    """When the last bytes of its content came; before the first ones, when it was asked for."""
     turn: int = 0
     """Its number in the order in which operations were queued."""
     started: str | None = None
@@ -156,6 +162,8 @@ class Gateway:
         self._janitor: asyncio.Task[None] | None = None
         self._turns = itertools.count(1)
         self._stuck: dict[str, str] = {}
+        self._logging_in: Counter[tuple[str, str]] = Counter()
+        self._login_ended = asyncio.Event()
 
     # Lifetime
 
@@ -214,7 +222,9 @@ class Gateway:
         if operation.waits and self._is_abandoned(operation):
             await self._abandon(operation)
         elif operation.state == "awaiting_content" and operation.receiving is None:
-            if now - operation.seen > self.limits.content_seconds:
+            # Polls alone keep no place: without a byte its life is short.
+            limit = self.limits.content_seconds if operation.receptions else self.limits.first_byte_seconds
+            if now - operation.received > limit:
                 await self._abandon(operation)
         elif operation.ended is not None and now - operation.ended > self.limits.content_seconds:
             await self._drop(operation)
@@ -269,7 +279,10 @@ class Gateway:
         is_known = self.logins.is_known(login)
         try:
             async with contextlib.AsyncExitStack() as stack:
-                async with self.logins.attempt(system, login, caller.address, self.limits.read_seconds):
+                async with (
+                    self.logins.attempt(system, login, caller.address, self.limits.read_seconds),
+                    self._share_of_logins(caller),
+                ):
                     try:
                         session, identity = await stack.enter_async_context(
                             self.sessions.open(host, login.username, login.password, deadline - time.monotonic())
@@ -289,6 +302,31 @@ class Gateway:
             if isinstance(failure, TimeLimit):
                 self._note_stuck(system, failure)
             raise self._problem(failure, caller.shown, (login.password,)) from failure
+
+    @asynccontextmanager
+    async def _share_of_logins(self, caller: Caller) -> AsyncIterator[None]:
+        """Nobody who has not logged in yet, and no system that does not answer, takes the sessions of all others.
+
+        :raises Problem: ``too_busy``.
+        """
+        limits = self.limits
+        shares = {("system", caller.system): limits.logins_per_system}
+        shares["address", place_of(caller.address)] = limits.logins_per_address
+        deadline = time.monotonic() + TURN_SECONDS
+        while any(self._logging_in[key] >= most for key, most in shares.items()):
+            try:
+                await asyncio.wait_for(self._login_ended.wait(), deadline - time.monotonic())
+            except TimeoutError:
+                said = f"too many logins at system {caller.shown}, or from client address {place_of(caller.address)},"
+                raise Problem("too_busy", f"{said} are being tried already", retry_after=5) from None
+        self._logging_in.update(shares.keys())
+        try:
+            yield
+        finally:
+            self._logging_in.subtract(shares.keys())
+            self._logging_in += Counter()  # drops what is zero
+            self._login_ended.set()
+            self._login_ended = asyncio.Event()
 
     def _note_login(self, system: str, login: Login, address: str) -> None:
         """The system accepted a login; what another password of this user had opened needs a login again."""
@@ -343,6 +381,10 @@ class Gateway:
     async def verify(self, caller: Caller, operation: Operation | None = None) -> None:
         """Make sure that the login is right: by the operation's own, a recent one, or the system."""
         digest = self.logins.digest(caller.system, caller.login)
+        if caller.login.accepted:  # by this very request
+            if operation is not None:
+                operation.trust(digest)
+            return
         if operation is not None and operation.trusts(digest, self.limits.remember_login_seconds):
             caller.login.accepted = True
             return
@@ -390,7 +432,7 @@ class Gateway:
         if row is None:
             return None
         # It is kept in memory, so that its owner's next polls need no login for a while.
-        operation = Operation(row, self.spool.new_key(), ended=time.monotonic())
+        operation = Operation(row, self.spool.new_key((key[0], key[1])), ended=time.monotonic())
         return self._operations.setdefault(key, operation)
 
     async def find(self, caller: Caller, uuid: str) -> Operation:
@@ -414,6 +456,10 @@ class Gateway:
             operation.trust(self.logins.digest(system, caller.login))
         operation.touch()
         return operation
+
+    async def let_in(self, caller: Caller, uuid: str) -> None:
+        """Make sure that the login is right, before anything else is read of a request about this operation."""
+        await self.verify(caller, self._operations.get((caller.system, caller.login.username, uuid)))
 
     async def put(self, caller: Caller, uuid: str, request: Request) -> Operation:
         """Register an operation, or find it registered already.
@@ -459,40 +505,55 @@ class Gateway:
         system = key[0]
         if self.closing:
             raise Problem("shutting_down", "the gateway is being shut down", system=system, retry_after=5)
-        self._check_room(system, request.action)
+        self._check_room(system, key[1], request.action)
         state = "awaiting_content" if request.action == "upload" else "queued"
-        operation = Operation(Row(key, request, state, now_text()), self.spool.new_key(), address=caller.address)
+        spool_key = self.spool.new_key((key[0], key[1]))
+        operation = Operation(Row(key, request, state, now_text()), spool_key, address=caller.address)
         operation.trust(self.logins.digest(system, caller.login))
         if request.action == "upload":
-            self.spool.reserve(operation.spool_key, request.size or 0)
+            self._check_unfinished_uploads(key)
+            self.spool.check(spool_key, request.size or 0)
         # In memory first: between here and the end of the write it counts for the lane.
         self._operations[key] = operation
         try:
             await self.store.save(operation.row)
         except BaseException:
             self._operations.pop(key, None)
-            self.spool.drop(operation.spool_key)
             raise
         if state == "queued":
             self._begin(operation, caller.login.password)
         return operation
 
-    def _check_room(self, system: str, action: str) -> None:
-        """At most so many may wait for a system."""
+    def _check_room(self, system: str, username: str, action: str) -> None:
+        """At most so many may wait for a system, and of each user one at least."""
         if action == "upload":
             return  # it joins the lane with its commit
         download = action == "download"
-        waiting = sum(
-            1
+        waiting = [
+            each.row.key[1]
             for each in self._operations.values()
             if each.row.key[0] == system and each.waits and (each.request.action == "download") == download
-        )
+        ]
         most = self.limits.waiting_downloads_per_system if download else self.limits.waiting_writes_per_system
         # The first in the queue of an idle lane is about to run and takes nobody's place.
         idle = not download and not self._lane(system).locked()
-        if waiting >= most + idle:
+        # Who has none waiting gets in beyond that, so that nobody can fill the queue for others.
+        if len(waiting) >= most + idle and (username in waiting or len(waiting) >= 2 * most):
             raise Problem(
-                "too_busy", f"{waiting} operations wait for system {system} already", system=system, retry_after=5
+                "too_busy", f"{len(waiting)} operations wait for system {system} already", system=system, retry_after=5
+            )
+
+    def _check_unfinished_uploads(self, key: Key) -> None:
+        """A user may have so many uploads of which the content has not come whole."""
+        most = self.limits.unfinished_uploads_per_user
+        open_ones = sum(
+            1
+            for each in self._operations.values()
+            if each.row.key[:2] == key[:2] and each.state == "awaiting_content" and each.commit_sha256 is None
+        )
+        if open_ones >= most:
+            raise Problem(
+                "too_busy", f"{open_ones} uploads of user {key[1]} await their content", system=key[0], retry_after=5
             )
 
     async def of_owner(self, caller: Caller) -> list[dict[str, Any]]:
@@ -605,22 +666,25 @@ class Gateway:
         system, _, uuid = operation.row.key
         if operation.state != "awaiting_content":
             raise Problem("conflict", f"operation {uuid} is {operation.state}", system=system, operation=uuid)
+        spool_key = operation.spool_key
+        self.spool.check(spool_key, operation.request.size or 0)
         token = operation.receiving = object()
         operation.receptions += 1
-        path = self.spool.path(operation.spool_key, f"{operation.receptions}.in")
-        receiver = await asyncio.to_thread(Receiver, path)
+        part = f"{operation.receptions}.in"
+        receiver = await asyncio.to_thread(Receiver, self.spool.path(spool_key, part))
         content: Content | None = None
         try:
             async for piece in pieces:
                 self._still_receiving(operation, token)
+                self.spool.grow(spool_key, part, len(piece))
                 await receiver.write(piece)
-                operation.touch()
+                operation.received = time.monotonic()
             self._still_receiving(operation, token)
             content = await receiver.finish()
             self._still_receiving(operation, token)
             former, operation.content = operation.content, content
             if former is not None:
-                former.path.unlink(missing_ok=True)
+                self._drop_content(operation, former)
             return content
         finally:
             if operation.receiving is token:
@@ -628,6 +692,11 @@ class Gateway:
             operation.touch()
             if operation.content is not content or content is None:
                 await receiver.abort()
+                self.spool.give_back(spool_key, part)
+
+    def _drop_content(self, operation: Operation, content: Content) -> None:
+        content.path.unlink(missing_ok=True)
+        self.spool.give_back(operation.spool_key, content.path.name.partition(".")[2])
 
     @staticmethod
     def _still_receiving(operation: Operation, token: object) -> None:
@@ -651,7 +720,7 @@ class Gateway:
             raise Problem("conflict", f"operation {uuid} {state}", system=system, operation=uuid)
         if content.sha256 != sha256:
             operation.content = None
-            content.path.unlink(missing_ok=True)
+            self._drop_content(operation, content)
             raise Problem(
                 "digest_mismatch",
                 f"the content has the SHA-256 {content.sha256}, not {sha256}; it was dropped",
@@ -660,7 +729,7 @@ class Gateway:
             )
         if self.closing:
             raise Problem("shutting_down", "the gateway is being shut down", system=system, retry_after=5)
-        self._check_room(system, "commit")
+        self._check_room(system, operation.row.key[1], "commit")
         operation.commit_sha256 = sha256
         row = operation.row
         row.state = "queued"
@@ -675,7 +744,7 @@ class Gateway:
     async def _drop(self, operation: Operation) -> None:
         operation.content = None
         operation.receiving = None
-        await asyncio.to_thread(self.spool.drop, operation.spool_key)
+        await self.spool.drop(operation.spool_key)
 
     # Operations: their course
 
@@ -912,7 +981,7 @@ class Gateway:
         """Into the spool; whole only if the file and the listings before and after have one size."""
         name = operation.request.name
         before = await self._require_listed(operation, session)
-        self.spool.reserve(operation.spool_key, before)
+        self.spool.promise(operation.spool_key, "part", before)
         try:
             part = await fetch(
                 self.spool, session, operation.spool_key, "part", name, before, self.limits.transfer_seconds
@@ -922,8 +991,7 @@ class Gateway:
             if not size == before == after:
                 listed = f"{before} before and {'none' if after is None else after} after"
                 raise Problem("transfer_incomplete", f"{name}: {size} bytes arrived, the system listed {listed}")
-            path = self.spool.path(operation.spool_key, "bin")
-            part.rename(path)
+            path = self.spool.keep(operation.spool_key, "part", "bin")
         except BaseException:
             await asyncio.shield(self._drop(operation))
             raise
@@ -965,7 +1033,7 @@ class Gateway:
         else:
             return
         size = await self._require_listed(operation, session)
-        self.spool.reserve(operation.spool_key, content.size + size)
+        self.spool.promise(operation.spool_key, "old", size)
         saved = await fetch(self.spool, session, operation.spool_key, "old", name, size, self.limits.transfer_seconds)
         if saved.stat().st_size != size:
             raise Problem(

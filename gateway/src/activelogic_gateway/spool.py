@@ -34,18 +34,32 @@ class Content:
     sha256: str
 
 
+Owner = tuple[str, str]
+"""System, user."""
+
+NOBODY: Owner = ("", "")
+
+
 class Spool:
-    """The folder, and who holds how many bytes of it.
+    """The folder, and who holds how many bytes of it, by keys and their parts.
+
+    Room of an upload is taken as its bytes arrive; that of a download is taken before, because the SDK writes it.
 
     :param quota: bytes that all holders together may have.
     :param keep_free: bytes of the file system that stay free.
+    :param of_system: bytes of all holders of one system.
+    :param of_user: bytes of all holders of one user of one system.
     """
 
-    def __init__(self, folder: Path, quota: int, keep_free: int) -> None:
+    def __init__(self, folder: Path, quota: int, keep_free: int, of_system: int, of_user: int) -> None:
         self._folder = folder
         self._quota = quota
         self._keep_free = keep_free
-        self._held: dict[str, int] = {}
+        self._of_system = of_system
+        self._of_user = of_user
+        self._owners: dict[str, Owner] = {}
+        self._held: dict[str, dict[str, int]] = {}
+        self._promised: set[tuple[str, str]] = set()
 
     def open(self) -> None:
         """Make the folder (0700) and drop what an earlier process left in it; what can't be dropped is logged.
@@ -59,37 +73,80 @@ class Spool:
             raise OSError(errno.EPERM, "is not a folder that belongs to the gateway's user", str(self._folder))
         self._folder.chmod(0o700)
         for path in self._folder.iterdir():
-            try:
-                path.unlink()
-            except OSError as error:
-                logger.error("%s can't be removed: %s", path, error.strerror)
+            _remove(path)
 
-    def new_key(self) -> str:
+    def new_key(self, owner: Owner) -> str:
         """A key for one operation's files: ours, so that no client's choice becomes a path."""
-        return secrets.token_hex(16)
+        key = secrets.token_hex(16)
+        self._owners[key] = owner
+        return key
 
     def path(self, key: str, suffix: str) -> Path:
         """Where the file of ``key`` with this suffix is."""
         return self._folder / f"{key}.{suffix}"
 
-    def reserve(self, key: str, size: int) -> None:
-        """Take ``size`` bytes of the quota for ``key``.
+    def check(self, key: str, size: int) -> None:
+        """Look whether ``key`` could have ``size`` bytes more; takes nothing.
 
-        :raises Problem: ``spool_full`` if the quota or the disk can't hold them.
+        :raises Problem: ``spool_full`` if a quota or the disk can't hold them.
         """
-        others = sum(held for holder, held in self._held.items() if holder != key)
-        if others + size > self._quota:
-            raise Problem(
-                "spool_full",
-                f"the spool has {max(0, self._quota - others)} bytes left, {size} are needed",
-                retry_after=60,
-            )
+        mine = self._owners.get(key, NOBODY)
+        held = {each: sum(parts.values()) for each, parts in self._held.items()}
+        for limit, whose, count in (
+            (self._quota, "the spool", sum(held.values())),
+            (
+                self._of_system,
+                f"system {mine[0]}",
+                sum(n for each, n in held.items() if self._owners.get(each, NOBODY)[0] == mine[0]),
+            ),
+            (
+                self._of_user,
+                f"user {mine[1]} of system {mine[0]}",
+                sum(n for each, n in held.items() if self._owners.get(each, NOBODY) == mine),
+            ),
+        ):
+            if count + size > limit:
+                left = max(0, limit - count)
+                raise Problem("spool_full", f"{whose} has {left} bytes left, {size} are needed", retry_after=60)
         disk = os.statvfs(self._folder)
-        # What others hold may not be written yet, so all of it is counted as still to come, less what is there.
-        pending = max(0, others - self.written())
-        if disk.f_bavail * disk.f_frsize - pending - size < self._keep_free:
+        if disk.f_bavail * disk.f_frsize - self._still_to_come() - size < self._keep_free:
             raise Problem("spool_full", f"the disk of the spool has no room for {size} more bytes", retry_after=60)
-        self._held[key] = size
+
+    def _still_to_come(self) -> int:
+        """Bytes that were promised to downloads, and are not written yet."""
+        total = 0
+        for key, part in self._promised:
+            written = 0
+            with suppress(FileNotFoundError):
+                written = self.path(key, part).stat().st_size
+            total += max(0, self._held.get(key, {}).get(part, 0) - written)
+        return total
+
+    def promise(self, key: str, part: str, size: int) -> None:
+        """Take ``size`` bytes for a file that will be written; raises as :meth:`check`."""
+        self.check(key, size)
+        self._held.setdefault(key, {})[part] = size
+        self._promised.add((key, part))
+
+    def grow(self, key: str, part: str, size: int) -> None:
+        """Take ``size`` bytes more for a file that is being written; raises as :meth:`check`."""
+        self.check(key, size)
+        parts = self._held.setdefault(key, {})
+        parts[part] = parts.get(part, 0) + size
+
+    def keep(self, key: str, part: str, name: str) -> Path:
+        """A promised file is written: give it its last name, and return its path. Blocks for a moment."""
+        path = self.path(key, name)
+        self.path(key, part).rename(path)
+        size = path.stat().st_size
+        self.give_back(key, part)
+        self._held.setdefault(key, {})[name] = size
+        return path
+
+    def give_back(self, key: str, part: str) -> None:
+        """The file of this part has gone."""
+        self._promised.discard((key, part))
+        self._held.get(key, {}).pop(part, None)
 
     def written(self, beginning: str = "") -> int:
         """Bytes of all files whose names begin so."""
@@ -99,15 +156,38 @@ class Spool:
                 total += path.stat().st_size
         return total
 
-    def drop(self, key: str) -> None:
-        """Remove the files of ``key`` and give its bytes back."""
+    async def drop(self, key: str) -> None:
+        """Remove the files of ``key`` and give its bytes back. What can't be removed is reported, and still counts."""
+        left = await asyncio.to_thread(self._remove_files, key)
+        self._promised = {each for each in self._promised if each[0] != key}
         self._held.pop(key, None)
+        if left:
+            self._held[key] = {"left": left}
+        else:
+            self._owners.pop(key, None)
+
+    def _remove_files(self, key: str) -> int:
+        """Returns the bytes of those that could not be removed."""
+        left = 0
         for path in self._folder.glob(f"{key}.*"):
-            path.unlink(missing_ok=True)
+            if not _remove(path):
+                with suppress(OSError):
+                    left += path.lstat().st_size
+        return left
 
     def remains(self, beginning: str) -> Remains:
         """Take away all files whose names begin so."""
         return Remains(self._folder, beginning)
+
+
+def _remove(path: Path) -> bool:
+    """Remove one file; one that can't be removed keeps nobody from removing others."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.error("%s can't be removed: %s", path, error.strerror)
+        return False
+    return True
 
 
 class Remains:

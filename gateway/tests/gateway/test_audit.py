@@ -87,10 +87,10 @@ def test_every_refusal_has_its_line_and_names_a_user_only_after_a_login(audited:
     lab = audited
     lab.create("made.plb")
     for change, expected in (
-        ({"password": "wrong"}, ("edge1", None, "ask_create_new", None, 401)),
+        ({"password": "wrong"}, ("edge1", None, "ask", None, 401)),
         ({"system": "nowhere-at-all", "password": "wrong"}, (None, None, "ask", None, 401)),
         ({"system": "nowhere-at-all"}, (None, None, "ask", None, 404)),
-        ({"system": "down"}, ("down", None, "ask_create_new", None, 502)),
+        ({"system": "down"}, ("down", None, "ask", None, 502)),
     ):
         lab.put({"action": "create_new", "name": "refused.plb"}, **change)
         assert told(last(lab)) == expected

@@ -224,6 +224,7 @@ def test_empty_and_too_large_uploads_are_refused(make_lab: Callable[..., Lab]) -
         assert (response.status_code, response.json()["kind"]) == (status, kind)
     first = lab.put({"action": "upload", "name": "a.plb", "size": 1000})
     assert first.status_code == 202
+    assert lab.request("PUT", lab.path_of(first) + "/content", data=bytes(1000)).status_code == 200
     response = lab.put({"action": "upload", "name": "b.plb", "size": 1000})
     assert (response.status_code, response.json()["kind"]) == (507, "spool_full")
     assert int(response.headers["retry-after"]) > 0

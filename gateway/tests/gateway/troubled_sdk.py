@@ -4,15 +4,15 @@
 """An SDK for the gateway's tests: the embedded one, which notes its calls and can be told to misbehave.
 
 ``TROUBLE_FOLDER`` holds ``calls`` (one line a call), ``notes`` (a JSON line when a command on backups begins, and one
-when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``create_new``, ...) one of ``hang``
-(awaits for ever), ``block`` (blocks the loop), ``block_thread`` (blocks a thread of the loop's executor),
-``block_pool`` (blocks a thread of an executor of its own), ``lost`` (PLDBIOError before the command), ``lost_after``
-(the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a download or upload that is one byte
-short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be cancelled), ``refuse``
-(an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody documented), ``raise:CLASS`` (an
-exception of the SDK or of Python), ``unreadable`` (an exception whose text can't be had), ``full`` (a full disk),
-``tell`` (the password in the log and in an exception), ``tell_late`` (in the log, after five seconds), or
-``slow:SECONDS``.
+when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``create_new``, ...; ``connect@HOST``
+for one system) one of ``hang`` (awaits for ever), ``block`` (blocks the loop), ``block_thread`` (blocks a thread of
+the loop's executor), ``block_pool`` (blocks a thread of an executor of its own), ``lost`` (PLDBIOError before the
+command), ``lost_after`` (the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a download or
+upload that is one byte short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be
+cancelled), ``refuse`` (an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody
+documented), ``raise:CLASS`` (an exception of the SDK or of Python), ``unreadable`` (an exception whose text can't be
+had), ``full`` (a full disk), ``tell`` (the password in the log and in an exception), ``tell_late`` (in the log, after
+five seconds), or ``slow:SECONDS``.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ __all__ = ["BackupFile", "async_connect"]
 FOLDER = Path(os.environ["TROUBLE_FOLDER"])
 
 
-def _trouble(call: str) -> str:
+def _trouble(call: str, host: str = "") -> str:
     with (FOLDER / "calls").open("a", encoding="utf-8") as stream:
         stream.write(call + "\n")
     try:
         trouble: dict[str, str] = json.loads((FOLDER / "trouble.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return ""
-    return trouble.get(call, "")
+    return trouble.get(f"{call}@{host}") or trouble.get(call, "")
 
 
 def _note(**members: object) -> None:
@@ -63,8 +63,8 @@ class _UnreadableError(Exception):
         raise RuntimeError("nobody can read this")
 
 
-async def _meet(call: str) -> str:
-    trouble = _trouble(call)
+async def _meet(call: str, host: str = "") -> str:
+    trouble = _trouble(call, host)
     if trouble == "hang":
         await asyncio.sleep(3600)
     elif trouble == "block":
@@ -182,7 +182,7 @@ class _Connection:
 
 
 async def async_connect(host: str, username: str, password: str) -> _Connection:
-    trouble = await _meet("connect")
+    trouble = await _meet("connect", host)
     if trouble == "tell_late":
         await asyncio.to_thread(_tell_late, password)
     if trouble == "tell":
