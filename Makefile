@@ -102,7 +102,7 @@ test-contract: $(VENV)/test build  ## Test the Backup resource in its four imple
 	$(PYTEST) -n $(WORKERS) tests/contract --ignore tests/contract/mutants
 	$(MAKE) test-quirks QUIRKY=Contrary
 
-QUIRKY ?= Volatile Overwriting Restarting RestartingLate Slow Contrary
+QUIRKY ?= Generation1 Volatile Overwriting Restarting RestartingLate Slow Contrary
 
 test-quirks: $(VENV)/test build  ## Test the same on systems that answer otherwise
 	set -e; for standin in $(QUIRKY); do \

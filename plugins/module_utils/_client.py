@@ -124,11 +124,6 @@ class Client:
         return self._transport.tries
 
     @property
-    def gave_up(self) -> bool:
-        """Whether a call was left behind in a thread, which may hold the end of the process."""
-        return self._transport.gave_up
-
-    @property
     def passed_over(self) -> str:
         """A warning about rows of the listing that can't be used; empty when there were none."""
         return self._transport.passed_over

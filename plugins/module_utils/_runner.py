@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -27,10 +25,6 @@ from ._text import printable
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
-
-
-END_SECONDS = 5.0
-"""How long a module may take to write its result and end when a call of the vendor's package still hangs."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +66,6 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
         finally:
             if client is not None:
                 client.close()
-                if client.gave_up:
-                    _end_soon()
     except ActiveLogicError as error:
         _fail(module, error, client, start)
     except _EndedBySignal as ended:
@@ -109,17 +101,6 @@ def _place(error: Exception) -> str:
     """Where an exception was raised: file, line, and function."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{os.path.basename(frame.filename)}:{frame.lineno} in {frame.name}"
-
-
-def _end_soon() -> None:
-    """End the process in :data:`END_SECONDS` even if a package's threads hold it; the result is written by then."""
-
-    def end() -> None:
-        time.sleep(END_SECONDS)
-        sys.stdout.flush()
-        os._exit(1)
-
-    threading.Thread(target=end, name="activelogic-end", daemon=True).start()
 
 
 def _since(start: float) -> float:

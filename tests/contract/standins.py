@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -88,6 +89,12 @@ TELLS_CAUSES = "tells causes"
 LISTS_EXACT_CLASS = "lists the exact class"
 """list takes no class that is derived from the right one."""
 
+CLOSES = "closes"
+"""A connection has ``close`` and is a context manager (else it ends when its object is gone)."""
+
+ALL_EXCEPTIONS = "all exceptions"
+"""The module has all exceptions of the vendor's current package, PLDBDetached among them."""
+
 CLOSES_TWICE = "closes twice"
 """A second close does nothing."""
 
@@ -160,6 +167,9 @@ class Standin(Protocol):
     def set_quirks(self, system: str, quirks: Mapping[str, Any]) -> None:
         """Give the system the quirks of :class:`activelogic_embedded.quirks.Quirks`, and no others."""
 
+    def happened(self, system: str) -> dict[str, int]:
+        """How often each fault with a number of times was met since the quirks were set, by its place in their list."""
+
 
 class Embedded:
     """``activelogic_embedded``, seen through its command's module and its files."""
@@ -189,6 +199,8 @@ class Embedded:
             NO_FILE_ON_REFUSAL,
             TELLS_CAUSES,
             LISTS_EXACT_CLASS,
+            CLOSES,
+            ALL_EXCEPTIONS,
             CLOSES_TWICE,
             BLOCKS_INSIDE_LOOPS,
             RESOURCES_KEEP_CONNECTIONS,
@@ -246,6 +258,18 @@ class Embedded:
 
     def set_quirks(self, system: str, quirks: Mapping[str, Any]) -> None:
         self._admin.set_quirks(self._root, system, **{**asdict(self._quirks()), **quirks})
+
+    def happened(self, system: str) -> dict[str, int]:
+        document = json.loads((self._root / system / "quirks.json").read_text(encoding="utf-8"))
+        counts: dict[str, int] = document["state"]["happened"]
+        return counts
+
+
+class Generation1(Embedded):
+    """The embedded system, through a package of an earlier generation."""
+
+    module = "activelogic_embedded.generation1"
+    answers = Embedded.answers - {CLOSES, ALL_EXCEPTIONS, CLOSES_TWICE}
 
 
 class Quirky(Embedded):

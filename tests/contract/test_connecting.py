@@ -155,7 +155,8 @@ def test_connecting_for_asyncio_gives_a_connection(standin: Standin, system: Sys
         connection = await sdk.async_connect(system.name, system.username, system.password)
         backup = await connection.backup()
         assert await backup.create_new("made.plb") == "made.plb"
-        await settle(connection.close())
+        if system.answers(standins.CLOSES):
+            await settle(connection.close())
 
     asyncio.run(use())
     assert list(system.backups()) == ["made.plb"]
@@ -163,6 +164,7 @@ def test_connecting_for_asyncio_gives_a_connection(standin: Standin, system: Sys
 
 @pytest.mark.sentence("connect.sync", "connect.async")
 def test_the_parameters_of_connecting_can_be_given_by_name(sdk_way: Any, standin: Standin, system: System) -> None:
+    system.needs(standins.CLOSES)
     sdk = importlib.import_module(standin.module)
     named = {"password": system.password, "username": system.username, "host": system.name}
 
@@ -179,6 +181,7 @@ def test_the_parameters_of_connecting_can_be_given_by_name(sdk_way: Any, standin
 
 @pytest.mark.sentence("connect.sync")
 def test_the_proxy_gives_plain_values(standin: Standin, system: System) -> None:
+    system.needs(standins.CLOSES)
     sdk = importlib.import_module(standin.module)
     with sdk.sync_connect(system.name, system.username, system.password) as connection:
         backup = connection.backup()
@@ -194,8 +197,8 @@ def test_blocking_methods_work_also_where_a_loop_runs(standin: Standin, system: 
     sdk = importlib.import_module(standin.module)
 
     async def use() -> None:
-        with sdk.sync_connect(system.name, system.username, system.password) as connection:
-            assert connection.backup().create_new("made.plb") == "made.plb"
+        connection = sdk.sync_connect(system.name, system.username, system.password)
+        assert connection.backup().create_new("made.plb") == "made.plb"
 
     asyncio.run(use())
     assert list(system.backups()) == ["made.plb"]
@@ -212,6 +215,7 @@ def test_a_resource_outlives_the_name_of_its_connection(standin: Standin, system
 
 @pytest.mark.sentence("connection.closed")
 def test_after_close_facts_are_value_errors_and_commands_have_no_session(sdk: Any, system: System) -> None:
+    system.needs(standins.CLOSES)
     connection, backup = sdk.connection, sdk.backup
     assert connection.machineid == system.machineid()
     sdk.run_close()
@@ -234,6 +238,7 @@ def test_a_second_close_does_no_harm(sdk: Any, system: System) -> None:
 
 @pytest.mark.sentence("connection.closed")
 def test_closing_one_session_leaves_another_one_open(sdk: Any, sdk_way: Any, system: System) -> None:
+    system.needs(standins.CLOSES)
     other = sdk_way.connect(system.name, system.username, system.password)
     sdk.run_close()
     assert other.create_new("made.plb") == "made.plb"
@@ -241,6 +246,7 @@ def test_closing_one_session_leaves_another_one_open(sdk: Any, sdk_way: Any, sys
 
 @pytest.mark.sentence("connection.context")
 def test_the_end_of_the_block_closes(sdk_way: Any, system: System, standin: Standin) -> None:
+    system.needs(standins.CLOSES)
     sdk = importlib.import_module(standin.module)
     login = (system.name, system.username, system.password)
 
@@ -260,6 +266,7 @@ def test_the_end_of_the_block_closes(sdk_way: Any, system: System, standin: Stan
 
 @pytest.mark.sentence("connection.context")
 def test_an_exception_leaves_the_block_and_closes(sdk_way: Any, system: System, standin: Standin) -> None:
+    system.needs(standins.CLOSES)
     sdk = importlib.import_module(standin.module)
     login = (system.name, system.username, system.password)
     seen = []
@@ -324,11 +331,15 @@ def test_the_overview_lists_nothing_else(sdk: Any) -> None:
 @pytest.mark.sentence("exceptions.names")
 @pytest.mark.parametrize("name", EXCEPTIONS)
 def test_the_exceptions_have_the_names_of_the_vendor(standin: Standin, name: str) -> None:
+    if standins.ALL_EXCEPTIONS not in standin.answers:
+        pytest.skip("this stand-in is of a generation with fewer")
     module = importlib.import_module(f"{standin.module}.exception")
     assert issubclass(getattr(module, name), Exception)
 
 
 @pytest.mark.sentence("exceptions.names")
 def test_every_exception_is_a_class_of_its_own(standin: Standin) -> None:
+    if standins.ALL_EXCEPTIONS not in standin.answers:
+        pytest.skip("this stand-in is of a generation with fewer")
     module = importlib.import_module(f"{standin.module}.exception")
     assert len({getattr(module, name) for name in EXCEPTIONS}) == len(EXCEPTIONS)

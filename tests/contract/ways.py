@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import time
 from collections.abc import Callable, Iterator
@@ -272,8 +273,12 @@ class SdkSession:
         self.call("upload", name, in_path=str(path))
 
     def run_close(self) -> None:
-        """Close the connection, and keep the loop."""
+        """Close the connection, or let it go where it can't be closed, and keep the loop."""
         self._is_closed = True
+        if not hasattr(self.connection, "close"):
+            self.connection = self.backup = None
+            gc.collect()
+            return
         closing = self.connection.close()
         if self._runner is not None and hasattr(closing, "__await__"):  # whether it has to be is not documented
 

@@ -200,6 +200,7 @@ TRICKS: dict[str, Callable[[], Any]] = {
     "end": lambda: os._exit(7),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "crash": lambda: ctypes.string_at(0),
+    "hold": lambda: ctypes.PyDLL(None).sleep(60),  # keeps the lock of the interpreter all the while
     "memory": lambda: bytearray(3 * 1024**3),
     "unspeakable": lambda: throw(UnspeakableError()),
     "KeyError": lambda: throw(KeyError("nobody documented this")),
@@ -269,6 +270,8 @@ class Connection:
         """End the session."""
         self.real.close()
         self.other.close()
+        if AT == "close":
+            TRICK()
 
 
 async def async_connect(host: str, username: str, password: str) -> Connection:

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,16 @@ def test_a_restore_in_which_it_crashes_is_not_known_to_have_run(scene: Scene) ->
     assert scene.outcome.result["verified"] is None
 
 
+@pytest.mark.parametrize("does", ["KeyError", "end"])
+def test_a_restore_whose_session_can_not_be_ended_is_not_known_to_last(scene: Scene, does: str) -> None:
+    """The end of the session may be what commits it; here nothing else can tell, and no outage was seen."""
+    scene.quirks(volatile="content")
+    scene.trick("close", does)
+    scene.run(BACKUP, state="restored", name="there.plb", force=True, settle_after_restore=0, safety_backup=False)
+    assert scene.outcome is not None
+    assert scene.outcome.result["error"]["kind"] == "outcome_unknown", scene.outcome.output
+
+
 def test_a_listing_of_other_types_is_an_error(scene: Scene) -> None:
     scene.trick("list", "sizes as floats")
     scene.run(INFO)
@@ -202,29 +214,38 @@ def test_without_a_temporary_folder_reading_back_is_an_error_on_this_side(scene:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_its_process_ends_with_the_module(scene: Scene, number: int) -> None:
-    scene.fault("list", "block")
+    scene.fault("list", "block", times=1)
+    state = scene.backups.parent / "quirks.json"
     process = scene.start(INFO)
-    deadline = time.monotonic() + 20
-    child = 0
-    while not (happened := child and _is_in_session(child)) and time.monotonic() < deadline:
-        child = _child_of(process.pid)
-        time.sleep(0.05)
-    assert happened
+    until(lambda: bool(json.loads(state.read_text(encoding="utf-8"))["state"]["happened"]))
+    (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
     os.kill(process.pid, number)
     scene.end(process)
-    while (is_alive := Path(f"/proc/{child}").exists()) and time.monotonic() < deadline + 20:
+    until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def test_a_call_that_keeps_the_interpreter_is_ended_in_time(scene: Scene) -> None:
+    scene.trick("list", "hold")
+    before = set(descendants())
+    scene.run(INFO, read_timeout=0.5)
+    error = failure(scene)
+    assert error["kind"] == "deadline"
+    until(lambda: set(descendants()) <= before, 3)
+
+
+def descendants() -> list[str]:
+    """Processes that run the session of a package."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if b"ODD_SDK_TRICK=hold" in each.read_bytes():
+                found.append(each.parent.name)
+    return found
+
+
+def until(done: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for something."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
         time.sleep(0.05)
-    assert not is_alive
-
-
-def _child_of(pid: int) -> int:
-    words = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
-    return int(words[0]) if words else 0
-
-
-def _is_in_session(pid: int) -> bool:
-    """Whether the process has imported the package."""
-    try:
-        return "_sqlite3" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
-    except OSError:
-        return False

@@ -30,9 +30,6 @@ class Transport(Protocol):
     tries: int
     """How often the most repeated request was sent; 1 when nothing was repeated."""
 
-    gave_up: bool
-    """Whether a call was left behind in a thread, which may hold the end of the process."""
-
     passed_over: str
     """A warning about rows of the latest listing that had some, see :func:`_model.listed`; empty before."""
 

@@ -310,7 +310,6 @@ class GatewayTransport:
         self._looked = False
         self._session = self._open_session()
         self.tries = 1
-        self.gave_up = False
         self.passed_over = ""
 
     def _open_session(self) -> Any:

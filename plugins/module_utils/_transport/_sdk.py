@@ -70,7 +70,6 @@ class SdkTransport:
         self._has_session = False
         self._login_worked = False
         self.tries = 1
-        self.gave_up = False
         self.passed_over = ""
         self._running_process()  # a package that is missing is told before anything else is done
 
@@ -115,10 +114,22 @@ class SdkTransport:
         self._login_worked = False  # it may have brought another password back
         return LOST if answer is None else RETURNED
 
-    def download(self, name: str, path: str) -> Received:
+    def download(self, name: str, path: str, opener: Callable[[str, int], int] | None = None) -> Received:
+        """Write a backup into the existing local file ``path``.
+
+        :param opener: opens the file, as for :func:`open`, instead of its name, which is then for messages only.
+        """
+
+        def fetch() -> None:
+            if opener is None:
+                self._reopening("download", "transfer_timeout", name=name, path=path)
+                return
+            with told(path), open(path, "wb", opener=opener) as target:
+                self._reopening("download", "transfer_timeout", name=name, path=path, descriptor=target.fileno())
+
         def attempt() -> Received:
             listed = _require_listed(self._listing(self._reopening("list", "read_timeout")), name).size
-            self._reopening("download", "transfer_timeout", name=name, path=path)
+            fetch()
             size, sha256 = digest_file(path)
             if size != listed:
                 raise ARRIVED_SHORT.error(size=size, listed=listed, repeatable=True)

@@ -72,13 +72,14 @@ class SdkProcess:
         finally:
             theirs.close()
 
-    def ask(self, seconds: float, **request: Any) -> dict[str, Any]:
+    def ask(self, seconds: float, descriptor: int | None = None, **request: Any) -> dict[str, Any]:
         """Send a request, and wait for its answer.
 
+        :param descriptor: an open file that goes with it.
         :raises SdkExpiredError, SdkEndedError: see there; the process has ended then.
         """
         try:
-            self._send({**request, "seconds": seconds})
+            self._send({**request, "seconds": seconds}, descriptor)
             return self.read(seconds)
         except OSError:
             raise SdkEndedError(self._how()) from None
@@ -111,9 +112,11 @@ class SdkProcess:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def _send(self, request: dict[str, Any]) -> None:
+    def _send(self, request: dict[str, Any], descriptor: int | None = None) -> None:
         self._socket.settimeout(GRACE)
-        self._socket.sendall(json.dumps(request).encode("ascii") + b"\n")
+        line = json.dumps({**request, "with_file": descriptor is not None}).encode("ascii") + b"\n"
+        sent = 0 if descriptor is None else socket.send_fds(self._socket, [line], [descriptor])
+        self._socket.sendall(line[sent:])
 
     def end(self) -> None:
         """Let the process end its session and itself, or kill it. Safe to call twice."""

@@ -22,7 +22,7 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
@@ -33,6 +33,7 @@ MAX_ROWS = 250_000
 """Backups in a listing."""
 
 MAX_SIZE = 2**63
+_PIECE = 64 * 1024
 MAX_TEXT = 2000
 """Characters of an exception's text."""
 
@@ -132,9 +133,13 @@ class Session:
         named = {} if resource_name is None else {"resource_name": resource_name}
         return await self._write(lambda backup: backup.restore(name, **named))
 
-    async def download(self, name: str, path: str) -> None:
-        """Write a backup into a local file."""
-        await (await self._connection.backup()).download(name, dest_path=path)
+    async def download(self, name: str, path: str, descriptor: int | None = None) -> None:
+        """Write a backup into a local file, or into one that is open already."""
+        if descriptor is None:
+            await (await self._connection.backup()).download(name, dest_path=path)
+            return
+        with open(descriptor, "wb") as target:  # noqa: ASYNC230 - nothing else runs in this loop
+            await (await self._connection.backup()).download(name, ofile_obj=target)
 
     async def upload(self, name: str, path: str) -> dict[str, Any]:
         """Send a local file."""
@@ -205,9 +210,8 @@ class _Server:
             requests.put_nowait(request)
 
         def read() -> None:
-            with self._channel.makefile("rb") as lines:
-                for line in lines:
-                    loop.call_soon_threadsafe(take, json.loads(line))
+            for request in requests_from(self._channel):
+                loop.call_soon_threadsafe(take, request)
             os._exit(1)  # the module was killed: as it would be with the package inside
 
         threading.Thread(target=read, name="activelogic-requests", daemon=True).start()
@@ -236,6 +240,23 @@ class _Server:
             return {"flaw": str(flaw), "phase": session.phase}
         except BaseException as error:  # noqa: BLE001  # pylint: disable=broad-exception-caught
             return {"error": describe(error), "phase": session.phase}
+
+
+def requests_from(channel: socket.socket) -> Iterator[dict[str, Any]]:
+    """Requests until the other side is gone; one that says so comes with an open file."""
+    received, files = b"", []
+    while True:
+        piece, descriptors, _flags, _address = socket.recv_fds(channel, _PIECE, 1)
+        if not piece:
+            return
+        files += descriptors
+        *lines, received = (received + piece).split(b"\n")
+        for line in lines:
+            request: dict[str, Any] = json.loads(line)
+            if request.pop("with_file", False):
+                request["descriptor"] = files.pop(0)
+                os.set_inheritable(request["descriptor"], False)
+            yield request
 
 
 def send(channel: socket.socket, answer: dict[str, Any]) -> None:
