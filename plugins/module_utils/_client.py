@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from . import _sentences
 from ._connection import Settings
 from ._errors import (
     AccessDeniedError,
@@ -305,6 +306,7 @@ class Client:
         *,
         damage: Damage,
         still: Still | None = None,
+        keep_doubtful: bool = True,
     ) -> tuple[BackupFile, Listing]:
         """Create a backup, wait until it is complete, and return it with the listing that shows it.
 
@@ -315,6 +317,7 @@ class Client:
         :param known: the names that the system held before.
         :param damage: as for :meth:`await_complete`.
         :param still: as for :meth:`create_new`.
+        :param keep_doubtful: whether one stays of which nobody could find out if it is complete.
         :raises IncompleteBackupError: see above.
         """
         try:
@@ -334,9 +337,17 @@ class Client:
                 self.discard(made)
             except ActiveLogicError as removal:
                 error.hint = f"it could not be removed either ({removal.reason}): remove it by hand"
+                error.facts["changed"] = True
             raise
         except ActiveLogicError as error:
             made_it = f"the backup {made!r} was made, and is not known to be complete"
+            if not keep_doubtful:
+                try:
+                    self.discard(made)
+                except ActiveLogicError as removal:
+                    made_it += f", and could not be removed again ({removal.reason})"
+                else:
+                    raise
             error.hint = f"{made_it}; {error.hint}" if error.hint else made_it
             error.facts["changed"] = True
             raise
@@ -351,7 +362,7 @@ class Client:
             raise error from second
 
     def await_ready(self, operation: str, settle_seconds: float) -> bool:
-        """Wait until the system is ready for work after a restore; returns whether an outage was seen.
+        """Wait until the system is ready for work after a restore; returns whether an outage of the system was seen.
 
         Ready: three logins with a listing in a row, and at least ``settle_seconds`` since the call of this method,
         counted anew after each failure.
@@ -377,7 +388,7 @@ class Client:
                     refusals += 1
             now = self._clock()
             if in_a_row >= PROBES_IN_A_ROW and now - quiet_since >= settle_seconds:
-                return bool(failures)
+                return any(each.is_outage for each in failures)
             if now >= deadline:
                 raise _not_ready(operation, limit, failures)
             self._sleep(min(rest, max(0.0, deadline - now)))
@@ -396,9 +407,11 @@ def _why_incomplete(before: int | None, after: int | None, min_size: int) -> str
     if after == 0:
         return "is empty"
     if after < min_size:
-        return f"has {after} bytes, less than {min_size} (min_size)"
+        return "has {}, less than {} (min_size)".format(*_sentences.sizes(after, min_size))
+    if before is None:
+        return "has just appeared"
     if before != after:
-        return f"is still changing in size ({before} to {after} bytes)" if before is not None else "has just appeared"
+        return "is still changing in size ({} to {})".format(*_sentences.sizes(before, after))
     return ""
 
 
@@ -417,9 +430,7 @@ def require_found(listing: Collection[BackupFile], name: str, operation: str) ->
     found = find(listing, name)
     if found is not None:
         return found
-    names = sorted(each.name for each in listing)
-    there = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "") if names else "none"
-    raise BACKUP_MISSING.error(name=name, there=there, operation=operation)
+    raise BACKUP_MISSING.error(name=name, there=_sentences.names(each.name for each in listing), operation=operation)
 
 
 def require_complete(settled: Listing, name: str, operation: str) -> BackupFile:

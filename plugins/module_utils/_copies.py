@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from ._client import Client, Listing
 from ._failures import DOWNLOADS_DIFFER
+from ._localfiles import told
 from ._model import ARCHIVE, SIZE
 from ._runner import Context
 
@@ -89,13 +91,26 @@ class Copies:
         return [SIZE, ARCHIVE] if self._kinds.get(name) else [SIZE]
 
     def _new_path(self) -> str:
-        descriptor, path = tempfile.mkstemp(dir=self._folder)
-        os.close(descriptor)
+        with told(self._folder):
+            descriptor, path = tempfile.mkstemp(dir=self._folder)
+            os.close(descriptor)
         return path
 
 
 @contextmanager
 def local_copies(context: Context) -> Iterator[Copies]:
-    """Copies in a folder that is gone at the end of the block; ``verify`` says whether they are looked into."""
-    with tempfile.TemporaryDirectory(prefix="activelogic-", dir=context.module.tmpdir) as folder:
+    """Copies in a folder that is gone at the end of the block; ``verify`` says whether they are looked into.
+
+    :raises LocalFileError: when the folder can't be made. One that can't be removed is a warning: by then the work is
+        done, and its outcome stays what it is.
+    """
+    with told("the temporary folder (TMPDIR)"):
+        folder = tempfile.mkdtemp(prefix="activelogic-", dir=context.module.tmpdir)
+    try:
         yield Copies(context.client, folder, context.params["verify"] == ARCHIVE, context.warn)
+    finally:
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            left = f"copies of backups, which may hold secrets, could not be removed from {folder}: {error.strerror}"
+            context.warn(left)

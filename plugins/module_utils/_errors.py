@@ -10,7 +10,8 @@
     ├── OptionError            an option is missing or impossible; nothing was contacted
     ├── DependencyError        a Python package is missing where the module runs
     ├── UnreachableError       no connection, or it was lost, before anything could happen
-    │   └── CertificateError   the gateway's certificate is not trusted
+    │   ├── CertificateError   the gateway's certificate is not trusted
+    │   └── LocalResourceError the machine where the module runs has no more open files, memory or network
     ├── AuthenticationError    the login was refused
     ├── AccessDeniedError      the address or the user may not do this now (throttled, no privilege)
     ├── NotFoundError          no such system or backup
@@ -48,7 +49,10 @@ class ActiveLogicError(Exception):
     :param repeatable: whether the same request may be sent again.
     :param retry_after: seconds that the peer asked us to wait; ``None`` when it did not.
 
-    ``facts`` are return values that hold in spite of the failure, such as ``changed``.
+    ``facts`` are return values that hold in spite of the failure, such as ``changed``. ``is_of_system`` says whether it
+    is an answer of the system, or a failure between that and who asks it; all others say nothing about the system, for
+    they happened where the module runs, at the gateway, or between those two. ``is_outage`` says whether it shows that
+    the system is away.
     """
 
     kind = "error"
@@ -70,6 +74,8 @@ class ActiveLogicError(Exception):
         self.repeatable = repeatable
         self.retry_after = retry_after
         self.facts: dict[str, Any] = {}
+        self.is_of_system = False
+        self.is_outage = False
 
     def sentence(self, system: str) -> str:
         """One sentence that names the operation, the system, the reason, and what to do, fit for a terminal.
@@ -111,6 +117,13 @@ class CertificateError(UnreachableError):
 
     kind = "certificate"
     default_hint = "set ca_path to the certificate of the authority that signed it, or correct gateway_url"
+
+
+class LocalResourceError(UnreachableError):
+    """No connection could be made, for a reason where the module runs; it says nothing about the other side."""
+
+    kind = "local_resources"
+    default_hint = "raise the limits of this user there (ulimit -a), or make room for it"
 
 
 class AuthenticationError(ActiveLogicError):

@@ -24,6 +24,7 @@ from ._errors import (
     EndedError,
     IncompleteBackupError,
     LocalFileError,
+    LocalResourceError,
     NotFoundError,
     NotRestoredError,
     OptionError,
@@ -56,13 +57,16 @@ class Failure:
         self, *, operation: str = "", repeatable: bool = False, retry_after: float | None = None, **facts: Any
     ) -> ActiveLogicError:
         """Make the error, with ``facts`` for the names in braces; the rest as in :class:`ActiveLogicError`."""
-        return self.error_class(
+        error = self.error_class(
             self.reason.format(**facts),
             hint=self.hint.format(**facts),
             operation=operation,
             repeatable=repeatable,
             retry_after=retry_after,
         )
+        error.is_of_system = self in OF_THE_SYSTEM
+        error.is_outage = self in OUTAGES
+        return error
 
 
 # Options
@@ -207,6 +211,24 @@ NAME_NOT_LEGAL = Failure(
     OptionError,
     "{option} {name!r} is not a legal name of a backup: it {flaw}",
     "choose another name",
+)
+PREFIX_RESERVED = Failure(
+    "The option prefix is the one that a restore uses for its own backups.",
+    OptionError,
+    "prefix {prefix!r} is how the names of backups begin that a restore makes",
+    "choose another prefix, such as my-{prefix}",
+)
+NAME_MISTAKEN = Failure(
+    "A new backup would be taken for something else by its name.",
+    OptionError,
+    "a backup called {name!r} would be taken for {what}",
+    "choose another name, or set prefix to have one made",
+)
+SYSTEM_NAME_WRONG = Failure(
+    "The system is to choose the name of a backup, and its names do not tell what is needed.",
+    OptionError,
+    "system_name can't be used with {options}: the names that the system chooses do not tell {what}",
+    "{advice}",
 )
 TIMEZONE_UNKNOWN = Failure(
     "The machine where the module runs does not know the time zone.",
@@ -541,7 +563,7 @@ OPERATION_LOST = Failure(
 TRANSFER_LATE = Failure(
     "A content was not transferred in time.",
     DeadlineError,
-    "the {seconds:g} s of transfer_timeout ran out after {done} of {size} bytes",
+    "the {seconds:g} s of transfer_timeout ran out after {done} of {size}",
     "set transfer_timeout higher",
 )
 CONTENT_SHORT = Failure(
@@ -778,6 +800,13 @@ NO_LATEST = Failure(
     "name the backup, or set timezone if the system chose the names",
 )
 
+LATEST_AHEAD = Failure(
+    "The latest backup is not known, because the date of one lies ahead of the clock where the module runs.",
+    ConflictError,
+    "it is not known which backup is the newest: the dates of these lie ahead of the clock: {names}",
+    "set the clocks, or timezone, right, or name the backup to fetch",
+)
+
 # Restores
 
 SOMEBODY_ELSE = Failure(
@@ -798,6 +827,12 @@ NOT_READY_LOGIN = Failure(
     "the system was not ready {seconds:g} s (wait_timeout) after it{seen}",
     "it may not be up yet, or the restored configuration may hold another password, other hosts that the user may"
     " log in from, or another address",
+)
+COMPARE_LATE = Failure(
+    "The time was up before it was known whether the system holds the configuration of the backup.",
+    DeadlineError,
+    "the {seconds:g} s of transfer_timeout ran out before the backups were compared",
+    "set transfer_timeout higher, or force to restore without a comparison",
 )
 RESTORE_UNKNOWN = Failure(
     "The call of a restore was lost, and nothing shows that it ran.",
@@ -968,6 +1003,12 @@ PART_FILE_TAKEN = Failure(
     "look at what else works in this folder",
 )
 
+LOCAL_EXHAUSTED = Failure(
+    "The machine where the module runs has no more open files, memory, threads or network.",
+    LocalResourceError,
+    "no connection could be made where the module runs: {why}",
+)
+
 # The module itself
 
 ENDED_BY_SIGNAL = Failure(
@@ -980,6 +1021,52 @@ UNEXPECTED = Failure(
     UnexpectedError,
     "an unexpected {exception} at {place}",
 )
+
+OF_THE_SYSTEM = frozenset(
+    {
+        ARRIVED_SHORT,
+        BACKUP_VANISHED,
+        DOWNLOADS_DIFFER,
+        PROBLEM_BACKUP,
+        PROBLEM_LOGIN,
+        PROBLEM_REFUSED,
+        PROBLEM_STALE,
+        PROBLEM_TRANSFER,
+        PROBLEM_UNREACHABLE,
+        SYSTEM_ERROR,
+        SYSTEM_LOCKED,
+        SYSTEM_LOGIN,
+        SYSTEM_LOGIN_FAILED,
+        SYSTEM_LOST,
+        SYSTEM_NOT_ANSWERING,
+        SYSTEM_REFUSES,
+        SYSTEM_STALE,
+        SYSTEM_UNREACHABLE,
+    }
+)
+"""Failures of a read that are answers of the system, or that happened between that and who asks it.
+
+A row that is not named here counts as one of our own side, of which nothing follows for the system: so does each row
+that is new, until somebody has thought about it.
+"""
+
+OUTAGES = frozenset(
+    {
+        PROBLEM_LOGIN,
+        PROBLEM_REFUSED,
+        PROBLEM_TIME,
+        PROBLEM_UNREACHABLE,
+        SYSTEM_ERROR,
+        SYSTEM_LATE,
+        SYSTEM_LOGIN,
+        SYSTEM_LOGIN_FAILED,
+        SYSTEM_LOST,
+        SYSTEM_NOT_ANSWERING,
+        SYSTEM_REFUSES,
+        SYSTEM_UNREACHABLE,
+    }
+)
+"""Failures of a login with a listing that show that the system itself is away, as after a restore."""
 
 ALL: dict[str, Failure] = {name: each for name, each in list(globals().items()) if isinstance(each, Failure)}
 """All rows by the names of their constants, in the order of the documentation."""

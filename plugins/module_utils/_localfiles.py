@@ -12,8 +12,10 @@ import glob
 import hashlib
 import json
 import os
+import shutil
 import stat
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from typing import BinaryIO
@@ -43,6 +45,17 @@ MAX_FILE_NAME = 255
 """Bytes of a file's name, on all usual file systems."""
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+EXHAUSTED = (
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOBUFS,
+    errno.EADDRNOTAVAIL,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+)
+"""What the operating system says when no connection can be made for a reason of its own."""
 
 
 @dataclass(frozen=True)
@@ -297,3 +310,43 @@ def file_error(error: OSError, path: str) -> ActiveLogicError:
     if error.errno in NO_ROOM:
         return FILE_NO_ROOM.error(path=path, why=why)
     return FILE_UNUSABLE.error(path=path, why=why)
+
+
+@contextmanager
+def private_folder() -> Iterator[str]:
+    """A temporary folder for the user alone, gone at the end of the block as far as that can be done.
+
+    :raises LocalFileError: when it can't be made.
+    """
+    with told("the temporary folder (TMPDIR)"):
+        folder = tempfile.mkdtemp(prefix="activelogic-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # the outcome of the block stays what it is
+
+
+def own_trouble(error: BaseException) -> OSError | None:
+    """The error of this machine's operating system that is behind an exception: no room, or nothing left to give."""
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        if isinstance(current, OSError) and current.errno in (*NO_ROOM, *EXHAUSTED):
+            return current
+        seen.append(current)
+        current = current.__cause__ or current.__context__
+    return None
+
+
+def require_room(path: str, size: int, opener: Callable[[str, int], int] | None = None) -> None:
+    """Show that a file could have ``size`` bytes; some packages don't say why they wrote fewer.
+
+    :param opener: opens the file, as for :func:`open`, instead of its name.
+    :raises LocalFileError: when it can't.
+    """
+    with told(path), open(path, "r+b", opener=opener) as target:
+        try:
+            os.posix_fallocate(target.fileno(), 0, size)
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise

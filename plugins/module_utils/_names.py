@@ -14,7 +14,7 @@ import secrets
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
-from ._failures import NAME_NOT_LEGAL, TIMEZONE_UNKNOWN
+from ._failures import NAME_NOT_LEGAL, PREFIX_RESERVED, TIMEZONE_UNKNOWN
 from ._text import shorten
 
 MAX_NAME_BYTES = 255
@@ -24,6 +24,9 @@ MAX_SHOWN = 80
 SAFETY_PREFIX = "pre-restore-"
 COMPARE_PREFIX = "compare-"
 """Of backups that are made to be compared, and removed again."""
+
+OWN_PREFIXES = (SAFETY_PREFIX, COMPARE_PREFIX)
+"""Of names that a restore makes; nobody else may use exactly these."""
 
 PARTIAL_MARK = "-only-"
 
@@ -35,8 +38,20 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 
 _ORDINARY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
 _FORBIDDEN = re.compile(r"[/\\\x00-\x1f\x7f-\x9f]")
-_OURS = re.compile(r"(?P<date>[0-9]{8}T[0-9]{6}Z)-[0-9a-f]{4}(?:-only-.+)?\.plb\Z")
-_VENDOR = re.compile(r"(?P<date>[0-9]{8}-[0-9]{2}\.[0-9]{2})\.plb\Z")
+_OURS = re.compile(
+    r"(?P<prefix>.*)(?P<date>[0-9]{8}T[0-9]{6}Z)-[0-9a-f]{4}"
+    r"(?P<part>-only-(?:[a-z0-9]+(?:-[a-z0-9]+)*)?)?\.plb",
+    re.DOTALL,
+)
+"""A name as :func:`generate` makes it, and nothing else.
+
+It is read from its end, which a prefix can't imitate: the part is in lower case, the letters of a date are not. So
+whatever a prefix holds, a name of everything ends in date and digits, and one of a part in that part.
+"""
+
+_VENDOR = re.compile(r"(?P<date>[0-9]{8}-[0-9]{2}\.[0-9]{2})\.plb")
+_OUR_DATE = "%Y%m%dT%H%M%SZ"
+_VENDOR_DATE = "%Y%m%d-%H.%M"
 
 
 def why_illegal(name: str) -> str:
@@ -76,20 +91,49 @@ def generate(now: datetime, *, prefix: str = "", resource_name: str | None = Non
     :param now: an aware datetime; written in UTC.
     :raises OptionError: if prefix or resource make it illegal.
     """
-    stamp = now.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    part = ""
-    if resource_name:
-        part = PARTIAL_MARK + re.sub(r"[^A-Za-z0-9]+", "-", resource_name).strip("-").lower()
-    return require_legal(f"{prefix}{stamp}-{secrets.token_hex(2)}{part}.plb", "prefix")
+    stamp = now.astimezone(timezone.utc).strftime(_OUR_DATE)
+    whole = f"{prefix}{stamp}-{secrets.token_hex(2)}"
+    require_legal(f"{whole}.plb", "prefix")
+    if not resource_name:
+        return f"{whole}.plb"
+    part = re.sub(r"[^A-Za-z0-9]+", "-", resource_name).strip("-").lower()
+    return require_legal(f"{whole}{PARTIAL_MARK}{part or 'part'}.plb", "resource_name")
+
+
+def require_prefix(prefix: str) -> str:
+    """Return ``prefix``, or raise :class:`OptionError` when full backups would look like those that a restore makes."""
+    if prefix in OWN_PREFIXES:
+        raise PREFIX_RESERVED.error(prefix=prefix)
+    return prefix
 
 
 def purpose(name: str) -> str:
-    """Tell what a backup is for by its name: ``safety`` (made by a restore), ``partial`` or ``full``."""
-    if name.startswith((SAFETY_PREFIX, COMPARE_PREFIX)):
+    """Tell what a backup is for by its name: ``safety`` (made by a restore), ``partial`` or ``full``.
+
+    Only names of exactly our form tell; every other one counts as that of a full backup.
+    """
+    ours = _OURS.fullmatch(name)
+    if ours is None or _moment(ours.group("date"), _OUR_DATE, timezone.utc) is None:
+        return FULL
+    prefix, part = ours.group("prefix", "part")
+    if prefix == COMPARE_PREFIX or (prefix == SAFETY_PREFIX and part is None):
         return SAFETY
-    if PARTIAL_MARK in name:
-        return PARTIAL
-    return FULL
+    return FULL if part is None else PARTIAL
+
+
+def mistaken_for(name: str, resource_name: str | None) -> str:
+    """What a name of somebody's choice would be taken for, if the backup is not that; empty when it can be used.
+
+    :param resource_name: the resource that the backup is of; ``None`` is all of them.
+    """
+    told = purpose(name)
+    if told == SAFETY:
+        return "one that a restore made"
+    if told == PARTIAL and not resource_name:
+        return "a backup of one resource"
+    if told == FULL and resource_name and created_at(name, timezone.utc) is not None:
+        return "a full backup"
+    return ""
 
 
 def zone_from(name: str | None) -> tzinfo | None:
@@ -114,20 +158,30 @@ def created_at(name: str, zone: tzinfo | None = None) -> datetime | None:
         known: a guess would make old backups look fresh.
     :return: an aware datetime in UTC.
     """
-    ours = _OURS.search(name)
+    ours = _OURS.fullmatch(name)
+    if ours:
+        return _moment(ours.group("date"), _OUR_DATE, timezone.utc)
+    vendor = _VENDOR.fullmatch(name)
+    if vendor and zone is not None:
+        return _moment(vendor.group("date"), _VENDOR_DATE, zone)
+    return None
+
+
+def _moment(text: str, form: str, zone: tzinfo) -> datetime | None:
+    """The moment that a text of digits names, in UTC; ``None`` when there is no such one."""
     try:
-        if ours:
-            return datetime.strptime(ours.group("date"), "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
-        vendor = _VENDOR.match(name)
-        if vendor and zone is not None:
-            return datetime.strptime(vendor.group("date"), "%Y%m%d-%H.%M").replace(tzinfo=zone).astimezone(timezone.utc)
+        return datetime.strptime(text, form).replace(tzinfo=zone).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
-    return None
+
+
+def is_ahead(now: datetime, created: datetime | None) -> bool:
+    """Whether a date lies so far ahead of the clock that one of two clocks must be wrong."""
+    return created is not None and created - now > FUTURE_TOLERANCE
 
 
 def age_at(now: datetime, created: datetime | None) -> timedelta | None:
     """Age of a backup; ``None`` when it is not known, which a date more than 5 minutes in the future counts as."""
-    if created is None or created - now > FUTURE_TOLERANCE:
+    if created is None or is_ahead(now, created):
         return None
     return max(now - created, timedelta(0))

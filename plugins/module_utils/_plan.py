@@ -10,19 +10,43 @@ Pure: no clock, no network, no files. Check mode and real mode use the same plan
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
+from typing import Any
 
 from . import _names
 from ._client import Listing
 from ._failures import BACKUP_INCOMPLETE_THERE, DURATION_WRONG
 from ._model import BackupFile
+from ._sentences import duration, names
 
 REUSED = "reused"
 CREATED = "created"
 REMOVED = "removed"
 RESTORED = "restored"
 NONE = "none"
+
+SAFETY_BACKUP = "safety backup"
+PARTIAL_BACKUP = "partial backup"
+OTHER_PREFIX = "other prefix"
+UNKNOWN_DATE = "unknown date"
+NOT_COMPLETE = "not complete"
+AHEAD = "date ahead of the clock"
+REASONS = (SAFETY_BACKUP, PARTIAL_BACKUP, OTHER_PREFIX, UNKNOWN_DATE, NOT_COMPLETE, AHEAD)
+COULD_BE_NEWEST = (UNKNOWN_DATE, NOT_COMPLETE, AHEAD)
+
+MOST_PASSED_OVER = 100
+"""Backups that a result lists as passed over at most: a system may hold thousands."""
+
+OF_UNKNOWN_AGE = (
+    "the backup {name} was there already, and nothing tells how old it is: it may be from long before this task; "
+    "to have one of a known age, use max_age, and prefix, in place of name"
+)
+DATE_AHEAD = (
+    "the dates in the names of these backups lie ahead of the clock where the module runs, so they were passed over, "
+    "and one of them may be newer than what was found: {names}; set the clocks, or timezone, right"
+)
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -37,6 +61,8 @@ class Plan:
     :param before: the listing as found.
     :param after: the listing as it will be; a backup that does not exist yet has the size ``None``.
     :param remove: names that are removed first, in this order.
+    :param warning: what the user has to know although the task succeeds, as a sentence; empty for nothing.
+    :param passed_over: backups that could have been relied on, but for what speaks against each.
     """
 
     action: str
@@ -45,6 +71,8 @@ class Plan:
     before: tuple[BackupFile, ...]
     after: tuple[BackupFile, ...]
     remove: tuple[str, ...] = ()
+    warning: str = ""
+    passed_over: tuple[PassedOver, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -63,24 +91,18 @@ def parse_duration(text: str, option: str) -> timedelta:
     return timedelta(seconds=int(match.group(1)) * _UNITS[match.group(2) or "s"])
 
 
-def format_duration(value: timedelta) -> str:
-    """Write a duration for people: two units at most, such as ``3h 20m``."""
-    seconds = int(value.total_seconds())
-    parts = []
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts[:2]) or "0s"
-
-
-def plan_named(found: Listing, name: str, force: bool) -> Plan:
+def plan_named(found: Listing, name: str, force: bool, *, now: datetime, zone: tzinfo | None) -> Plan:
     """Plan for ``state: present`` with ``name``.
 
     :raises IncompleteBackupError: when a backup of that name is there, is not complete, and ``force`` is not set.
     """
     if found.is_complete(name):
-        return Plan(REUSED, f"a complete backup {name} is there", name, found.backups, found.backups)
+        age = _names.age_at(now, _names.created_at(name, zone))
+        facts = f"a complete backup {name} is there, " + (
+            "and its age is not known" if age is None else f"{duration(age)} old"
+        )
+        warning = OF_UNKNOWN_AGE.format(name=name) if age is None else ""
+        return Plan(REUSED, facts, name, found.backups, found.backups, warning=warning)
     if found.find(name) is None:
         return _create(found.backups, name, f"there is no backup {name}")
     if not force:
@@ -102,53 +124,100 @@ def plan_fresh(
 ) -> Plan:
     """Plan for ``state: present`` with ``max_age``: reuse the newest full backup that is complete and young enough."""
     newest = newest_full(found, now=now, prefix=prefix, zone=zone)
+    passed_over = newest.in_words
     if newest.backup is None or newest.age is None:
-        return _create(
-            found.backups, new_name, "there is no complete full backup with a known date" + newest.passed_over
-        )
-    facts = f"the newest complete full backup {newest.backup.name} is {format_duration(newest.age)} old"
-    if newest.age > max_age:
-        reason = f"{facts}, more than {format_duration(max_age)}{newest.passed_over}"
-        return _create(found.backups, new_name, reason)
-    reason = f"{facts}, at most {format_duration(max_age)} is wanted{newest.passed_over}"
-    return Plan(REUSED, reason, newest.backup.name, found.backups, found.backups)
+        plan = _create(found.backups, new_name, "there is no complete full backup with a known date" + passed_over)
+    else:
+        facts = f"the newest complete full backup {newest.backup.name} is {duration(newest.age)} old"
+        if newest.age > max_age:
+            plan = _create(found.backups, new_name, f"{facts}, more than {duration(max_age)}{passed_over}")
+        else:
+            reason = f"{facts}, at most {duration(max_age)} is wanted{passed_over}"
+            plan = Plan(REUSED, reason, newest.backup.name, found.backups, found.backups)
+    return replace(plan, warning=newest.warning, passed_over=newest.candidates)
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A backup that is not relied on.
+
+    :param what: the reason in one or two words, to be counted.
+    :param why: what speaks against it, as a clause without its subject.
+    """
+
+    name: str
+    what: str
+    why: str
+
+    def to_result(self) -> dict[str, Any]:
+        """Item of the return value ``passed_over``."""
+        return {"name": self.name, "why": self.why}
 
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest full backup that can be relied on, its age, and what was passed over, as the end of a sentence."""
+    """The newest full backup that can be relied on, its age, and what was passed over, in the order of the listing."""
 
     backup: BackupFile | None
     age: timedelta | None
-    passed_over: str
+    passed_over: tuple[PassedOver, ...]
+
+    @property
+    def in_words(self) -> str:
+        """What was passed over, counted, as the end of a sentence."""
+        counts = {what: sum(each.what == what for each in self.passed_over) for what in REASONS}
+        listed = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+        return f" (passed over: {listed})" if listed else ""
+
+    @property
+    def candidates(self) -> tuple[PassedOver, ...]:
+        """Those that are full backups with the prefix, so that they could have been the newest."""
+        return tuple(each for each in self.passed_over if each.what in COULD_BE_NEWEST)
+
+    @property
+    def ahead(self) -> str:
+        """Names of those whose date lies ahead of the clock, for a sentence; empty without any."""
+        those = [each.name for each in self.passed_over if each.what == AHEAD]
+        return names(those) if those else ""
+
+    @property
+    def warning(self) -> str:
+        """What the user has to know of them, as a sentence; empty for nothing."""
+        return DATE_AHEAD.format(names=self.ahead) if self.ahead else ""
+
+
+def passed_over_to_result(those: Iterable[PassedOver]) -> list[dict[str, Any]]:
+    """Return value ``passed_over``: sorted by name, the first :data:`MOST_PASSED_OVER`."""
+    return [each.to_result() for each in sorted(those, key=lambda each: each.name)[:MOST_PASSED_OVER]]
 
 
 def newest_full(found: Listing, *, now: datetime, prefix: str, zone: tzinfo | None) -> Newest:
     """Look for the newest full backup that is complete and whose age is known; both are ``None`` without one."""
-    counts = {"safety backup": 0, "partial backup": 0, "other prefix": 0, "unknown date": 0, "not complete": 0}
+    passed_over: list[PassedOver] = []
     dated: list[tuple[datetime, str, BackupFile, timedelta]] = []
     for each in found.backups:
         created = _names.created_at(each.name, zone)
         age = _names.age_at(now, created)
         purpose = _names.purpose(each.name)
         if purpose == _names.SAFETY:
-            counts["safety backup"] += 1
+            passed_over.append(PassedOver(each.name, SAFETY_BACKUP, "was made by a restore"))
         elif purpose == _names.PARTIAL:
-            counts["partial backup"] += 1
+            passed_over.append(PassedOver(each.name, PARTIAL_BACKUP, "is a backup of one resource"))
         elif not each.name.startswith(prefix):
-            counts["other prefix"] += 1
-        elif created is None or age is None:
-            counts["unknown date"] += 1
+            passed_over.append(PassedOver(each.name, OTHER_PREFIX, "has another prefix"))
+        elif created is None:
+            passed_over.append(PassedOver(each.name, UNKNOWN_DATE, "has a name that does not tell its date"))
         elif not found.is_complete(each.name):
-            counts["not complete"] += 1
+            passed_over.append(PassedOver(each.name, NOT_COMPLETE, found.incomplete[each.name]))
+        elif age is None:
+            ahead = f"has a date that lies {duration(created - now)} ahead of the clock"
+            passed_over.append(PassedOver(each.name, AHEAD, ahead))
         else:
             dated.append((created, each.name, each, age))
-    listed = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    passed_over = f" (passed over: {listed})" if listed else ""
     if not dated:
-        return Newest(None, None, passed_over)
+        return Newest(None, None, tuple(passed_over))
     _created, _name, backup, age = max(dated, key=lambda each: each[:2])
-    return Newest(backup, age, passed_over)
+    return Newest(backup, age, tuple(passed_over))
 
 
 def plan_absent(found: Listing, names: list[str]) -> Plan:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 from . import _names
 from ._client import Listing
 from ._copies import local_copies
-from ._model import BackupFile, describe
-from ._plan import Newest, newest_full, parse_duration
+from ._model import BackupFile, Backups, describe
+from ._plan import AHEAD, Newest, PassedOver, newest_full, parse_duration, passed_over_to_result
 from ._runner import Context
 
 
@@ -42,6 +43,9 @@ def query(context: Context) -> dict[str, Any]:
         with local_copies(context) as copies:
             found = copies.without_damaged(found, lambda listing: _name_of(newest(listing).backup))
     latest = newest(found)
+    unrelied = _passed_over(context, listing, latest, newest)
+    if any(each.what == AHEAD for each in unrelied):
+        context.warn(Newest(None, None, unrelied).warning)
     return {
         "changed": False,
         "backups": [describe(each, context.now, zone) for each in sorted(chosen, key=lambda each: each.name)],
@@ -49,8 +53,19 @@ def query(context: Context) -> dict[str, Any]:
         "total_size": sum(each.size or 0 for each in chosen),
         "latest": None if latest.backup is None else describe(latest.backup, context.now, zone),
         "fresh": _is_fresh(found, latest, limits["max_age"], context.now, zone),
+        "passed_over": passed_over_to_result(unrelied),
         "system": system.to_result(),
     }
+
+
+def _passed_over(
+    context: Context, listing: Backups, latest: Newest, newest: Callable[[Listing], Newest]
+) -> tuple[PassedOver, ...]:
+    """What could have been the latest; also what ``newer_than`` and ``older_than`` left out for its unknown age."""
+    named = tuple(each for each in listing if _has_fitting_name(each, context))
+    found = {each.name: each for each in newest(Listing(named, {})).candidates}
+    found.update({each.name: each for each in latest.candidates})
+    return tuple(found.values())
 
 
 def _name_of(backup: BackupFile | None) -> str | None:
@@ -71,10 +86,7 @@ def _is_fresh(
 
 
 def _fits(backup: BackupFile, context: Context, limits: dict[str, timedelta | None], zone: tzinfo | None) -> bool:
-    params = context.params
-    if params["name"] and backup.name != params["name"]:
-        return False
-    if params["pattern"] and not fnmatchcase(backup.name, params["pattern"]):
+    if not _has_fitting_name(backup, context):
         return False
     newer_than, older_than = limits["newer_than"], limits["older_than"]
     if newer_than is None and older_than is None:
@@ -83,3 +95,10 @@ def _fits(backup: BackupFile, context: Context, limits: dict[str, timedelta | No
     if age is None:
         return False
     return (newer_than is None or age < newer_than) and (older_than is None or age > older_than)
+
+
+def _has_fitting_name(backup: BackupFile, context: Context) -> bool:
+    params = context.params
+    if params["name"] and backup.name != params["name"]:
+        return False
+    return not params["pattern"] or fnmatchcase(backup.name, params["pattern"])

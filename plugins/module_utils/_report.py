@@ -13,7 +13,7 @@ from typing import Any
 from . import _names
 from ._failures import NO_UNUSED_NAME
 from ._model import BackupFile, System, describe, listing_to_result
-from ._plan import Plan
+from ._plan import Plan, passed_over_to_result
 from ._runner import Context
 
 
@@ -53,7 +53,9 @@ def result(
     :param verified_by: what vouches for ``backup``.
     """
     described = None if backup is None else describe(backup, context.now, zone)
-    return {
+    if plan.warning:
+        context.warn(plan.warning)
+    answer = {
         "changed": plan.changed,
         "action": plan.action,
         "reason": plan.reason,
@@ -61,9 +63,12 @@ def result(
         "safety_backup": None,
         "verified": None,
         "verified_by": list(verified_by),
+        "passed_over": passed_over_to_result(plan.passed_over),
         "system": system.to_result(),
-        "diff": {
+    }
+    if context.diff:  # two whole listings, which may have thousands of lines
+        answer["diff"] = {
             "before": {"backups": listing_to_result(plan.before)},
             "after": {"backups": listing_to_result(plan.after if after is None else after)},
-        },
-    }
+        }
+    return answer

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,17 +26,18 @@ from ._errors import (
     AuthenticationError,
     ConflictError,
     LocalFileError,
+    LocalResourceError,
     NotFoundError,
-    NotRestoredError,
     OptionError,
+    OutcomeUnknownError,
     RefusedError,
     UnreachableError,
 )
-from ._failures import BACKUP_DAMAGED, NOT_RESTORED, RESTORE_UNKNOWN, SOMEBODY_ELSE
+from ._failures import BACKUP_DAMAGED, COMPARE_LATE, NOT_RESTORED, RESTORE_UNKNOWN, SOMEBODY_ELSE
 from ._model import BackupFile, Backups, describe
 from ._plan import Plan, plan_restored
 from ._report import log_in, result, unused_name
-from ._runner import Context
+from ._runner import Context, Notes
 from ._transport._base import LOST
 
 DID_NOT_RUN = (
@@ -85,7 +86,9 @@ def restored(context: Context) -> dict[str, Any]:
     if params["safety_backup"]:
         safety_name = unused_name(context, found.backups, _names.SAFETY_PREFIX)
     with local_copies(context) as copies:
-        if damage := _damage(copies, name):
+        with _nothing_restored():
+            damage = _damage(copies, name)
+        if damage:
             raise BACKUP_DAMAGED.error(why=damage, operation=operation)
         verified_by = copies.verified_by(name)
         if context.check_mode:
@@ -97,18 +100,33 @@ def restored(context: Context) -> dict[str, Any]:
     answer = result(context, plan, system, wanted, zone=zone, after=after, verified_by=verified_by)
     answer["verified"] = verdict.verified
     answer["safety_backup"] = None if safety is None else describe(safety, context.now, zone)
-    if verdict.differing:
+    if verdict.differing and "diff" in answer:
         answer["diff"]["before"]["differing_members"] = list(verdict.differing)
         answer["diff"]["after"]["differing_members"] = []
     return answer
 
 
 def _damage(copies: Copies, name: str) -> str:
-    """What speaks against the content of a backup; one that can't be read back is no reason to restore nothing."""
+    """What speaks against the content of a backup; one that the system does not give is no reason to restore nothing.
+
+    :raises ActiveLogicError: one that says nothing about the system, such as a full disk where the module runs.
+    """
     try:
         return copies.damage(name)
-    except ActiveLogicError:
+    except ActiveLogicError as error:
+        if not error.is_of_system:
+            raise
         return ""
+
+
+@contextmanager
+def _nothing_restored() -> Iterator[None]:
+    """Have an error of our own side say that nothing was sent yet."""
+    try:
+        yield
+    except (LocalFileError, LocalResourceError) as error:
+        error.hint = f"nothing was restored; {error.hint}"
+        raise
 
 
 class _Run:
@@ -130,52 +148,75 @@ class _Run:
         return self._context.client
 
     @property
+    def _notes(self) -> Notes:
+        return self._context.notes
+
+    @property
     def _resource(self) -> str | None:
         resource: str | None = self._context.params["resource_name"]
         return resource
 
     def restore(self) -> tuple[Plan, Verdict, BackupFile | None, tuple[BackupFile, ...]]:
         """Save, prove, restore, verify; returns also the safety backup, where it stays, and the last listing."""
-        safety = None
-        if self._safety_name is not None:
-            safety = self._create(self._safety_name, None)
-        try:
-            proof = self._prove(safety)
-            plan = self._plan(proof)
-            if plan.changed:
-                self._require_nobody_else(self._client.list())
-        except BaseException as error:
-            self._undo_safety_backup(error)
-            raise
+        with _nothing_restored():
+            safety = self._make_safety_backup()
+            try:
+                proof = self._prove(safety)
+                plan = self._plan(proof)
+                if plan.changed:
+                    self._require_nobody_else(self._client.list())
+            except BaseException:
+                self._undo_safety_backup()
+                raise
         if not plan.changed:
             if safety is not None:
                 self._client.discard(safety.name)
-            return plan, Verdict(True, plan.reason), None, tuple(self._client.list())
+                self._notes.clear()
+            return plan, Verdict(True, plan.reason), None, self._last_listing(plan)
+        if proof is not None and proof.outcome is Outcome.UNKNOWN and not proof.is_readable:
+            self._context.warn(f"restored without knowing whether it was needed: {proof.reason}")
         was_lost = self._send()
-        try:
-            outage_seen = self._client.await_ready(self._operation, self._context.params["settle_after_restore"])
-            verdict = self._verify(is_doubtful=was_lost and not outage_seen)
-            after = tuple(self._client.list())
-        except ActiveLogicError as error:
-            self._explain(error)
-            raise
+        outage_seen = self._client.await_ready(self._operation, self._context.params["settle_after_restore"])
+        if outage_seen:
+            self._notes.facts["changed"] = True
+        verdict = self._verify(is_doubtful=was_lost and not outage_seen)
+        after = self._last_listing(plan)
+        self._notes.clear()
         differing = proof.differing if proof is not None else ()
         plan = replace(plan, reason=f"{plan.reason}; {verdict.reason}")
         return plan, replace(verdict, differing=differing), safety, after
 
+    def _last_listing(self, plan: Plan) -> tuple[BackupFile, ...]:
+        """What the system lists in the end; the outcome is known by then, and an error of our own side changes nothing.
+
+        :raises ActiveLogicError: when it is the system that fails.
+        """
+        try:
+            return tuple(self._client.list())
+        except ActiveLogicError as error:
+            if error.is_of_system or error.is_outage:
+                raise
+            self._context.warn(f"the backups could not be listed once more in the end: {error.reason}")
+            return plan.after
+
     def _send(self) -> bool:
-        """Send the restore once; returns whether the call was lost before its answer."""
+        """Send the restore once; returns whether the call was lost before its answer.
+
+        From here on every failure, and every signal, names the safety backup.
+        """
         params = self._context.params
+        self._note_sent()
         try:
             outcome = self._client.restore(
                 self._wanted.name, self._resource, params["expected_machine_id"], self._require_nobody_else
             )
-        except DID_NOT_RUN as error:
-            self._undo_safety_backup(error)
+        except DID_NOT_RUN:
+            self._notes.clear()
+            self._note_made()
+            self._undo_safety_backup()
             raise
-        except ActiveLogicError as error:
-            self._explain(error)
-            raise
+        if outcome != LOST:
+            self._notes.facts["changed"] = True
         return outcome == LOST
 
     def _plan(self, proof: Comparison | None) -> Plan:
@@ -224,11 +265,16 @@ class _Run:
         if is_doubtful and not verdict.verified:
             raise RESTORE_UNKNOWN.error(reason=verdict.reason, operation=self._operation)
         if verdict.verified is False:
+            self._notes.facts["verified"] = False
             raise NOT_RESTORED.error(reason=verdict.reason, operation=self._operation)
         return verdict
 
     def _look(self, is_doubtful: bool) -> Verdict:
-        """Compare; in doubt whether the restore ran at all a difference would say nothing about it."""
+        """Compare; in doubt whether the restore ran at all a difference would say nothing about it.
+
+        The restore was sent: whatever goes wrong now, be it on our own side, changes nothing about that. It is not
+        known then what the system holds, and the user is told why.
+        """
         try:
             with self._fresh_backup() as first:
                 comparison = self._compare(first)
@@ -245,7 +291,9 @@ class _Run:
             if not steady.is_equal:
                 return Verdict(None, f"{why_not}; backups of this system differ each time")
         except ActiveLogicError as error:
-            return Verdict(None, f"not verified: {error.reason}")
+            why_not = f"not verified: {error.reason}"
+            self._context.warn(f"it is not known whether the system holds the restored backup: {why_not}")
+            return Verdict(None, why_not)
         return Verdict(False, f"two fresh backups are equal, and differ from it: {comparison.reason}")
 
     def _tells_a_difference(self, comparison: Comparison) -> bool:
@@ -263,7 +311,12 @@ class _Run:
 
     def _create(self, name: str, resource: str | None) -> BackupFile:
         made, _listing = self._client.create_complete(
-            name, resource, 1, self._known, damage=lambda each: _damage(self._copies, each)
+            name,
+            resource,
+            1,
+            self._known,
+            damage=lambda each: _damage(self._copies, each),
+            keep_doubtful=False,
         )
         self._known.add(name)
         return made
@@ -287,45 +340,77 @@ class _Run:
         self._known.discard(name)
 
     def _compare(self, name: str, other: str | None = None) -> Comparison:
-        """Compare a backup with the wanted one, or with another; what goes wrong on the way is no proof.
+        """Compare a backup with the wanted one, or with another; what the system does not give is no proof.
 
         The first copy of each is kept; a backup that is compared with itself is fetched anew.
+
+        :raises ActiveLogicError: one that says nothing about the system. What our own side lacks is no proof either,
+            but no reason to do anything to the system.
         """
-        deadline = time.monotonic() + self._client.settings.transfer_timeout
+        seconds = self._client.settings.transfer_timeout
+        deadline = time.monotonic() + seconds
         other = other or self._wanted.name
         copies = self._copies
         try:
             theirs = copies.path_of_another(name) if name == other else copies.path(name)
-            return compare(copies.path(other), theirs, expired=lambda: time.monotonic() >= deadline)
+            comparison = compare(copies.path(other), theirs, expired=lambda: time.monotonic() >= deadline)
         except ActiveLogicError as error:
+            if not error.is_of_system:
+                raise
             return Comparison(Outcome.UNKNOWN, f"they could not be compared: {error.reason}", is_readable=False)
+        if comparison.outcome is Outcome.UNKNOWN and time.monotonic() >= deadline:
+            raise COMPARE_LATE.error(seconds=seconds, operation=self._operation)
+        return comparison
 
     # The safety backup
 
-    def _undo_safety_backup(self, error: BaseException) -> None:
-        """Nothing was restored: the safety backup goes, or the error names it."""
+    def _make_safety_backup(self) -> BackupFile | None:
+        """Make it; whatever ends that, it is gone again, or named."""
+        if self._safety_name is None:
+            return None
+        left = f"if the safety backup {self._safety_name} is there, this run left it: remove it"
+        self._notes.say(f"nothing was restored; {left}")
+        try:
+            safety = self._create(self._safety_name, None)
+        except OutcomeUnknownError:
+            raise  # it may still appear
+        except ActiveLogicError:
+            self._notes.clear()  # the error says what became of it
+            raise
+        except BaseException:
+            with suppress(ActiveLogicError):  # it may still be made, so that it is named all the same
+                self._client.discard(self._safety_name)
+            raise
+        self._note_made()
+        return safety
+
+    def _undo_safety_backup(self) -> None:
+        """Nothing was restored: the safety backup goes, or is named."""
         if self._safety_name is None:
             return
-        try:
+        with suppress(ActiveLogicError):
             self._client.discard(self._safety_name)
-        except ActiveLogicError:
-            if isinstance(error, ActiveLogicError):
-                self._name_safety_backup(error)
+            self._notes.clear()
 
-    def _explain(self, error: ActiveLogicError) -> None:
-        """A restore was sent: say where the configuration from before is, and what is known to have changed."""
-        error.facts["changed"] = True
-        error.facts["verified"] = False if isinstance(error, NotRestoredError) else None
+    def _note_made(self) -> None:
         if self._safety_name is not None:
-            self._name_safety_backup(error)
+            self._notes.say(
+                f"nothing was restored, and the safety backup {self._safety_name} was left: remove it",
+                changed=True,
+                safety_backup={"name": self._safety_name},
+            )
 
-    def _name_safety_backup(self, error: ActiveLogicError) -> None:
+    def _note_sent(self) -> None:
+        """A restore is sent: say where the configuration from before is, and what is known to have changed."""
+        name = self._safety_name
+        if name is None:
+            self._notes.say("", verified=None)
+            return
         host = self._client.settings.host
-        arguments = f"state=restored name={self._safety_name} force=true"
-        command = f'ansible {host} -m netops.activelogic.activelogic_backup -a "{arguments}"'
-        where = (
-            f"the configuration from before is in the safety backup {self._safety_name}, bring it back with: {command}"
+        command = f'ansible {host} -m netops.activelogic.activelogic_backup -a "state=restored name={name} force=true"'
+        self._notes.say(
+            f"the configuration from before is in the safety backup {name}, bring it back with: {command}",
+            changed=True,
+            verified=None,
+            safety_backup={"name": name},
         )
-        error.hint = f"{error.hint}; {where}" if error.hint else where
-        error.facts["changed"] = True
-        error.facts["safety_backup"] = {"name": self._safety_name}

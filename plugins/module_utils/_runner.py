@@ -20,6 +20,7 @@ from ._client import Client, open_client
 from ._connection import logins_in_places, masking_warning, settings_from
 from ._errors import ActiveLogicError
 from ._failures import ENDED_BY_SIGNAL, UNEXPECTED
+from ._notice import VARIABLE, Notice
 from ._options import hide_login, require_absolute_paths
 from ._text import printable
 
@@ -27,15 +28,49 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
+class Notes:
+    """What has to be said of this run if it fails, whatever ends it: an error, a signal, a defect.
+
+    :ivar hint: where something is, and what to do with it, as a clause.
+    :ivar facts: return values that hold in spite of the failure.
+    """
+
+    def __init__(self, system: str, notice: Notice) -> None:
+        self.hint = ""
+        self.facts: dict[str, Any] = {}
+        self._system = system
+        self._notice = notice
+
+    def say(self, hint: str, **facts: Any) -> None:
+        """Say this from now on, and nothing else."""
+        self.hint, self.facts = hint, facts
+        self._notice.write(f"ActiveLogic system {self._system}: {hint}." if hint else "")
+
+    def clear(self) -> None:
+        """There is nothing to be said any more."""
+        self.say("")
+
+    def complete(self, error: ActiveLogicError) -> None:
+        """Let a failure say it too; what the failure itself knows goes before."""
+        if self.hint:
+            error.hint = f"{error.hint}; {self.hint}" if error.hint else self.hint
+        error.facts = {**self.facts, **error.facts}
+
+
 @dataclass(frozen=True)
 class Context:
-    """What a module's work gets: its options, the client, whether it may write, and the time."""
+    """What a module's work gets: its options, the client, whether it may write, the time, and what a failure says.
+
+    :param diff: whether the task returns what was there before and what is there now.
+    """
 
     params: Mapping[str, Any]
     client: Client
     check_mode: bool
     module: AnsibleModule
     now: datetime
+    notes: Notes
+    diff: bool = False
 
     def warn(self, text: str) -> None:
         """Warn the user; Ansible prints a warning as it is, so whatever comes from outside is escaped here."""
@@ -54,25 +89,29 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
     """
     start = time.monotonic()
     client: Client | None = None
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _unwind)
     module.no_log_values.update(logins_in_places(module.params))
+    notes = Notes(str(module.params.get("host") or ""), Notice(os.environ.get(VARIABLE, "")))
     try:
         try:
             require_absolute_paths(module.argument_spec, module.params)
             client = open_client(settings_from(module.params))
-            context = Context(module.params, client, module.check_mode, module, datetime.now(timezone.utc))
+            now = datetime.now(timezone.utc)
+            diff = bool(module._diff)
+            context = Context(module.params, client, module.check_mode, module, now, notes, diff)
             result = work(context)
         finally:
             if client is not None:
                 client.close()
     except ActiveLogicError as error:
-        _fail(module, error, client, start)
+        _fail(module, error, notes, client, start)
     except _EndedBySignal as ended:
-        _fail(module, ENDED_BY_SIGNAL.error(signal=ended), client, start)
+        _fail(module, ENDED_BY_SIGNAL.error(signal=ended), notes, client, start)
     except Exception as error:  # noqa: BLE001  # pylint: disable=broad-exception-caught
         # Its text is left out, for nobody knows what stands in it.
-        _fail(module, UNEXPECTED.error(exception=type(error).__name__, place=_place(error)), client, start)
+        unexpected = UNEXPECTED.error(exception=type(error).__name__, place=_place(error))
+        _fail(module, unexpected, notes, client, start)
     else:
         result = {"tries": client.tries, "elapsed": _since(start), **result}
         if "reason" in result:
@@ -90,7 +129,8 @@ def _warn(module: AnsibleModule, client: Client | None, result: Mapping[str, Any
         module.warn(warning)
 
 
-def _fail(module: AnsibleModule, error: ActiveLogicError, client: Client | None, start: float) -> None:
+def _fail(module: AnsibleModule, error: ActiveLogicError, notes: Notes, client: Client | None, start: float) -> None:
+    notes.complete(error)
     tries = 1 if client is None else client.tries
     failure = error.to_result(hide_login(str(module.params.get("host") or "")), tries, _since(start))
     _warn(module, client, failure)

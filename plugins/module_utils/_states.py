@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import _names
+from . import _names, _sentences
 from ._client import Listing, require_found
 from ._copies import Copies, local_copies
-from ._failures import BACKUPS_LEFT, PRESENT_NEEDS_MORE
+from ._failures import BACKUPS_LEFT, NAME_MISTAKEN, PRESENT_NEEDS_MORE, SYSTEM_NAME_WRONG
 from ._model import BackupFile, Backups, find
 from ._plan import (
     Plan,
@@ -44,13 +44,16 @@ def _present(context: Context) -> dict[str, Any]:
         _names.require_legal(params["name"])
     zone = _names.zone_from(params["timezone"])
     max_age = parse_duration(params["max_age"], "max_age") if params["max_age"] else None
+    if not params["name"]:
+        _names.require_prefix(params["prefix"])
+        _require_telling_names(params)
     system = log_in(context)
     first = client.list()
     new_name = _new_name(context, first)
 
     def plan(found: Listing) -> Plan:
         if params["name"]:
-            return plan_named(found, params["name"], params["force"])
+            return plan_named(found, params["name"], params["force"], now=context.now, zone=zone)
         if max_age is not None:
             prefix = params["prefix"]
             return plan_fresh(found, new_name, max_age=max_age, now=context.now, prefix=prefix, zone=zone)
@@ -58,15 +61,42 @@ def _present(context: Context) -> dict[str, Any]:
 
     with local_copies(context) as copies:
         decided = _decide(context, first, plan, copies)
-        if decided.changed and context.check_mode:
-            return result(context, decided, system, find(decided.after, decided.name or ""), zone=zone)
-        if decided.changed:
+        if not decided.changed:
+            there = require_found(decided.after, decided.name or "", "rely on a backup")
+            return result(context, decided, system, there, zone=zone, verified_by=copies.verified_by(there.name))
+        _require_fitting_name(params)
+        backup, after = find(decided.after, decided.name or ""), None
+        if not context.check_mode:
             backup, after = _create(context, decided, plan, copies)
-        else:
-            backup, after = require_found(decided.after, decided.name or "", "rely on a backup"), None
-        return result(
-            context, decided, system, backup, zone=zone, after=after, verified_by=copies.verified_by(backup.name)
-        )
+        vouchers = copies.verified_by(backup.name) if after is not None and backup is not None else []
+        answer = result(context, decided, system, backup, zone=zone, after=after, verified_by=vouchers)
+        if answer["backup"] is not None and params["resource_name"]:
+            answer["backup"]["purpose"] = _names.PARTIAL  # this run knows, whether the name tells it or not
+        return answer
+
+
+def _require_telling_names(params: Mapping[str, Any]) -> None:
+    """:raises OptionError: where names of the system would not tell what the next run has to know.
+
+    With ``max_age`` it would make a new backup each time otherwise, or take one of a resource for a full one.
+    """
+    if not params["system_name"]:
+        return
+    if params["resource_name"]:
+        options, what, advice = "resource_name", "that a backup is of one resource", "leave system_name off"
+    elif params["max_age"] and params["prefix"]:
+        options, what, advice = "max_age and prefix", "the prefix", "leave out one of them"
+    elif params["max_age"] and not params["timezone"]:
+        options, what, advice = "max_age and without timezone", "the age", "set timezone to the one of the system"
+    else:
+        return
+    raise SYSTEM_NAME_WRONG.error(options=options, what=what, advice=advice)
+
+
+def _require_fitting_name(params: Mapping[str, Any]) -> None:
+    """:raises OptionError: where a new backup would be taken for something else by the name that the user chose."""
+    if params["name"] and (what := _names.mistaken_for(params["name"], params["resource_name"])):
+        raise NAME_MISTAKEN.error(name=params["name"], what=what)
 
 
 def _decide(context: Context, first: Backups, plan: Planner, copies: Copies) -> Plan:
@@ -126,5 +156,5 @@ def _absent(context: Context) -> dict[str, Any]:
     after = tuple(context.client.list())
     left = sorted({each.name for each in after} & set(plan.remove))
     if left:
-        raise BACKUPS_LEFT.error(names=", ".join(left), operation="remove backups")
+        raise BACKUPS_LEFT.error(names=_sentences.names(left), operation="remove backups")
     return result(context, plan, system, subject, zone=zone, after=after)

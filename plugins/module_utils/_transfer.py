@@ -29,6 +29,7 @@ from ._failures import (
     FETCH_DAMAGED,
     FETCH_NEEDS_MORE,
     FETCH_READ_OTHER,
+    LATEST_AHEAD,
     NO_LATEST,
     PUSH_ARRIVED_OTHER,
     PUSH_CHANGED,
@@ -70,7 +71,7 @@ from ._model import (
     describe,
     find,
 )
-from ._plan import newest_full
+from ._plan import newest_full, passed_over_to_result
 from ._runner import Context
 from ._version import VERSION
 from ._wholeness import Finding, inspect, not_checked
@@ -83,7 +84,9 @@ SKIPPED = "skipped"
 
 def transfer(context: Context) -> dict[str, Any]:
     """Fetch or push, as ``direction`` says, and return the result of the module."""
-    return _fetch(context) if context.params["direction"] == "fetch" else _push(context)
+    passed_over: list[dict[str, Any]] = []
+    answer = _fetch(context, passed_over) if context.params["direction"] == "fetch" else _push(context)
+    return {**answer, "passed_over": passed_over}
 
 
 def _verify(context: Context) -> str:
@@ -110,7 +113,8 @@ def _vouchers(*, by_archive: bool, by_content: bool, by_digest: bool = False) ->
 # Fetch
 
 
-def _fetch(context: Context) -> dict[str, Any]:
+def _fetch(context: Context, passed_over: list[dict[str, Any]]) -> dict[str, Any]:
+    """:param passed_over: gets what could have been the latest, but for what speaks against each."""
     params, client = context.params, context.client
     wanted_digest = _checksum(params["checksum"])
     if params["name"]:
@@ -119,7 +123,7 @@ def _fetch(context: Context) -> dict[str, Any]:
         raise FETCH_NEEDS_MORE.error()
     system = client.identity()
     listing, listed_at = client.list(), time.monotonic()
-    backup = find(listing, params["name"]) if params["name"] else _latest(context, listing)
+    backup = find(listing, params["name"]) if params["name"] else _latest(context, listing, passed_over)
     if backup is None:
         if params["on_missing"] == "fail":
             require_found(listing, params["name"], _fetching(params["name"]))
@@ -157,14 +161,26 @@ def _fetch(context: Context) -> dict[str, Any]:
     )
 
 
-def _latest(context: Context, listing: list[BackupFile]) -> BackupFile | None:
-    """The newest complete full backup. ``None`` when there is none and that is fine."""
+def _latest(context: Context, listing: list[BackupFile], passed_over: list[dict[str, Any]]) -> BackupFile | None:
+    """The newest complete full backup. ``None`` when there is none and that is fine.
+
+    :param passed_over: gets what could have been it.
+    :raises ConflictError: when one of them has a date ahead of the clock: then it is not known which is the newest.
+    """
     params = context.params
     zone = _names.zone_from(params["timezone"])
     settled = context.client.settle([each.name for each in listing], first=listing) if listing else Listing((), {})
     newest = newest_full(settled, now=context.now, prefix=params["prefix"], zone=zone)
+    passed_over += passed_over_to_result(newest.candidates)
+    operation = "fetch the latest backup"
+    if newest.ahead:
+        error = LATEST_AHEAD.error(names=newest.ahead, operation=operation)
+        error.facts["passed_over"] = passed_over
+        raise error
     if newest.backup is None and params["on_missing"] == "fail":
-        raise NO_LATEST.error(passed_over=newest.passed_over, operation="fetch the latest backup")
+        error = NO_LATEST.error(passed_over=newest.in_words, operation=operation)
+        error.facts["passed_over"] = passed_over
+        raise error
     return newest.backup
 
 
@@ -394,7 +410,7 @@ def _is_still(path: str, size: int, sha256: str) -> bool:
     try:
         return digest_file(path) == (size, sha256)
     except ActiveLogicError:
-        return False
+        return os.path.exists(path)  # that it can't be read now does not show that it is another
 
 
 def _still_holds(name: str, old: Received | None) -> Still:

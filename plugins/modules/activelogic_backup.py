@@ -13,6 +13,11 @@ description:
   - Makes sure that a backup is there, that it is not there, or that the system holds the configuration of a backup.
   - A backup counts as there only when it is complete. It is listed, is not empty, and has the same size in two listings
     that are two seconds apart.
+  - What a backup is for is read from its name, and only names of exactly the forms that this module makes tell. Full
+    backups are called C(<prefix><date>-<4 hex>.plb), those of one resource
+    C(<prefix><date>-<4 hex>-only-<resource>.plb), safety backups C(pre-restore-<date>-<4 hex>.plb), and those that a
+    restore makes to compare, and removes again, C(compare-<date>-<4 hex>.plb). A backup of any other name counts as a
+    full one whose date is not known.
 author:
   - Contributors to the netops.activelogic collection (@netops)
 extends_documentation_fragment:
@@ -44,6 +49,12 @@ options:
     description:
       - The name of the backup, such as C(before-upgrade.plb).
       - At most 255 bytes of UTF-8, without slashes, backslashes and control characters.
+      - With O(state=present), a backup of that name that is there is enough, whenever it was made. Where its name does
+        not tell its age, RV(reason) says so, and there is a warning. To have one that is new, use O(max_age) and
+        O(prefix) in place of O(name). The warning does not appear where the name tells the date, as those do that this
+        module makes, nor in the run that makes the backup.
+      - A new backup can't be given a name by which it would be taken for something else, such as that of a full backup
+        with O(resource_name).
     type: str
   names:
     description:
@@ -56,6 +67,8 @@ options:
         seconds. If there is no complete one that is young enough, a new one is made.
       - The age comes from the name. Names that the system chose count only where O(timezone) is set. Backups of one
         resource and safety backups do not count.
+      - A date that lies more than five minutes ahead of the clock where the module runs does not count either, and is
+        warned of, because then one of two clocks, or O(timezone), is wrong. RV(passed_over) names such backups.
     type: str
   always:
     description:
@@ -66,6 +79,8 @@ options:
       - How the names of new backups begin. With O(max_age) only backups whose names begin so are looked at.
       - A new name is the prefix, the time in UTC and four random characters, such as
         C(nightly-20260131T021500Z-7f3a.plb).
+      - Any text that can be part of a name, but for exactly V(pre-restore-) and V(compare-), with which the names of a
+        restore's own backups begin.
     type: str
     default: ''
   resource_name:
@@ -76,6 +91,8 @@ options:
   system_name:
     description:
       - Let the system choose the name of a new backup. Such names have minutes only, and no time zone.
+      - They tell neither prefix nor resource. So it can't be used with O(resource_name), nor with O(max_age) together
+        with O(prefix) or without O(timezone), which would make a new backup each time.
     type: bool
     default: false
   timezone:
@@ -93,7 +110,8 @@ options:
       - How a backup that the task makes or relies on is looked at, once the system lists it as complete.
       - V(archive) downloads it, and looks whether it is whole. That shows where it is an archive of a usual format
         (gzip, zip, tar, bzip2 or xz) by its checksums and its end; nothing can be said about other content. It needs
-        the right to download, and room for a copy in the folder for temporary files where the module runs.
+        the right to download, and room for a copy in the folder for temporary files where the module runs. What goes
+        wrong there, such as a full disk, is never taken for an answer about the backup, and fails the task.
       - An archive that would need more than about 45 MiB of memory, more than O(transfer_timeout), or that unpacks to
         more than 256 MiB and to more than 100 times its size, is not read to its end, and a warning says so.
       - V(size) relies on the listing alone. A backup that stays at half its size is then taken for a whole one, unless
@@ -104,13 +122,18 @@ options:
   force:
     description:
       - With O(state=present) and O(name), make the backup anew if the one that is there is not complete.
-      - With O(state=restored), restore without looking for a proof that it is not needed.
+      - With O(state=restored), restore without looking for a proof that it is not needed. Together with O(verify=size)
+        that needs no room where the module runs.
     type: bool
     default: false
   safety_backup:
     description:
       - Make a backup of everything before a restore. If it can't be made, nothing is restored. It stays when something
-        was restored, and RV(safety_backup) names it.
+        was restored, and RV(safety_backup) names it. A run that is interrupted names it too; after Ctrl-C the last line
+        that the command prints does, where the module runs on the machine of the command.
+      - It is compared with the wanted backup, for which both are downloaded. If the system does not give one of them,
+        nothing is known, and the restore goes on, with a warning. If that fails for a reason that lies where the module
+        runs, at the gateway or between the two, such as a full disk, nothing is restored.
       - Without it nothing proves that a restore is not needed.
     type: bool
     default: true
@@ -124,6 +147,9 @@ options:
     description:
       - The machine id that the system must have, such as V(001122334455). With another one nothing is done.
     type: str
+seealso:
+  - module: netops.activelogic.activelogic_backup_info
+  - module: netops.activelogic.activelogic_backup_transfer
 """
 
 EXAMPLES = r"""
@@ -131,9 +157,15 @@ EXAMPLES = r"""
   netops.activelogic.activelogic_backup:
     max_age: 24h
 
-- name: Make a named backup before an upgrade
+- name: Have a backup from just before an upgrade, also when the playbook runs a second time
   netops.activelogic.activelogic_backup:
-    name: before-upgrade.plb
+    max_age: 10m
+    prefix: before-upgrade-
+  register: before_upgrade
+
+- name: Have a named backup, whenever it was made
+  netops.activelogic.activelogic_backup:
+    name: golden.plb
 
 - name: Make a backup of one resource
   netops.activelogic.activelogic_backup:
@@ -145,13 +177,13 @@ EXAMPLES = r"""
   netops.activelogic.activelogic_backup:
     state: absent
     names:
-      - before-upgrade.plb
+      - of-last-year.plb
       - rules-20260131T021500Z-7f3a-only-ruleset.plb
 
-- name: Bring a configuration back
+- name: Bring the configuration from before the upgrade back
   netops.activelogic.activelogic_backup:
     state: restored
-    name: before-upgrade.plb
+    name: "{{ before_upgrade.backup.name }}"
 """
 
 RETURN = r"""
@@ -202,6 +234,22 @@ verified_by:
   elements: str
   returned: success
   sample: [size, archive]
+passed_over:
+  description:
+    - With O(max_age), full backups with O(prefix) that could have been the newest, and can't be relied on; 100 at most.
+    - Empty when there are none, and without O(max_age).
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: 20260131T022200Z-7f3a.plb
+    why:
+      description: What speaks against it.
+      type: str
+      sample: has a date that lies 7 min ahead of the clock
 safety_backup:
   description:
     - The backup that was made before a restore, in the form of RV(backup); V(null) when there is none.
@@ -213,6 +261,8 @@ verified:
     - Whether the system holds the configuration of the backup, as a comparison of backups proves. V(null) when nothing
       proves it, as with a system whose backups differ each time.
     - V(false) only in a failure, when two fresh backups equal each other, and not the restored one.
+    - V(null) with a warning where something went wrong while it was compared, be it on the system or where the module
+      runs. The restore was done then, and only what the system holds is not known.
   type: bool
   returned: with O(state=restored)
 system:

@@ -64,6 +64,9 @@ options:
       - The time zone of names that the system chose, such as V(UTC) or V(Europe/Stockholm). Without it their age is
         not known.
     type: str
+seealso:
+  - module: netops.activelogic.activelogic_backup
+  - module: netops.activelogic.activelogic_backup_transfer
 """
 
 EXAMPLES = r"""
@@ -123,6 +126,8 @@ latest:
   description:
     - The newest full backup among RV(backups) whose age is known, in their form; V(null) when there is none.
     - Only with O(max_age) it is known to be complete, as far as O(verify) looks.
+    - A backup whose date lies more than five minutes ahead of the clock where the module runs is never the latest, and
+      there is a warning, because it may be newer. RV(passed_over) names it.
   type: dict
   returned: success
 fresh:
@@ -131,6 +136,22 @@ fresh:
       of unknown age and none that is known to be fresh.
   type: bool
   returned: success
+passed_over:
+  description:
+    - Full backups of the wanted names that could have been RV(latest), and can't be relied on; 100 at most.
+    - Also those that O(newer_than) and O(older_than) leave out because their age is not known.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: 20260131T022200Z-7f3a.plb
+    why:
+      description: What speaks against it.
+      type: str
+      sample: has a date that lies 7 min ahead of the clock
 system:
   description: The system that answered.
   type: dict

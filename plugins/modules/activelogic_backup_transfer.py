@@ -42,6 +42,9 @@ options:
   latest:
     description:
       - Fetch the newest complete full backup whose age is known.
+      - If the date of one that could be the newest lies more than five minutes ahead of the clock where the module
+        runs, it is not known which one is, and the task fails. RV(passed_over) names it. Set the clocks right, or use
+        O(name).
     type: bool
     default: false
   prefix:
@@ -121,6 +124,9 @@ options:
         does not.
     type: bool
     default: false
+seealso:
+  - module: netops.activelogic.activelogic_backup
+  - module: netops.activelogic.activelogic_backup_info
 """
 
 EXAMPLES = r"""
@@ -229,6 +235,23 @@ unchanged_by:
       the same content; V(null) otherwise.
   type: str
   returned: success
+passed_over:
+  description:
+    - With O(latest=true), full backups with O(prefix) that could have been the newest, and can't be relied on; 100 at
+      most.
+    - Empty when there are none, and without O(latest).
+  type: list
+  elements: dict
+  returned: success, and in a failure of O(latest)
+  contains:
+    name:
+      description: Its name.
+      type: str
+      sample: 20260131T022200Z-7f3a.plb
+    why:
+      description: What speaks against it.
+      type: str
+      sample: has a date that lies 7 min ahead of the clock
 system:
   description: The system that answered.
   type: dict

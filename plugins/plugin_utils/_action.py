@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -39,6 +40,7 @@ from ansible_collections.netops.activelogic.plugins.module_utils._options import
     require_known,
     require_written_right,
 )
+from ansible_collections.netops.activelogic.plugins.plugin_utils._interrupted import told_when_interrupted
 
 USE_CONNECTION_LOGIN = "activelogic_use_connection_login"
 LOCALHOST = ("localhost", "127.0.0.1", "::1")
@@ -84,7 +86,10 @@ class ActionModuleBase(ActionBase):
             return {**result, **_failure(error, arguments, task_vars)}
         wrap_async = bool(self._task.async_val) and not getattr(self._connection, "has_native_async", False)
         module_vars = self._with_interpreter(task_vars)
-        done = self._execute_module(module_args=arguments, task_vars=module_vars, wrap_async=wrap_async)
+        with ExitStack() as stack:
+            if arguments.get("state") == "restored" and not wrap_async and not self._task.check_mode:
+                stack.enter_context(told_when_interrupted(_interrupted_restore(arguments)))
+            done = self._execute_module(module_args=arguments, task_vars=module_vars, wrap_async=wrap_async)
         result.update(self._with_python_explained(done, arguments, task_vars))
         if not wrap_async:
             self._remove_tmp_path(self._connection._shell.tmpdir)
@@ -274,6 +279,14 @@ def _spec_of(spec: Mapping[str, Mapping[str, Any]], option: str) -> Mapping[str,
         if option == name or option in each.get("aliases", ()):
             return each
     return {"type": "raw"}
+
+
+def _interrupted_restore(arguments: Mapping[str, Any]) -> str:
+    """What is known of a restore before its module says more; one on another machine never does."""
+    return (
+        f"ActiveLogic system {arguments.get('host')}: the restore of the backup {arguments.get('name')!r} may go on "
+        "where it runs; its safety backup, if one was made, has a name that begins with pre-restore-."
+    )
 
 
 def _is_unset(value: Any) -> bool:

@@ -20,10 +20,13 @@ from lab import Lab  # noqa: E402
 
 VENDOR = "vendor"
 """The system of test_vendor_package.py."""
+OWN_SIDE = tuple(f"own-side{number}" for number in range(4))
+"""Systems for tests that are no cases; more than one, because a gateway may still be busy with that of the last."""
 
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A gateway, and as many systems as there are cases."""
-    with Lab(tmp_path_factory.mktemp("lab"), [*(f"edge{number}" for number in range(len(CASES))), VENDOR]) as running:
+    """A gateway, as many systems as there are cases, and some more."""
+    systems = [*(f"edge{number}" for number in range(len(CASES))), VENDOR, *OWN_SIDE]
+    with Lab(tmp_path_factory.mktemp("lab"), systems) as running:
         yield running

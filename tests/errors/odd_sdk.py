@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +165,37 @@ class LostAfterUpload(Odd):
         if LostAfterUpload.is_over:
             raise PLDBIOError("the connection was lost")
         return await self.real.list(cls)
+
+
+class Swallowing(Odd):
+    """A download says nothing of what it could not write."""
+
+    async def download(self, backup_name: str, *, dest_path: str) -> None:
+        """Write what there is room for."""
+        content = io.BytesIO()
+        await self.real.download(backup_name, ofile_obj=content)
+        with suppress(OSError), open(dest_path, "wb", buffering=0) as file:  # noqa: ASYNC230 - nothing else runs
+            file.write(content.getvalue())
+
+
+class Wrapping(Odd):
+    """A download on a full disk fails with an error of the connection."""
+
+    async def download(self, backup_name: str, *, dest_path: str) -> None:
+        """Write to a device that is always full."""
+        try:
+            with open("/dev/full", "wb", buffering=0) as file:  # noqa: ASYNC230 - nothing else runs in this loop
+                file.write(b"content")
+        except OSError as error:
+            raise PLDBIOError("the transfer was ended") from error
+
+
+class Undocumented(Odd):
+    """A download fails with an exception that nobody documented, so that nobody knows whose fault it is."""
+
+    async def download(self, backup_name: str, *, dest_path: str) -> None:
+        """Never downloads."""
+        raise RuntimeError("nobody documented this")
 
 
 class UnspeakableError(Exception):

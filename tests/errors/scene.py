@@ -107,6 +107,11 @@ class Scene:
         """Give the system one trouble."""
         self.quirks(faults=[{"command": command, "does": does, **more}])
 
+    def has_begun(self) -> bool:
+        """Whether the first trouble, which has a number of times, has happened or happens now."""
+        state = json.loads((self.backups.parent / "quirks.json").read_bytes())["state"]
+        return bool(state.get("happened", {}).get("0"))
+
     def begin_outage(self) -> None:
         """Have the system down from now on, as the quirk ``outage`` says."""
         admin.begin_outage(self.lab.root, self.system)

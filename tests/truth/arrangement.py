@@ -65,7 +65,7 @@ class Arrangement:
             for resource in ("Ruleset", "Config"):
                 admin.set_value(lab.root, system, resource, "marker", "changed")
         for name in self._names(row.found):
-            self._make(name, "Ruleset" if "-only-" in name else None)
+            self._make(name, "Ruleset" if name.endswith("-only-ruleset.plb") else None)
 
     @staticmethod
     def _names(found: Iterable[str]) -> Iterable[str]:

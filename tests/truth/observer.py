@@ -22,7 +22,7 @@ TABLES = ("facts", "users", "privileges", "resources")
 KINDS = {
     SAFETY: r"pre-restore-\d{8}T\d{6}Z-[0-9a-f]{4}\.plb",
     COMPARE: r"compare-\d{8}T\d{6}Z-[0-9a-f]{4}(-only-.+)?\.plb",
-    OURS: r"(nightly-)?\d{8}T\d{6}Z-[0-9a-f]{4}\.plb",
+    OURS: r"(nightly-|x-only-|pre-restore-x-)?\d{8}T\d{6}Z-[0-9a-f]{4}\.plb",
     OURS_OF_A_PART: r"(nightly-)?\d{8}T\d{6}Z-[0-9a-f]{4}-only-ruleset\.plb",
     SYSTEM: r"\d{8}-\d\d\.\d\d\.plb",
 }

@@ -84,7 +84,24 @@ def _fresh(title: str, found: tuple[str, ...], reused: str | None, second: Outco
 
 BY_NAME = (
     _new("a name that is not there", sampled=True),
-    _new("a name, of one resource", options={"resource_name": "Ruleset"}),
+    _new(
+        "a name, of one resource",
+        Outcome("created", True, facts={"backup.purpose": "partial"}),
+        options={"resource_name": "Ruleset"},
+    ),
+    _row(
+        "a name of a full backup, of one resource",
+        {"name": STALE, "resource_name": "Ruleset"},
+        failed("option"),
+        second=failed("option"),
+    ),
+    _row("a name of a safety backup", {"name": f"pre-restore-{STALE}"}, failed("option"), second=failed("option")),
+    _row(
+        "a name of a safety backup that is there",
+        {"name": f"pre-restore-{STALE}"},
+        REUSED,
+        found=(f"pre-restore-{STALE}",),
+    ),
     _new_fails("a name, of an unknown resource", "refused", failed("refused"), options={"resource_name": "Weather"}),
     _row("a name with a comma", {"name": COMMA}, CREATED, Effect(made=(COMMA,))),
     _row("an illegal name", {"name": "a/b"}, failed("option"), second=failed("option"), sampled=True),
@@ -134,6 +151,38 @@ BY_AGE = (
         (FRESH, ours(HALF_AN_HOUR, "nightly-")),
         ours(HALF_AN_HOUR, "nightly-"),
         options={"prefix": "nightly-"},
+    ),
+    _fresh(
+        "a fresh backup with a prefix that holds -only-",
+        (ours(HALF_AN_HOUR, "x-only-"),),
+        ours(HALF_AN_HOUR, "x-only-"),
+        options={"prefix": "x-only-"},
+    ),
+    _fresh("no backup with a prefix that holds -only-", (FRESH,), None, options={"prefix": "x-only-"}),
+    _fresh(
+        "no backup with a prefix that begins as a safety backup", (FRESH,), None, options={"prefix": "pre-restore-x-"}
+    ),
+    *(
+        _row(
+            f"an age, with the prefix {prefix} of a restore's own backups",
+            {"max_age": "2h", "prefix": prefix},
+            failed("option"),
+            second=failed("option"),
+        )
+        for prefix in ("pre-restore-", "compare-")
+    ),
+    *(
+        _row(
+            f"the system chooses a name that does not tell {what}",
+            {"system_name": True, **options},
+            failed("option"),
+            second=failed("option"),
+        )
+        for what, options in (
+            ("the resource", {"always": True, "resource_name": "Ruleset"}),
+            ("the prefix", {"max_age": "2h", "prefix": "nightly-", "timezone": "UTC"}),
+            ("the age", {"max_age": "2h"}),
+        )
     ),
     _fresh("an empty fresh backup", (FRESH,), None, looks={FRESH: EMPTY}),
     _fresh("an empty fresh backup and a complete older one", (FRESH, LESS_FRESH), LESS_FRESH, looks={FRESH: EMPTY}),

@@ -310,7 +310,7 @@ TROUBLES = (
     _row(
         "the safety backup can't be removed, held",
         {},
-        failed("refused"),
+        Outcome(error="refused", changed=True),
         Effect((SAFETY,)),
         HELD,
         holds=IN_WANTED,

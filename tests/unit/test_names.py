@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -111,3 +112,142 @@ def test_name_without_a_date_has_none(name: str) -> None:
 )
 def test_age_is_unknown_without_a_date_and_far_in_the_future(created: datetime | None, age: timedelta | None) -> None:
     assert _names.age_at(NOW, created) == age
+
+
+# Names that mean too much
+
+HEX = "7f3a"
+STAMP = "20260131T021500Z"
+FORMER_SAFETY = f"pre-restore-{STAMP}-{HEX}.plb"
+"""... and the next ones: as the first version made them."""
+
+FORMER_COMPARE = f"compare-{STAMP}-{HEX}-only-ruleset.plb"
+FORMER_PARTS = (
+    f"{STAMP}-{HEX}-only-system-diagnostics.plb",
+    f"rules-{STAMP}-{HEX}-only-ruleset.plb",
+    f"{STAMP}-{HEX}-only-.plb",
+)
+
+PIECES = [
+    *("", "-", "a", "Z", "0", "7", "é", "\U0001f4be", " ", ".", "-only-", "only", "-only", "pre-restore-", "compare-"),
+    *("Pre-Restore-", "nightly-", "x-only-y-", STAMP, f"{STAMP}-{HEX}", f"{STAMP}-{HEX}-only-", f"{STAMP}-{HEX}.plb"),
+    *(FORMER_SAFETY, FORMER_COMPARE, *FORMER_PARTS, "20210622-04.48.plb", "20210622-04.48", ".plb", ".part", ".json"),
+    *(".sha256", "20269999T999999Z-0000", STAMP.lower(), "T"),
+]
+
+
+def by_chance(chance: random.Random) -> str:
+    """A prefix or a resource of pieces that mean something in names."""
+    return "".join(chance.choice(PIECES) for _number in range(chance.randrange(5)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_a_prefix_holds_a_name_tells_what_was_made(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    for _number in range(500):
+        prefix = by_chance(chance)
+        if prefix in _names.OWN_PREFIXES:
+            continue
+        moment = NOW + timedelta(seconds=chance.randrange(-(10**9), 10**9))
+        resource = chance.choice(["Ruleset", by_chance(chance)])
+        try:
+            full = _names.generate(moment, prefix=prefix)
+            part = _names.generate(moment, prefix=prefix, resource_name=resource or "é")
+        except OptionError:
+            continue
+        assert full.startswith(prefix)
+        assert part.startswith(prefix)
+        assert (_names.purpose(full), _names.created_at(full, timezone.utc)) == (_names.FULL, moment), full
+        assert (_names.purpose(part), _names.created_at(part, timezone.utc)) == (_names.PARTIAL, moment), part
+
+
+@pytest.mark.parametrize("prefix", _names.OWN_PREFIXES)
+def test_a_prefix_of_a_restores_own_backups_is_refused(prefix: str) -> None:
+    with pytest.raises(OptionError, match="prefix"):
+        _names.require_prefix(prefix)
+    for other in ("", f"my-{prefix}", f"{prefix}x-", prefix[:-1], prefix.upper(), f"{prefix}{prefix}"):
+        assert _names.require_prefix(other) == other
+
+
+@pytest.mark.parametrize("name", [FORMER_SAFETY, FORMER_COMPARE, f"compare-{STAMP}-{HEX}.plb"])
+def test_what_restores_made_before_is_recognised(name: str) -> None:
+    assert (_names.purpose(name), _names.created_at(name)) == (_names.SAFETY, NOW)
+
+
+@pytest.mark.parametrize("name", FORMER_PARTS)
+def test_what_was_made_of_one_resource_before_is_recognised(name: str) -> None:
+    assert (_names.purpose(name), _names.created_at(name)) == (_names.PARTIAL, NOW)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "my-only-backup.plb",
+        "pre-restore-by-hand.plb",
+        "compare-me.plb",
+        f"pre-restore-x-{STAMP}-{HEX}.plb",
+        f"x-only-{STAMP}-{HEX}.plb",
+        f"pre-restore-20269999T999999Z-{HEX}.plb",
+        f"pre-restore-{STAMP}-{HEX}.plb.json",
+        f"pre-restore-{STAMP}-{HEX}.plb.part",
+        f"pre-restore-{STAMP}-{HEX.upper()}.plb",
+        f"{STAMP}-{HEX}-only-Ruleset.plb",
+        f"{STAMP}-{HEX}-only-a--b.plb",
+        f"{STAMP}-{HEX}-only-ruleset.plb.sha256",
+        f"{STAMP.lower()}-{HEX}-only-ruleset.plb",
+    ],
+)
+def test_only_exactly_our_forms_tell_a_purpose(name: str) -> None:
+    assert _names.purpose(name) == _names.FULL
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"{STAMP}-{HEX}.plb.json",
+        f"{STAMP}-{HEX}.plb.sha256",
+        f".{STAMP}-{HEX}.plb.part",
+        f"{STAMP}-{HEX}.plb\n",
+        f"{STAMP}-{HEX}",
+        f"{STAMP}-{HEX}5.plb",
+        "20210622-04.48.plb.json",
+        "20210622-04.48.plb-nightly",
+        "nightly-20210622-04.48.plb",
+        "20210622-04.48.plb20210622-04.48.plb",
+        "20210622-4.48.plb",
+        "20210622-04.48.PLB",
+        "\u0662\u0660210622-04.48.plb",
+    ],
+)
+def test_what_only_looks_like_a_date_is_none(name: str) -> None:
+    assert _names.created_at(name, timezone.utc) is None
+
+
+def test_a_vendors_name_inside_a_prefix_is_no_date() -> None:
+    name = _names.generate(NOW, prefix="20210622-04.48.plb-")
+    assert _names.created_at(name, timezone(timedelta(hours=2))) == NOW
+
+
+@pytest.mark.parametrize(
+    ("name", "resource", "taken_for"),
+    [
+        ("before-upgrade.plb", None, ""),
+        ("rules.plb", "Ruleset", ""),
+        (f"{STAMP}-{HEX}.plb", None, ""),
+        (f"{STAMP}-{HEX}-only-ruleset.plb", "Ruleset", ""),
+        (f"{STAMP}-{HEX}.plb", "Ruleset", "a full backup"),
+        ("20210622-04.48.plb", "Ruleset", "a full backup"),
+        (f"{STAMP}-{HEX}-only-ruleset.plb", None, "a backup of one resource"),
+        (FORMER_SAFETY, None, "one that a restore made"),
+        (FORMER_COMPARE, "Ruleset", "one that a restore made"),
+    ],
+)
+def test_a_name_that_would_be_taken_for_something_else_is_found(
+    name: str, resource: str | None, taken_for: str
+) -> None:
+    assert _names.mistaken_for(name, resource) == taken_for
+
+
+def test_a_resource_that_is_too_long_for_a_name_is_named_as_the_cause() -> None:
+    with pytest.raises(OptionError, match="resource_name"):
+        _names.generate(NOW, resource_name="x" * 300)

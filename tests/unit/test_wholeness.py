@@ -22,6 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.netops.activelogic.plugins.module_utils import _wholeness
+from ansible_collections.netops.activelogic.plugins.module_utils._archive import Budget, Limits
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError
 from ansible_collections.netops.activelogic.plugins.module_utils._wholeness import Finding, inspect
 from archives import Entry, altered, descriptor, extra, pax, tar, tar_header, tar_member, with_checksum, zipped
@@ -337,3 +339,18 @@ def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
         inspect(str(tmp_path / "pipe"), 60)
     with pytest.raises(LocalFileError):
         inspect(str(tmp_path / "missing"), 60)
+
+
+@pytest.mark.parametrize("name", ["tar", "zip, deflated", "bzip2", "xz", "gzip"])
+def test_a_file_that_the_disk_does_not_give_is_not_taken_for_a_damaged_one(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "backup"
+    path.write_bytes(WHOLE[name])
+    descriptor = os.open(path, os.O_WRONLY)  # the operating system refuses every read
+    try:
+        source = _wholeness._Source(descriptor, str(path))
+        budget = Budget(Limits(), len(WHOLE[name]), lambda: False)
+        with pytest.raises((_wholeness._UnreadableError, LocalFileError)) as caught:
+            _wholeness._READERS[name.split(",", maxsplit=1)[0]](source, len(WHOLE[name]), budget)
+    finally:
+        os.close(descriptor)
+    assert "Bad file descriptor" in str(getattr(caught.value, "cause", caught.value))

@@ -38,6 +38,7 @@ except ImportError:
 else:
     HAS_REQUESTS = True
 
+from .. import _sentences
 from .._connection import SHORTEST_PASSWORD, Settings, holds_password
 from .._errors import (
     AccessDeniedError,
@@ -66,6 +67,7 @@ from .._failures import (
     GATEWAY_STATUS,
     GATEWAY_STATUS_BUSY,
     GATEWAY_WITHOUT_TLS,
+    LOCAL_EXHAUSTED,
     OPERATION_LATE,
     OPERATION_LATE_BEHIND,
     OPERATION_LATE_UNKNOWN,
@@ -98,7 +100,7 @@ from .._failures import (
     TRANSFER_LATE,
     Failure,
 )
-from .._localfiles import PIECE, open_regular, told
+from .._localfiles import PIECE, open_regular, own_trouble, told
 from .._model import Backups, Received, Sent, System, listed
 from .._options import expand, require_absolute
 from .._text import shorten
@@ -670,7 +672,9 @@ class GatewayTransport:
         return repeat(attempt, self._settings, self._sleep, self._count)
 
     def _transfer_expired(self, done: int, size: int) -> ActiveLogicError:
-        return TRANSFER_LATE.error(seconds=self._settings.transfer_timeout, done=done, size=size)
+        return TRANSFER_LATE.error(
+            seconds=self._settings.transfer_timeout, done=_sentences.size(done), size=_sentences.size(size)
+        )
 
     # Requests
 
@@ -830,6 +834,8 @@ class GatewayTransport:
             return error
         url, settings = self._url, self._settings
         chain = _chain(error)
+        if trouble := next((each for each in map(own_trouble, chain) if each is not None), None):
+            return LOCAL_EXHAUSTED.error(why=trouble.strerror, repeatable=True)
         if isinstance(error, requests.exceptions.ProxyError):
             return _proxy_error(chain, settings.proxy_username is not None)
         known = untrusted(chain, url) or refused(chain, settings, url)

@@ -15,11 +15,8 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .._connection import Settings
@@ -39,7 +36,7 @@ from .._failures import (
     SYSTEM_LATE_UNKNOWN,
     SYSTEM_NOT_ANSWERING,
 )
-from .._localfiles import digest_file, told
+from .._localfiles import digest_file, private_folder, require_room, told
 from .._model import BackupFile, Backups, Received, Sent, System, find, listed
 from ._base import LOST, RETURNED, repeat
 from ._sdk_errors import Translator
@@ -132,13 +129,15 @@ class SdkTransport:
             fetch()
             size, sha256 = digest_file(path)
             if size != listed:
+                if listed is not None and size < listed:
+                    require_room(path, listed, opener)  # the package may have kept silent about a full disk
                 raise ARRIVED_SHORT.error(size=size, listed=listed, repeatable=True)
             return Received(size, sha256, False, size)
 
         return repeat(attempt, self._settings, self._sleep, self._count)
 
     def digest(self, name: str) -> Received:
-        with _folder() as folder:
+        with private_folder() as folder:
             return self.download(name, os.path.join(folder, "content"))
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
@@ -182,7 +181,7 @@ class SdkTransport:
 
     def _replace(self, name: str, path: str) -> None:
         """Remove a backup and upload another one; the old one is kept here meanwhile, and put back on failure."""
-        with _folder() as folder:
+        with private_folder() as folder:
             kept = os.path.join(folder, "content")
             self.download(name, kept)
             self.remove(name)
@@ -324,17 +323,3 @@ def _require_listed(listing: Backups, name: str) -> BackupFile:
     if found is None:
         raise BACKUP_VANISHED.error(name=name)
     return found
-
-
-@contextmanager
-def _folder() -> Iterator[str]:
-    """A folder for its owner alone, which is gone at the end of the block.
-
-    :raises LocalFileError: when there can be none.
-    """
-    with told("the temporary folder"):
-        folder = tempfile.mkdtemp(prefix="activelogic-")
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

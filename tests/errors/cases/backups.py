@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import bz2
+from datetime import datetime, timedelta, timezone
 
 from runner import DIRECT
 from scene import BACKUP, INFO, TRANSFER, Facts, Scene, case
@@ -65,7 +66,7 @@ def fetch_of_an_empty_backup(scene: Scene) -> Facts:
 def small_backup_to_rely_on(scene: Scene) -> Facts:
     scene.place("small.plb", b"small")
     scene.run(BACKUP, name="small.plb", min_size=100)
-    return {"name": "small.plb", "why": "has 5 bytes, less than 100 (min_size)"}
+    return {"name": "small.plb", "why": "has 5 bytes, less than 100 bytes (min_size)"}
 
 
 @case("BACKUP_LATE")
@@ -176,3 +177,75 @@ def nothing_to_fetch(scene: Scene) -> Facts:
     scene.place("of-an-unknown-date.plb", b"content")
     scene.run(TRANSFER, direction="fetch", latest=True, dest=str(scene.archive))
     return {"passed_over": " (passed over: 1 unknown date)"}
+
+
+def name_of(age: timedelta, prefix: str = "") -> str:
+    """A name as the collection gives it to a backup of that age."""
+    return f"{prefix}{datetime.now(timezone.utc) - age:%Y%m%dT%H%M%SZ}-00ff.plb"
+
+
+@case("LATEST_AHEAD")
+def backup_made_where_the_clock_is_seven_minutes_ahead(scene: Scene) -> Facts:
+    old, ahead = name_of(timedelta(days=10)), name_of(-timedelta(minutes=7))
+    others = [name_of(-timedelta(days=1), prefix) for prefix in ("pre-restore-", "compare-")]
+    for name in (old, ahead, *others):
+        scene.make(name)
+    scene.run(TRANSFER, direction="fetch", latest=True, dest=str(scene.archive))
+    assert scene.outcome is not None
+    (passed_over,) = scene.outcome.result["passed_over"]
+    assert passed_over["name"] == ahead
+    assert passed_over["why"].startswith("has a date that lies 6 min 5")
+    return {"names": ahead}
+
+
+@case("LATEST_AHEAD", DIRECT)
+def backup_ahead_where_a_missing_one_may_be_skipped(scene: Scene) -> Facts:
+    ahead = name_of(-timedelta(days=400), "nightly-")
+    scene.make(ahead)
+    scene.run(TRANSFER, direction="fetch", latest=True, prefix="nightly-", on_missing="skip", dest=str(scene.archive))
+    return {"names": ahead}
+
+
+@case("PREFIX_RESERVED", DIRECT)
+def prefix_of_safety_backups(scene: Scene) -> Facts:
+    scene.run(BACKUP, max_age="1h", prefix="pre-restore-")
+    return {"prefix": "pre-restore-"}
+
+
+@case("PREFIX_RESERVED", DIRECT)
+def prefix_of_backups_to_compare(scene: Scene) -> Facts:
+    scene.run(BACKUP, always=True, prefix="compare-", resource_name="Ruleset")
+    return {"prefix": "compare-"}
+
+
+@case("NAME_MISTAKEN")
+def name_of_a_full_backup_for_one_resource(scene: Scene) -> Facts:
+    name = name_of(timedelta(0), "nightly-")
+    scene.run(BACKUP, name=name, resource_name="Ruleset")
+    return {"name": name, "what": "a full backup"}
+
+
+@case("NAME_MISTAKEN", DIRECT)
+def name_of_a_safety_backup(scene: Scene) -> Facts:
+    name = name_of(timedelta(0), "pre-restore-")
+    scene.run(BACKUP, name=name, _ansible_check_mode=True)
+    return {"name": name, "what": "one that a restore made"}
+
+
+@case("SYSTEM_NAME_WRONG", DIRECT)
+def system_names_a_backup_of_one_resource(scene: Scene) -> Facts:
+    scene.run(BACKUP, always=True, system_name=True, resource_name="Ruleset")
+    return {"options": "resource_name", "what": "that a backup is of one resource", "advice": "leave system_name off"}
+
+
+@case("SYSTEM_NAME_WRONG", DIRECT)
+def system_names_a_backup_with_a_prefix(scene: Scene) -> Facts:
+    scene.run(BACKUP, max_age="1h", system_name=True, prefix="nightly-", timezone="UTC")
+    return {"options": "max_age and prefix", "what": "the prefix", "advice": "leave out one of them"}
+
+
+@case("SYSTEM_NAME_WRONG", DIRECT)
+def system_names_a_backup_whose_age_counts(scene: Scene) -> Facts:
+    scene.run(BACKUP, max_age="1h", system_name=True)
+    advice = "set timezone to the one of the system"
+    return {"options": "max_age and without timezone", "what": "the age", "advice": advice}

@@ -225,4 +225,4 @@ _wrong("no_machine", "GET system", document({"distversion": "1"}), "has no machi
 _wrong("no_list", "GET backups", document({}), "is not a list")
 _wrong("too_large", "GET system", plain(b" " * (256 * 1024 + 1)), "has more than 262144 bytes")
 _wrong("no_size", "GET backups", document([{"name": "x.plb"}]), "has no size")
-_wrong("too_much", "GET backups", plain(b" " * (64 * 1024 * 1024 + 1)), "has more than 67108864 bytes")
+_wrong("too_much", "GET backups", plain(b" " * (64 * 1024 * 1024 + 1)), "has more than 64.0 MB")

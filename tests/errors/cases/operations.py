@@ -139,7 +139,7 @@ def a_byte_now_and_then(scene: Scene) -> Facts:
 
     scene.odd.answers["GET content"] = drip
     fetch(scene, transfer_timeout=1)
-    return {"seconds": 1, "done": 1, "size": len(CONTENT)}
+    return {"seconds": 1, "done": "1 byte", "size": f"{len(CONTENT)} bytes"}
 
 
 @case("CONTENT_SHORT", ODD_GATEWAY)

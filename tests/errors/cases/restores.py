@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from runner import DIRECT, change_configuration, restores_on
+from runner import DIRECT, GATEWAY, change_configuration, restores_on
 from scene import BACKUP, Facts, Scene, case
 
 WANTED = "wanted.plb"
@@ -75,3 +75,29 @@ def system_that_restores_something_else(scene: Scene) -> Facts:
     assert scene.outcome is not None
     assert scene.outcome.result["verified"] is False
     return {"reason": re.compile("two fresh backups are equal, and differ from it: .*")}
+
+
+@case("COMPARE_LATE")
+def slow_downloads(scene: Scene) -> Facts:
+    scene.make(WANTED)
+    scene.quirks(faults=[{"command": "download", "does": "wait", "seconds": 0.8}])
+    scene.may_change = True
+    scene.hint = "set transfer_timeout higher, or force to restore without a comparison"
+    scene.run(BACKUP, state="restored", name=WANTED, verify="size", transfer_timeout=1.5)
+    assert restores_on(scene.lab, scene.system) == 0
+    assert set(scene.listed()) == {WANTED}, "the safety backup was left"
+    return {"seconds": 1.5}
+
+
+@case("LOCAL_EXHAUSTED", DIRECT)
+def no_more_open_files(scene: Scene) -> Facts:
+    scene.wrapper = ["prlimit", "--nofile=5"]
+    scene.run(BACKUP, always=True)
+    return {"why": "Too many open files"}
+
+
+@case("LOCAL_EXHAUSTED", GATEWAY)
+def no_network_where_the_module_runs(scene: Scene) -> Facts:
+    scene.wrapper = ["unshare", "-n"]
+    scene.run(BACKUP, always=True)
+    return {"why": "Network is unreachable"}

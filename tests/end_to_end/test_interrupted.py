@@ -1,0 +1,122 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ctrl-C on a real terminal: the last line that a person sees tells what a restore left."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from lab import Lab
+from runner import BACKUP, BIN, Runner, backups_on, change_configuration, log_in, restores_on, set_quirks
+
+EDGE = "edge1"
+WANTED = "wanted.plb"
+SECONDS = 60
+CTRL_C = b"\x03"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    """One system of the test's own behind a gateway, with another configuration than in its backup."""
+    with Lab(tmp_path / "lab", [EDGE]) as running:
+        with log_in(running, EDGE) as connection:
+            connection.backup().create_new(WANTED)
+        change_configuration(running, EDGE, "Ruleset", "marker", "changed")
+        yield running
+
+
+def interrupted(ansible: Runner, command: list[str], is_time: Callable[[], bool]) -> list[str]:
+    """Run a command on a terminal, press Ctrl-C when it is time, and return the lines that a person sees."""
+    environment = ansible.environment({})
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(ansible.folder)
+        os.execve(str(BIN / command[0]), command, environment)  # noqa: S606 - it needs a terminal of its own
+    output, has_pressed, deadline = b"", False, time.monotonic() + SECONDS
+    try:
+        while time.monotonic() < deadline:
+            if select.select([terminal], [], [], 0.05)[0]:
+                try:
+                    piece = os.read(terminal, 65536)
+                except OSError:  # its other end is closed
+                    break
+                output += piece
+            if not has_pressed and is_time():
+                os.write(terminal, CTRL_C)
+                has_pressed = True
+        else:
+            pytest.fail(f"it did not end: {output.decode()}")
+    finally:
+        os.close(terminal)
+        os.waitpid(child, 0)
+    assert has_pressed, output.decode()
+    return [line.strip() for line in output.decode().splitlines() if line.strip()]
+
+
+def has_begun(lab: Lab) -> bool:
+    """Whether the system's trouble has begun."""
+    state = json.loads((lab.root / EDGE / "quirks.json").read_bytes())["state"]
+    return bool(state.get("happened", {}).get("0"))
+
+
+def safety_backups(lab: Lab) -> list[str]:
+    return [name for name in backups_on(lab, EDGE) if name.startswith("pre-restore-")]
+
+
+def restore(ansible: Runner) -> list[str]:
+    """A playbook that restores."""
+    task = {BACKUP: {"state": "restored", "name": WANTED, "settle_after_restore": 60}}
+    play = [{"hosts": EDGE, "gather_facts": False, "tasks": [task]}]
+    path = ansible.folder / "play.yml"
+    path.write_text(yaml.safe_dump(play), encoding="utf-8")
+    return ["ansible-playbook", "-i", ansible.inventory(), str(path)]
+
+
+def test_while_the_safety_backup_is_made(ansible: Runner) -> None:
+    set_quirks(ansible.lab, EDGE, faults=[{"command": "create_new", "does": "wait", "seconds": 2, "times": 1}])
+    lines = interrupted(ansible, restore(ansible), lambda: has_begun(ansible.lab))
+    assert re.search(r"nothing was restored; if the safety backup pre-restore-\S+\.plb is there", lines[-1]), lines
+    assert restores_on(ansible.lab, EDGE) == 0
+    assert safety_backups(ansible.lab) == []
+
+
+def test_while_the_restore_runs(ansible: Runner) -> None:
+    set_quirks(ansible.lab, EDGE, faults=[{"command": "restore", "does": "wait", "seconds": 2, "times": 1}])
+    lines = interrupted(ansible, restore(ansible), lambda: has_begun(ansible.lab))
+    require_named(ansible, lines)
+
+
+def test_while_the_system_gets_ready(ansible: Runner) -> None:
+    lines = interrupted(ansible, restore(ansible), lambda: restores_on(ansible.lab, EDGE) == 1)
+    require_named(ansible, lines)
+    command = lines[-1].split(' -a "')[1].split('"')[0]
+    arguments = ["-m", BACKUP, "-a", f"{command} settle_after_restore=0"]
+    back = ansible.run(["ansible", EDGE, "-i", ansible.inventory(), *arguments])
+    assert back.code == 0, back.output
+
+
+def require_named(ansible: Runner, lines: list[str]) -> None:
+    (safety,) = safety_backups(ansible.lab)
+    assert f"the configuration from before is in the safety backup {safety}" in lines[-1], lines
+    assert f"ActiveLogic system {EDGE}: " in lines[-1]
+    assert "name=" + safety in lines[-1]
+
+
+def test_what_left_nothing_says_nothing(through_gateway: Runner) -> None:
+    """Also a task that is over leaves no file that would be shown."""
+    set_quirks(through_gateway.lab, EDGE, faults=[{"command": "list", "does": "wait", "seconds": 2, "times": 1}])
+    command = ["ansible", EDGE, "-i", through_gateway.inventory(), "-m", BACKUP, "-a", "name=new.plb"]
+    lines = interrupted(through_gateway, command, lambda: has_begun(through_gateway.lab))
+    assert "[activelogic]" not in "".join(lines)
+    assert "interrupted" in lines[-1].lower()
