@@ -24,7 +24,7 @@ OF_THE_SYSTEM = {
     "SYSTEM_REFUSES": {"said": ""},
     "SYSTEM_NOT_ANSWERING": {"seconds": 10},
     "SYSTEM_LOST": {"said": ""},
-    "SYSTEM_LOGIN": {"user": "admin"},
+    "SYSTEM_LOGIN": {"user": "admin", "said": ""},
     "PROBLEM_UNREACHABLE": {"said": "the system can't be reached"},
     "PROBLEM_LOGIN": {"said": "the login was refused"},
 }
