@@ -23,24 +23,22 @@ options:
       - E(ACTIVELOGIC_HOST) counts only for C(localhost), as it would make all hosts of an inventory the same system.
       - Options that are text take no list, truth value or number. Put values such as V('yes') and V('007') in quotes.
     type: str
-    required: true
   username:
     description:
-      - A user of the ActiveLogic system.
+      - A user of the ActiveLogic system. It has to be set in one of the places that O(host) names.
       - Where the variable C(activelogic_use_connection_login) is true, O(username) and O(password) are taken from the
         connection's login (C(ansible_user), C(ansible_password), a machine credential) if they are set nowhere else.
         A machine credential that has no user name logs in as C(root).
       - It holds no control character and, with O(gateway_url), no colon.
     type: str
-    required: true
   password:
     description:
-      - The user's password. Keep it in a vault or in a credential, never on a command line.
+      - The user's password, which has to be set like O(username). Keep it in a vault or in a credential, never on a
+        command line.
       - Ansible masks every occurrence of it in results as C(********). Where it is shorter than 8 characters, or part
         of a name, names and sizes may be masked as well, and the module warns. A gateway takes no name that holds it.
       - It holds no control character, such as the end of a line of the file that it is read from.
     type: str
-    required: true
   gateway_url:
     description:
       - The URL of an activelogic-gateway, such as V(https://gateway.example.com:8443). Plain C(http) is allowed on the

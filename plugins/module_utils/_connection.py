@@ -96,9 +96,9 @@ def _option(option: str, **more: Any) -> dict[str, Any]:
 def connection_argument_spec() -> dict[str, dict[str, Any]]:
     """The option group that every module of this collection shares."""
     return {
-        "host": {"type": "str", "required": True},  # from no environment: one for all hosts of an inventory is wrong
-        "username": _option("username", type="str", required=True),
-        "password": _option("password", type="str", required=True, no_log=True),
+        "host": {"type": "str"},  # from no environment: one for all hosts of an inventory is wrong
+        "username": _option("username", type="str"),
+        "password": _option("password", type="str", no_log=True),
         "gateway_url": _option("gateway_url", type="str"),
         "validate_certs": _option("validate_certs", type="bool", default=True),
         "ca_path": _option("ca_path", type="path"),
