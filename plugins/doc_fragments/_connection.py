@@ -101,6 +101,7 @@ options:
       - Seconds to wait for the creation, restoration or removal of a backup, for a new backup to be complete, and for
         the system to be ready again after a restore. Each of these has the whole time. Time in the gateway's queue
         counts.
+      - Also how long a fetch waits until no other task places files in the same folder.
     type: float
     default: 1800
   retries:

@@ -34,6 +34,7 @@ from ._failures import (
     NOT_READY,
     NOT_READY_LOGIN,
 )
+from ._localfiles import Opener
 from ._model import BackupFile, Backups, Received, Sent, System, find
 from ._names import MAX_SHOWN, require_legal, why_illegal
 from ._text import shorten
@@ -225,10 +226,13 @@ class Client:
                     raise
         return command()
 
-    def download(self, name: str, path: str) -> Received:
-        """Write a backup to the local file ``path``, which is created or overwritten."""
+    def download(self, name: str, path: str, opener: Opener | None = None) -> Received:
+        """Write a backup to the local file ``path``, which is created or overwritten.
+
+        :param opener: opens the file instead of its name, which is then for messages only.
+        """
         with _during(f"download the backup {name!r}"):
-            return self._transport.download(require_legal(name), path)
+            return self._transport.download(require_legal(name), path, opener)
 
     def digest(self, name: str) -> Received:
         """Size and SHA-256 of a backup as the system gives it now; nothing is kept."""

@@ -261,12 +261,42 @@ CHECKSUM_WRONG = Failure(
     "write it as sha256:<64 hex digits>",
 )
 VALIDATE_WRONG = Failure(
-    "The option validate does not say where the file's name goes.",
+    "The option validate does not say where the file's name goes, or can't be split into words.",
     OptionError,
-    "validate must contain %s",
+    "validate {flaw}",
     "write it as: gzip -t %s",
 )
 
+PATH_NOT_LEGAL = Failure(
+    "A local path can't be the name of a file.",
+    OptionError,
+    "the path {path!r} {flaw}",
+    "correct the path",
+)
+MODE_WRONG = Failure(
+    "The option mode is not a mode, or a number that can mean two of them, as 644 without quotes.",
+    OptionError,
+    "mode {mode!r} {flaw}",
+    "write it in quotes, such as mode: '0640' or mode: 'u=rw,g=r'",
+)
+OWNER_UNKNOWN = Failure(
+    "The machine where the module runs does not know the owner or the group.",
+    OptionError,
+    "{option} {name!r} is not known where the module runs",
+    "correct the option, or create the user or group there",
+)
+OWNER_REFUSED = Failure(
+    "Only a user with more rights can give files this owner, group or attributes.",
+    LocalFileError,
+    "the user that the module runs as may not give files the {option} {name!r}",
+    "run the task with become, or leave the option out",
+)
+ATTRIBUTES_WRONG = Failure(
+    "The option attributes names no flags, or flags that can't be set there.",
+    OptionError,
+    "attributes {attributes!r} {flaw}",
+    "write them as for chattr, such as +i, or leave the option out",
+)
 VALIDATE_UNREADABLE = Failure(
     "The option validate can't be split into words.",
     OptionError,
@@ -869,6 +899,18 @@ CHECKSUM_OTHER = Failure(
     "it has the SHA-256 {found}, not {wanted} (checksum)",
     "correct checksum, or find out why the backup is another one",
 )
+FETCH_OTHER_MACHINE = Failure(
+    "The file that would be replaced is the backup of another machine.",
+    ConflictError,
+    "{path} was fetched from the machine {origin}, this system is {found}",
+    "give each system a dest of its own, such as one with inventory_hostname, or set other_machine to replace the file",
+)
+FETCH_MANIFEST_UNUSABLE = Failure(
+    "The file that would be replaced has a manifest that can't be used, so it may be the backup of another machine.",
+    LocalFileError,
+    "the manifest {manifest} of {path} {why}",
+    "correct or remove the manifest, name another dest, or set other_machine to replace the file",
+)
 VALIDATE_REFUSED = Failure(
     "The command in validate refused the fetched backup.",
     TransferError,
@@ -886,6 +928,18 @@ PUSH_NOT_AS_MANIFEST = Failure(
     TransferError,
     "{path} is not what its manifest {manifest} says: it has {size} bytes and SHA-256 {sha256}",
     "take a good copy, or remove the manifest if the change was meant",
+)
+PUSH_NOT_AS_DIGEST = Failure(
+    "The file to push does not have the digest in the file .sha256 beside it.",
+    TransferError,
+    "{path} is not what {file} says: it has the SHA-256 {sha256}",
+    "take a good copy, or remove the digest if the change was meant",
+)
+PUSH_EVIDENCE_UNUSABLE = Failure(
+    "The manifest or the digest beside the file to push is there, and can't be used.",
+    LocalFileError,
+    "{file} beside {path} {why}",
+    "correct its content or its permissions, or remove it if {path} is known to be the right file",
 )
 PUSH_OTHER_MACHINE = Failure(
     "The file to push comes from another machine.",
@@ -996,11 +1050,35 @@ DEST_LONG = Failure(
     "the file name {name!r}... has more than {limit} bytes",
     "name a shorter file in dest",
 )
-PART_FILE_TAKEN = Failure(
-    "Somebody removes the temporary file of a fetch, again and again.",
+FILE_IMMUTABLE = Failure(
+    "The file, or one beside it that goes with it, has a flag that forbids to replace or change it.",
     LocalFileError,
-    "{path} is removed again and again by somebody else",
-    "look at what else works in this folder",
+    "{path} is immutable or append-only (see lsattr)",
+    "clear the flag with chattr -i or chattr -a, or name another dest",
+)
+ATTRIBUTES_REFUSED = Failure(
+    "The flags of the option attributes could not be set; the files are in place.",
+    LocalFileError,
+    "the attributes of {path} can't be set: {said}",
+    "correct or leave out the option attributes",
+)
+PART_FILE_TAKEN = Failure(
+    "Somebody else removes or replaces the temporary files of a transfer.",
+    LocalFileError,
+    "{path} was removed or replaced by another program",
+    "check which other program uses this folder, and run the task again",
+)
+FOLDER_LOCKED = Failure(
+    "Another task or program did not stop working in the folder of dest.",
+    DeadlineError,
+    "another task or program had the folder {folder} locked for {seconds:g} s (wait_timeout)",
+    "check which other program uses this folder, or set wait_timeout higher",
+)
+PLACED_BY_ANOTHER = Failure(
+    "Two tasks wrote to the same file at once, where the file system has no locks.",
+    ConflictError,
+    "another task wrote to {path} at the same time",
+    "give each system a dest of its own, and run the task again",
 )
 
 LOCAL_EXHAUSTED = Failure(

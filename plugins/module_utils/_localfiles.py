@@ -2,47 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files where the module runs: placed whole or not at all, with a manifest. Private to this collection."""
+"""Files where the module runs: their names in any locale, their errors, their content. Private to this collection."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
-import glob
 import hashlib
-import json
 import os
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from contextlib import contextmanager
 from typing import BinaryIO
 
-from ._errors import ActiveLogicError, LocalFileError
-from ._failures import (
-    DEST_ACCOMPANIES,
-    DEST_BELOW_FILE,
-    DEST_LINK,
-    DEST_LONG,
-    DEST_NO_FOLDER,
-    DEST_NOT_REGULAR,
-    FILE_NO_ROOM,
-    FILE_NOT_REGULAR,
-    FILE_UNUSABLE,
-    PART_FILE_TAKEN,
-)
+from ._errors import ActiveLogicError
+from ._failures import FILE_NO_ROOM, FILE_NOT_REGULAR, FILE_UNUSABLE, PATH_NOT_LEGAL
 
 PIECE = 256 * 1024
 """Bytes that are read, hashed, sent and written at once: few enough for a processor's cache, with their copies."""
-
-PART_SUFFIX = ".part"
-DIGEST_SUFFIX = ".sha256"
-MANIFEST_SUFFIX = ".json"
-SCHEMA_VERSION = 1
-MAX_FILE_NAME = 255
-"""Bytes of a file's name, on all usual file systems."""
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -57,239 +35,43 @@ EXHAUSTED = (
 )
 """What the operating system says when no connection can be made for a reason of its own."""
 
-
-@dataclass(frozen=True)
-class Manifest:
-    """What is known of a fetched backup; ``size`` in bytes, ``sha256`` in hex, ``fetched_at`` in UTC (RFC 3339)."""
-
-    machineid: str
-    host: str
-    distversion: str
-    name: str
-    size: int
-    sha256: str
-    fetched_at: str
-    collection_version: str
-    schema_version: int = SCHEMA_VERSION
-
-    def to_json(self) -> bytes:
-        """The manifest as it stands in its file."""
-        return (json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8")
+Opener = Callable[[str, int], int]
+"""Opens a file for :func:`open`, which hands it a path and flags, and returns the descriptor."""
 
 
-def read_manifest(path: str) -> Manifest | None:
-    """Read the manifest of the file ``path``; ``None`` when there is none, or none that can be understood."""
+# Names
+
+
+def native(path: str) -> str:
+    """A path of Ansible's as this process has to write it.
+
+    Ansible's names are UTF-8 whatever the locale, while Python encodes names in the locale's character set.
+
+    :raises OptionError: when no file can have that name.
+    """
     try:
-        with open_regular(side_file(path, MANIFEST_SUFFIX)) as source:
-            document = json.loads(source.read(PIECE).decode("utf-8"))
-        if not isinstance(document, dict) or document.get("schema_version") != SCHEMA_VERSION:
-            return None
-        manifest = Manifest(**{each.name: document[each.name] for each in fields(Manifest)})
-    except (LocalFileError, OSError, ValueError, KeyError, TypeError):
-        return None
-    texts = (manifest.machineid, manifest.name, manifest.sha256)
-    return manifest if isinstance(manifest.size, int) and all(isinstance(each, str) for each in texts) else None
+        content = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise PATH_NOT_LEGAL.error(path=path, flaw="is not valid Unicode") from None
+    if b"\0" in content:
+        raise PATH_NOT_LEGAL.error(path=path, flaw="holds a NUL character")
+    made = os.fsdecode(content)
+    if os.fsencode(made) != content:  # some multi-byte character sets are not reversible
+        raise PATH_NOT_LEGAL.error(path=path, flaw="can't be expressed in the locale where the module runs")
+    return made
 
 
-def digest_line(sha256: str, path: str) -> bytes:
-    """The content of ``<file>.sha256``, as ``sha256sum -c`` reads it in the file's folder."""
-    name = os.path.basename(path)
-    name = "./-" if name == "-" else name  # which would be its standard input
-    return f"{sha256}  {name}\n".encode("utf-8", "surrogateescape")
+def exact(path: str) -> str:
+    """The reverse of :func:`native`, for results and for Ansible's own functions."""
+    return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
-def side_file(path: str, suffix: str) -> str:
-    """The path of a file that goes with ``path``: the same with ``suffix``.
-
-    Where that makes a name too long for a file system, the name is cut at a character, and a part of its SHA-256 tells
-    it from others that begin alike.
-    """
-    folder, name = os.path.split(path)
-    content = os.fsencode(name)
-    if len(content) + len(DIGEST_SUFFIX) > MAX_FILE_NAME:
-        mark = "~" + hashlib.sha256(content).hexdigest()[:16]
-        start = content[: MAX_FILE_NAME - len(mark) - len(DIGEST_SUFFIX)].decode("utf-8", "ignore")
-        name = start + mark
-    return os.path.join(folder, name + suffix)
+def shown(path: str) -> str:
+    """A path of this process as it stands in a message; bytes that are no UTF-8 as hex."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def digest_file(path: str) -> tuple[int, str]:
-    """Size in bytes and SHA-256 (hex) of a file, in constant memory.
-
-    :raises LocalFileError: when it can't be read, or is no regular file.
-    """
-    digest, size = hashlib.sha256(), 0
-    with told(path), open_regular(path) as source:
-        for piece in iter(lambda: source.read(PIECE), b""):
-            digest.update(piece)
-            size += len(piece)
-    return size, digest.hexdigest()
-
-
-def open_regular(path: str) -> BinaryIO:
-    """Open a regular file for reading, without a buffer.
-
-    :raises LocalFileError: when it can't be read, or is no regular file.
-    """
-    with told(path):
-        return open(path, "rb", buffering=0, opener=_open_regular)
-
-
-def _open_regular(path: str, flags: int) -> int:
-    """Open without waiting for somebody at the other end of a pipe."""
-    descriptor = os.open(path, flags | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise FILE_NOT_REGULAR.error(path=path)
-    return descriptor
-
-
-def has_content(path: str, content: bytes) -> bool:
-    """Whether a small file is there and holds exactly these bytes."""
-    try:
-        with open(path, "rb") as source:
-            return source.read(len(content) + 1) == content
-    except OSError:
-        return False
-
-
-def resolve_destination(dest: str, name: str) -> str:
-    """Where a fetched backup goes: into ``dest`` when it is a folder or ends in ``/``, else to ``dest`` itself.
-
-    The name never chooses a folder, and inside a folder it never takes the place of a file that accompanies another
-    backup.
-
-    :raises LocalFileError: when that can't be.
-    """
-    if not dest.endswith("/") and not os.path.isdir(dest):
-        path = dest
-        folder = os.path.dirname(os.path.abspath(dest))
-        if not os.path.isdir(folder):
-            raise DEST_NO_FOLDER.error(folder=folder)
-    else:
-        if name.endswith((MANIFEST_SUFFIX, DIGEST_SUFFIX, PART_SUFFIX)):
-            raise DEST_ACCOMPANIES.error(name=name)
-        path = os.path.join(dest, name)
-        for parent in _parents(dest):
-            if os.path.lexists(parent) and not os.path.isdir(parent):
-                raise DEST_BELOW_FILE.error(path=parent)
-    if os.path.islink(path):
-        raise DEST_LINK.error(path=path)
-    for each in (path, side_file(path, DIGEST_SUFFIX), side_file(path, MANIFEST_SUFFIX)):
-        if os.path.lexists(each) and not os.path.isfile(each):
-            raise DEST_NOT_REGULAR.error(path=each)
-    if len(os.fsencode(os.path.basename(path))) > MAX_FILE_NAME:
-        raise DEST_LONG.error(name=os.path.basename(path)[:40], limit=MAX_FILE_NAME)
-    return path
-
-
-def _parents(folder: str) -> list[str]:
-    parts = []
-    current = os.path.abspath(folder)
-    while current not in parts:
-        parts.append(current)
-        current = os.path.dirname(current)
-    return parts
-
-
-def make_folder(path: str) -> None:
-    """Make the folder of ``path``, and those above it, for their owner alone, where they are missing."""
-    folder = os.path.dirname(os.path.abspath(path))
-    with told(folder):
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-
-
-@contextmanager
-def part_file(path: str) -> Iterator[str]:
-    """A temporary file beside ``path``, for its owner alone, locked, and gone when the block is left.
-
-    Whoever wants to keep it renames it away. Those that a killed process left for the same file are removed: nobody
-    holds their lock any more.
-    """
-    folder, base = os.path.split(os.path.abspath(path))
-    stem = base if len(os.fsencode(base)) < 200 else hashlib.sha256(os.fsencode(base)).hexdigest()
-    with told(folder):
-        for stale in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(stem)}.*{PART_SUFFIX}")):
-            _remove_unlocked(stale)
-        temporary = os.path.join(folder, f".{stem}.{os.getpid()}{PART_SUFFIX}")
-        descriptor = _create_locked(temporary)
-    try:
-        yield temporary
-    finally:
-        with suppress(FileNotFoundError):  # it may have been renamed to its final name
-            os.unlink(temporary)
-        os.close(descriptor)
-
-
-def _create_locked(path: str) -> int:
-    for _number in range(100):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        try:
-            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
-                return descriptor
-        except FileNotFoundError:
-            pass  # taken for a leftover before it was locked
-        os.close(descriptor)
-    raise PART_FILE_TAKEN.error(path=path)
-
-
-def _remove_unlocked(path: str) -> None:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
-    except OSError:
-        pass  # its owner is at work
-    finally:
-        os.close(descriptor)
-
-
-def place(temporary: str, path: str, unsafe_writes: bool = False) -> None:
-    """Put a temporary file in its place: on disk first, then one rename, then the folder on disk.
-
-    :param unsafe_writes: where the rename is impossible (a mount point, some network file systems), write over the
-        old file instead, which is not atomic.
-    """
-    with told(path):
-        with open(temporary, "rb") as source:
-            os.fsync(source.fileno())
-            try:
-                os.replace(temporary, path)
-            except OSError:
-                if not unsafe_writes:
-                    raise
-                _overwrite(source, path)
-        descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _overwrite(source: BinaryIO, path: str) -> None:
-    with open(path, "r+b") as target:
-        target.truncate(0)
-        for piece in iter(lambda: source.read(PIECE), b""):
-            target.write(piece)
-        target.flush()
-        os.fsync(target.fileno())
-
-
-def write_small(path: str, content: bytes, mode: int, unsafe_writes: bool = False) -> bool:
-    """Write a small file whole or not at all; say whether its content was another before."""
-    if has_content(path, content):
-        return False
-    with part_file(path) as temporary:
-        with told(path):
-            with open(temporary, "wb") as target:
-                target.write(content)
-            os.chmod(temporary, mode)
-        place(temporary, path, unsafe_writes)
-    return True
+# Errors
 
 
 @contextmanager
@@ -306,10 +88,36 @@ def told(path: str) -> Iterator[None]:
 
 def file_error(error: OSError, path: str) -> ActiveLogicError:
     """Our error for one of the operating system; ``path`` where that does not say which file it is about."""
-    path, why = error.filename or path, error.strerror or type(error).__name__
+    named = error.filename
+    # A name without a folder is relative to a descriptor, and says nothing to the user.
+    path, why = named if isinstance(named, str) and os.path.isabs(named) else path, why_of(error)
     if error.errno in NO_ROOM:
-        return FILE_NO_ROOM.error(path=path, why=why)
-    return FILE_UNUSABLE.error(path=path, why=why)
+        return FILE_NO_ROOM.error(path=shown(path), why=why)
+    return FILE_UNUSABLE.error(path=shown(path), why=why)
+
+
+def why_of(error: OSError) -> str:
+    """What an error of the operating system says, without the file."""
+    return error.strerror or type(error).__name__
+
+
+def status_of(path: str, *, follow: bool = False) -> os.stat_result | None:
+    """What is at a path; ``None`` only where nothing is.
+
+    :raises LocalFileError: when that can't be told, as in a folder that may not be entered.
+    """
+    try:
+        return os.stat(path, follow_symlinks=follow)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise file_error(error, path) from error
+
+
+def is_folder(path: str) -> bool:
+    """Whether a folder, or a link to one, is at a path; :raises LocalFileError: as :func:`status_of`."""
+    status = status_of(path, follow=True)
+    return status is not None and stat.S_ISDIR(status.st_mode)
 
 
 @contextmanager
@@ -338,7 +146,7 @@ def own_trouble(error: BaseException) -> OSError | None:
     return None
 
 
-def require_room(path: str, size: int, opener: Callable[[str, int], int] | None = None) -> None:
+def require_room(path: str, size: int, opener: Opener | None = None) -> None:
     """Show that a file could have ``size`` bytes; some packages don't say why they wrote fewer.
 
     :param opener: opens the file, as for :func:`open`, instead of its name.
@@ -350,3 +158,61 @@ def require_room(path: str, size: int, opener: Callable[[str, int], int] | None 
         except OSError as error:
             if error.errno in NO_ROOM:
                 raise
+
+
+# Content
+
+
+def digest_file(path: str, opener: Opener | None = None) -> tuple[int, str]:
+    """Size in bytes and SHA-256 (hex) of a file, in constant memory.
+
+    :param opener: opens it instead of its name.
+    :raises LocalFileError: when it can't be read, or is no regular file.
+    """
+    digest, size = hashlib.sha256(), 0
+    with told(path), open_regular(path, opener) as source:
+        for piece in iter(lambda: source.read(PIECE), b""):
+            digest.update(piece)
+            size += len(piece)
+    return size, digest.hexdigest()
+
+
+def open_regular(path: str, opener: Opener | None = None) -> BinaryIO:
+    """Open a regular file for reading, without a buffer.
+
+    :param opener: opens it instead of its name.
+    :raises LocalFileError: when it can't be read, or is no regular file.
+    """
+    with told(path):
+        return open(path, "rb", buffering=0, opener=opener or _open_regular)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Open without waiting for somebody at the other end of a pipe."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise FILE_NOT_REGULAR.error(path=shown(path))
+    return descriptor
+
+
+def reopener(descriptor: int) -> Opener:
+    """Opens the file of a descriptor, from its start; what has the file's name by now does not matter."""
+
+    def reopen(_path: str, flags: int) -> int:
+        opened = os.dup(descriptor)
+        os.lseek(opened, 0, os.SEEK_SET)
+        if flags & os.O_TRUNC:
+            os.ftruncate(opened, 0)
+        return opened
+
+    return reopen
+
+
+def has_content(path: str, content: bytes) -> bool:
+    """Whether a small file is there and holds exactly these bytes."""
+    try:
+        with open_regular(path) as source:
+            return source.read(len(content) + 1) == content
+    except (ActiveLogicError, OSError):
+        return False

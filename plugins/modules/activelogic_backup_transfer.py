@@ -14,7 +14,15 @@ description:
   - The data of a fetched backup is accompanied by C(<file>.sha256), for C(sha256sum -c), and by C(<file>.json), which
     says what it is and where it is from. Where that makes a name of more than 255 bytes, C(<file>) is cut there, and
     followed by C(~) and 16 hex digits of the SHA-256 of the whole name; RV(file) tells the paths.
-  - An old file stays as it is until the new one is complete and verified.
+  - An old file stays as it is until the new one is complete and verified. The three files are exchanged together, while
+    no other task does so in that folder (for which O(wait_timeout) is waited). Where a task is killed in between, the
+    next one completes or undoes the exchange. Somebody who looks in the meantime may miss a side file, and never sees
+    one that belongs to other data.
+  - A fetch works in a hidden folder beside the file, C(.<name>.<16 hex digits>.part), which is gone when it ends. One
+    that a killed task left is removed by the next task on the same machine; by one on another machine, or where the
+    file system has no locks, when nothing has happened in it for 24 hours.
+  - Where the file system can't lock or flush folders, or set modes, the module does without, and warns once.
+  - File names are UTF-8, whatever the locale of the machine where the module runs.
 author:
   - Contributors to the netops.activelogic collection (@netops)
 extends_documentation_fragment:
@@ -60,9 +68,11 @@ options:
   dest:
     description:
       - Where to put a fetched backup. A folder, or a path that ends in C(/), takes the name of the backup, and is made
-        with the mode C(0700) where it is missing. Any other path is the file itself.
+        where it is missing. Any other path is the file itself.
       - It has to be absolute once C(~) and variables are replaced. A relative one would depend on the folder of the
         playbook, which for the playbook of a collection is the installed collection.
+      - Folders that are made get O(owner), O(group) and the mode C(0700); where O(mode) lets the group or others read
+        the files, they may also list and enter the folders.
     type: path
   checksum:
     description:
@@ -98,7 +108,12 @@ options:
     choices: [archive, content, size]
   other_machine:
     description:
-      - Push a file whose manifest says that it was fetched from another machine.
+      - With O(direction=push), push a file whose manifest says that it was fetched from another machine. A manifest
+        counts that is beside the file, or beside a link to it or the target of that. Whether the file is as manifest
+        and C(<file>.sha256) say is looked at all the same, and one of these that can't be read or understood is an
+        error.
+      - With O(direction=fetch), replace a file whose manifest names another machine, or can't be read or understood. A
+        file without a manifest is replaced without this.
     type: bool
     default: false
   force:
@@ -113,7 +128,10 @@ options:
     default: false
   mode:
     description:
-      - The permissions of the fetched files. Backups hold secrets.
+      - The permissions of the backup, its digest and its manifest, also when they are there already. Backups hold
+        secrets.
+      - Write it in quotes. V(0640) without them is understood as well. A number that can be meant otherwise is refused,
+        such as V(640), which as a number would be V(01200).
     type: raw
     default: '0600'
   unsafe_writes:

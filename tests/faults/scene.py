@@ -102,6 +102,7 @@ class Scene:
         self.dest = folder / "backups"
         self.src = folder / "pushed.plb"
         self.tmp = folder / "tmp"
+        self.site = folder / "site"
         self.url = lab.url
         self.backups = lab.root / EDGE / "backups"
         self._spool = lab.folder / "gateway-state" / "spool"
@@ -115,6 +116,7 @@ class Scene:
         (self.backups / NAME).write_bytes(WANTED)
         self.dest.mkdir()
         self.tmp.mkdir()
+        self.site.mkdir()
         (self.dest / NAME).write_bytes(OLD)
         (self.dest / "note").write_bytes(b"of somebody else")
         self.src.write_bytes(PUSHED)
@@ -140,7 +142,7 @@ class Scene:
         environment = {
             "HOME": str(self.folder),
             "TMPDIR": str(self.tmp),
-            "PYTHONPATH": python_path(),
+            "PYTHONPATH": f"{self.site}:{python_path()}",
             "ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root),
         }
         return start_module(module, options, environment, point=point, wrapper=wrapper)
@@ -190,6 +192,20 @@ class Scene:
     def spooled(self) -> list[str]:
         """What the gateway keeps of this test's transfers."""
         return sorted(set(names(self._spool)) - self._spooled_before)
+
+    def python(self, text: str) -> None:
+        """Have Python code run at the start of each module from now on."""
+        (self.site / "sitecustomize.py").write_text(text, encoding="utf-8")
+
+    def require_together(self, path: Path | None = None) -> None:
+        """Each side file that is there belongs to the file beside it."""
+        path = path or self.dest / NAME
+        found = digest(path.read_bytes())
+        sums, manifest = path.with_name(f"{path.name}.sha256"), path.with_name(f"{path.name}.json")
+        if sums.exists():
+            assert sums.read_text(encoding="utf-8") == f"{found}  {path.name}\n"
+        if manifest.exists():
+            assert json.loads(manifest.read_text(encoding="utf-8"))["sha256"] == found
 
     def require_old(self, folder: Path | None = None) -> None:
         """The folder is as it was."""

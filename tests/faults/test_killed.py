@@ -23,16 +23,16 @@ RANDOM_KILLS = int(os.environ.get("RANDOM_KILLS", "1"))
 
 NEW = "new.plb"
 FETCH_POINTS = [
-    "_transfer:make_folder:after:0",
+    "_fetch:make_folders:after:0",
     "_client:Client.download:before:0",
     "_client:Client.download:after:0",
-    "_transfer:place:before:0",
-    "_transfer:place:after:0",
-    "_transfer:write_small:before:0",
-    "_localfiles:place:before:0",
-    "_transfer:write_small:after:0",
-    "_localfiles:place:before:1",
-    "_transfer:write_small:after:1",
+    "_placing:Part.finish:before:0",
+    "_placing:Part.place:before:0",
+    "_placing:Part._move:before:0",
+    "_placing:Part._move:after:0",
+    "_placing:Part._move:after:1",
+    "_placing:Part._move:after:2",
+    "_placing:Part.place:after:0",
 ]
 PUSH_POINTS = [
     "_client:Client.upload:before:0",
@@ -66,7 +66,7 @@ def require_killed(outcome: Outcome) -> None:
 
 
 def require_whole_file(scene: Scene) -> None:
-    """After a kill: old or new, with nothing beside it but side files and one temporary file."""
+    """After a kill: old or new, with nothing beside it but side files and one folder with temporary files."""
     assert (scene.dest / NAME).read_bytes() in (OLD, WANTED)
     temporary = [name for name in names(scene.dest) if name.endswith(".part")]
     assert len(temporary) <= 1
@@ -158,7 +158,7 @@ def test_a_fetch_that_is_killed_in_the_middle_of_the_content(scene: Scene) -> No
 
 
 def parts_with_content(folder: Path) -> list[Path]:
-    return [each for each in folder.glob(".*.part") if each.stat().st_size]
+    return [each for each in folder.glob(".*.part/content") if each.stat().st_size]
 
 
 def test_a_client_that_writes_in_place_has_half_a_file_when_it_is_killed(scene: Scene) -> None:

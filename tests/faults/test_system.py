@@ -95,7 +95,7 @@ def test_a_backup_that_is_still_being_written_is_refused(scene: Scene, way: str)
 def test_a_backup_that_grows_after_the_gateway_has_read_it_is_refused(scene: Scene) -> None:
     def bytes_arrive() -> bool:
         with suppress(FileNotFoundError):
-            return any(each.stat().st_size for each in scene.dest.glob(".*.part"))
+            return any(each.stat().st_size for each in scene.dest.glob(".*.part/content"))
         return False
 
     with growing(scene, bytes_arrive):

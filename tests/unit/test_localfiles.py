@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files are placed whole or not at all, and nothing else is touched."""
+"""Local files: their names in any locale, where a backup goes, and what is read."""
 
 from __future__ import annotations
 
@@ -12,124 +12,22 @@ import sys
 from pathlib import Path
 
 import pytest
-from ansible_collections.netops.activelogic.plugins.module_utils import _localfiles
-from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError
+from ansible_collections.netops.activelogic.plugins.module_utils import _destination, _localfiles
+from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError, OptionError
 
-MANIFEST = _localfiles.Manifest(
-    "001122334455", "edge1", "22.20.06.1", "a.plb", 3, "00" * 32, "2026-01-31T00:00:00Z", "1"
-)
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(each.name for each in folder.iterdir())
-
-
-def test_part_file_is_private_and_gone_afterwards(tmp_path: Path) -> None:
-    with _localfiles.part_file(str(tmp_path / "a.plb")) as part:
-        assert os.stat(part).st_mode & 0o777 == 0o600
-        assert names(tmp_path) == [f".a.plb.{os.getpid()}.part"]
-    assert names(tmp_path) == []
-
-
-def test_part_file_is_gone_after_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), _localfiles.part_file(str(tmp_path / "a.plb")):
-        raise ZeroDivisionError
-    assert names(tmp_path) == []
-
-
-def test_part_file_of_a_killed_process_is_removed_by_the_next(tmp_path: Path) -> None:
-    leftover = tmp_path / ".a.plb.99999.part"
-    leftover.write_bytes(b"half")
-    other = tmp_path / ".b.plb.99999.part"
-    other.write_bytes(b"half of another")
-    with _localfiles.part_file(str(tmp_path / "a.plb")):
-        assert not leftover.exists()
-    assert names(tmp_path) == [other.name]
-
-
-def test_part_file_of_a_living_process_stays(tmp_path: Path) -> None:
-    code = (
-        "import sys\n"
-        "from ansible_collections.netops.activelogic.plugins.module_utils import _localfiles\n"
-        "with _localfiles.part_file(sys.argv[1]) as part:\n"
-        "    print(part, flush=True)\n"
-        "    sys.stdin.read()\n"
-    )
-    command = [sys.executable, "-c", code, str(tmp_path / "a.plb")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        theirs = Path(other.stdout.readline().strip())
-        with _localfiles.part_file(str(tmp_path / "a.plb")):
-            assert theirs.exists()
-        other.communicate(timeout=30)
-    assert names(tmp_path) == []
-
-
-def test_placed_file_replaces_the_old_one_at_once(tmp_path: Path) -> None:
-    target = tmp_path / "a.plb"
-    target.write_bytes(b"old")
-    with _localfiles.part_file(str(target)) as part:
-        Path(part).write_bytes(b"new")
-        assert target.read_bytes() == b"old"
-        _localfiles.place(part, str(target))
-    assert target.read_bytes() == b"new"
-    assert names(tmp_path) == ["a.plb"]
-
-
-def test_manifest_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    target = str(tmp_path / "a.plb")
-    assert _localfiles.write_small(target + ".json", MANIFEST.to_json(), 0o600)
-    assert _localfiles.read_manifest(target) == MANIFEST
-    assert not _localfiles.write_small(target + ".json", MANIFEST.to_json(), 0o600)
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"schema_version": 2}', b'{"schema_version": 1}'])
-def test_manifest_that_is_none_is_not_taken_for_one(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "a.plb.json").write_bytes(content)
-    assert _localfiles.read_manifest(str(tmp_path / "a.plb")) is None
-
-
-def test_digest_line_is_what_sha256sum_checks(tmp_path: Path) -> None:
-    target = tmp_path / "a b.plb"
-    target.write_bytes(b"abc")
-    size, sha256 = _localfiles.digest_file(str(target))
-    assert size == 3
-    (tmp_path / "a b.plb.sha256").write_bytes(_localfiles.digest_line(sha256, str(target)))
-    subprocess.run(["sha256sum", "-c", "--strict", "a b.plb.sha256"], cwd=tmp_path, check=True, capture_output=True)
-
-
-def test_a_name_that_stands_for_standard_input_is_checked_as_a_file(tmp_path: Path) -> None:
-    (tmp_path / "-").write_bytes(b"abc")
-    line = _localfiles.digest_line(_localfiles.digest_file(str(tmp_path / "-"))[1], str(tmp_path / "-"))
-    (tmp_path / "sums").write_bytes(line)
-    command = ["sha256sum", "-c", "--strict", "sums"]
-    subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, capture_output=True)
-
-
-@pytest.mark.parametrize("suffix", [_localfiles.DIGEST_SUFFIX, _localfiles.MANIFEST_SUFFIX])
-def test_a_side_file_has_the_name_of_its_file_until_that_is_too_long(tmp_path: Path, suffix: str) -> None:
-    for name in ("a.plb", "n" * 248, "ä" * 124):
-        assert _localfiles.side_file(f"/srv/{name}", suffix) == f"/srv/{name}{suffix}"
-    long = ["n" * 249, "n" * 254 + "a", "n" * 254 + "b", "ä" * 127, "n" + "ä" * 127, "\U0001f4be" * 63]
-    made = [_localfiles.side_file(f"{tmp_path}/{name}", suffix) for name in long]
-    assert len(set(made)) == len(long)
-    for name, path in zip(long, made, strict=True):
-        kept, mark = os.path.basename(path).removesuffix(suffix).split("~")
-        assert name.startswith(kept)
-        assert len(mark) == 16
-        Path(path).write_bytes(b"")
+NOBODY = 65534
 
 
 def test_destination_that_is_a_folder_takes_the_name(tmp_path: Path) -> None:
-    assert _localfiles.resolve_destination(str(tmp_path), "a.plb") == str(tmp_path / "a.plb")
-    assert _localfiles.resolve_destination(f"{tmp_path}/new/", "a.plb") == str(tmp_path / "new" / "a.plb")
-    assert _localfiles.resolve_destination(str(tmp_path / "b.plb"), "a.plb") == str(tmp_path / "b.plb")
+    assert _destination.resolve_destination(str(tmp_path), "a.plb") == str(tmp_path / "a.plb")
+    assert _destination.resolve_destination(f"{tmp_path}/new/", "a.plb") == str(tmp_path / "new" / "a.plb")
+    assert _destination.resolve_destination(str(tmp_path / "b.plb"), "a.plb") == str(tmp_path / "b.plb")
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.plb.sha256", "x.part"])
 def test_name_that_would_accompany_another_file_is_refused_in_a_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(LocalFileError):
-        _localfiles.resolve_destination(str(tmp_path), name)
+        _destination.resolve_destination(str(tmp_path), name)
 
 
 def test_destination_that_is_a_link_or_no_file_is_refused(tmp_path: Path) -> None:
@@ -139,9 +37,42 @@ def test_destination_that_is_a_link_or_no_file_is_refused(tmp_path: Path) -> Non
     (tmp_path / "dir" / "a.plb").mkdir(parents=True)
     for dest in (str(tmp_path / "link"), str(tmp_path / "pipe"), str(tmp_path / "dir"), str(tmp_path / "real") + "/"):
         with pytest.raises(LocalFileError):
-            _localfiles.resolve_destination(dest, "a.plb")
+            _destination.resolve_destination(dest, "a.plb")
     with pytest.raises(LocalFileError, match="does not exist"):
-        _localfiles.resolve_destination(str(tmp_path / "missing" / "a.plb"), "a.plb")
+        _destination.resolve_destination(str(tmp_path / "missing" / "a.plb"), "a.plb")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])
+def test_every_folder_that_is_made_is_for_its_owner_alone(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        made = _destination.make_folders(str(tmp_path / "a" / "b" / "c" / "x.plb"))
+    finally:
+        os.umask(before)
+    assert made == [str(tmp_path / each) for each in ("a", "a/b", "a/b/c")]
+    assert {os.stat(each).st_mode & 0o7777 for each in made} == {0o700}
+    assert _destination.make_folders(str(tmp_path / "a" / "b" / "c" / "x.plb")) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changing the user needs root")
+@pytest.mark.parametrize("dest", ["shut/a.plb", "shut/in/", "shut"])
+def test_a_folder_that_may_not_be_entered_is_not_told_as_missing(tmp_path: Path, dest: str) -> None:
+    for each in (*reversed(tmp_path.parents), tmp_path):
+        if each.stat().st_uid == 0 and each != Path("/") and str(each) != "/tmp":  # noqa: S108 - of the tests
+            each.chmod(each.stat().st_mode | 0o011)
+    (tmp_path / "shut" / "in").mkdir(parents=True)
+    (tmp_path / "shut").chmod(0o700)
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        try:
+            _destination.resolve_destination(f"{tmp_path}/{dest}", "a.plb")
+        except LocalFileError as error:
+            os._exit(0 if "Permission denied" in error.reason and "shut" in error.reason else 2)
+        os._exit(3)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
@@ -149,3 +80,58 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -
     for path in (tmp_path / "pipe", tmp_path, Path(os.devnull)):
         with pytest.raises(LocalFileError, match="is not a regular file"):
             _localfiles.digest_file(str(path))
+
+
+NAMES = """
+import os, sys
+from ansible_collections.netops.activelogic.plugins.module_utils import _localfiles
+path = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+made = _localfiles.native(path)
+assert os.fsencode(made) == path.encode("utf-8", "surrogateescape"), made
+assert _localfiles.exact(made) == path
+open(made, "wb").close()
+sys.stdout.buffer.write(_localfiles.shown(made).encode("utf-8"))
+"""
+
+
+@pytest.fixture(scope="session")
+def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with locales whose character sets are not UTF-8."""
+    folder = tmp_path_factory.mktemp("locales")
+    for name, charset in (("de_DE", "ISO-8859-1"), ("ja_JP", "EUC-JP")):
+        command = ["localedef", "--no-archive", "-i", name, "-f", charset, str(folder / f"{name}.{charset}")]
+        subprocess.run(command, check=False, capture_output=True)  # it warns
+    return folder
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8", "de_DE.ISO-8859-1", "ja_JP.EUC-JP"])
+@pytest.mark.parametrize("utf8_mode", ["", "0"])
+@pytest.mark.parametrize("name", [b"plain", "Größe".encode(), "日本".encode(), b"Gr\xf6\xdfe"])
+def test_a_name_is_the_same_bytes_in_any_locale(
+    tmp_path: Path, locales: Path, locale: str, utf8_mode: str, name: bytes
+) -> None:
+    if not locale.startswith("C") and not (locales / locale).exists():
+        pytest.skip("localedef can't make this locale here")
+    path = os.fsencode(tmp_path) + b"/" + name
+    environment = {**os.environ, "LC_ALL": locale, "LOCPATH": str(locales), "PYTHONCOERCECLOCALE": "0"}
+    environment |= {"PYTHONUTF8": utf8_mode} if utf8_mode else {}
+    done = subprocess.run([sys.executable, "-c", NAMES], input=path, env=environment, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert os.listdir(os.fsencode(tmp_path)) == [name]
+    assert done.stdout == path.decode("utf-8", "backslashreplace").encode("utf-8")
+
+
+@pytest.mark.parametrize("path", ["/srv/a\0b", "/srv/\ud800"])
+def test_a_path_that_no_file_can_have_is_one_sentence(path: str) -> None:
+    with pytest.raises(OptionError, match="the path "):
+        _localfiles.native(path)
+
+
+def test_an_error_names_the_file_and_not_what_it_was_called_in_its_folder(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    with (
+        pytest.raises(LocalFileError, match=r"^/srv/a\.plb: No such file or directory$"),
+        _localfiles.told("/srv/a.plb"),
+    ):
+        os.open("content", os.O_RDONLY, dir_fd=descriptor)
+    os.close(descriptor)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 from .._connection import Settings
 from .._errors import AccessDeniedError, ActiveLogicError
+from .._localfiles import Opener
 from .._model import Backups, Received, Sent, System
 
 T = TypeVar("T")
@@ -54,8 +55,11 @@ class Transport(Protocol):
     def remove(self, name: str) -> None:
         """Remove a backup."""
 
-    def download(self, name: str, path: str) -> Received:
-        """Write a backup into the existing local file ``path``, from its start."""
+    def download(self, name: str, path: str, opener: Opener | None = None) -> Received:
+        """Write a backup into the existing local file ``path``, from its start.
+
+        :param opener: opens the file, as for :func:`open`, instead of its name, which is then for messages only.
+        """
 
     def digest(self, name: str) -> Received:
         """Download a backup from the system and return its size and SHA-256, without keeping it."""

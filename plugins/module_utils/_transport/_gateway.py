@@ -100,7 +100,7 @@ from .._failures import (
     TRANSFER_LATE,
     Failure,
 )
-from .._localfiles import PIECE, open_regular, own_trouble, told
+from .._localfiles import PIECE, Opener, open_regular, own_trouble, shown, told
 from .._model import Backups, Received, Sent, System, listed
 from .._options import expand, require_absolute
 from .._text import shorten
@@ -277,7 +277,7 @@ class _HashingReader:
         with told(self._path):
             piece = self._source.read(min(PIECE, self._size - self.sent))
         if not piece and self.sent < self._size:
-            raise PUSH_CHANGED.error(path=self._path)
+            raise PUSH_CHANGED.error(path=shown(self._path))
         self._digest.update(piece)
         self.sent += len(piece)
         return piece
@@ -397,10 +397,10 @@ class GatewayTransport:
             return LOST
         return RETURNED
 
-    def download(self, name: str, path: str) -> Received:
+    def download(self, name: str, path: str, opener: Opener | None = None) -> Received:
         deadline = self._clock() + self._settings.transfer_timeout
         with self._fetched(name, deadline) as (operation, size, sha256):
-            return self._receive(operation, path, size, sha256, deadline)
+            return self._receive(operation, path, size, sha256, deadline, opener or _private)
 
     def digest(self, name: str) -> Received:
         with self._fetched(name, self._clock() + self._settings.transfer_timeout) as (_operation, size, sha256):
@@ -579,7 +579,7 @@ class GatewayTransport:
 
     # Bodies
 
-    def _receive(self, operation: str, path: str, size: int, sha256: str, deadline: float) -> Received:
+    def _receive(self, operation: str, path: str, size: int, sha256: str, deadline: float, opener: Opener) -> Received:
         """Stream the content of a finished download into ``path``; go on where a lost connection left off.
 
         Where something on the way gives the whole content again instead, that is a new beginning.
@@ -588,7 +588,7 @@ class GatewayTransport:
         digest = hashlib.sha256()
         received = transferred = resumed_from = furthest = 0
         number = 0
-        with told(path), open(path, "wb", opener=_private) as target:
+        with told(path), open(path, "wb", opener=opener) as target:
             while received < size:
                 try:
                     for position, piece in self._content(url, received, sha256, deadline):

@@ -36,7 +36,7 @@ from .._failures import (
     SYSTEM_LATE_UNKNOWN,
     SYSTEM_NOT_ANSWERING,
 )
-from .._localfiles import digest_file, private_folder, require_room, told
+from .._localfiles import Opener, digest_file, private_folder, require_room, told
 from .._model import BackupFile, Backups, Received, Sent, System, find, listed
 from ._base import LOST, RETURNED, repeat
 from ._sdk_errors import Translator
@@ -111,7 +111,7 @@ class SdkTransport:
         self._login_worked = False  # it may have brought another password back
         return LOST if answer is None else RETURNED
 
-    def download(self, name: str, path: str, opener: Callable[[str, int], int] | None = None) -> Received:
+    def download(self, name: str, path: str, opener: Opener | None = None) -> Received:
         """Write a backup into the existing local file ``path``.
 
         :param opener: opens the file, as for :func:`open`, instead of its name, which is then for messages only.
@@ -127,7 +127,7 @@ class SdkTransport:
         def attempt() -> Received:
             listed = _require_listed(self._listing(self._reopening("list", "read_timeout")), name).size
             fetch()
-            size, sha256 = digest_file(path)
+            size, sha256 = digest_file(path, opener)
             if size != listed:
                 if listed is not None and size < listed:
                     require_room(path, listed, opener)  # the package may have kept silent about a full disk

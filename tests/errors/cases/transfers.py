@@ -91,6 +91,23 @@ def file_that_was_changed(scene: Scene) -> Facts:
     return {"path": path, "manifest": path + ".json", "size": len(CONTENT), "sha256": SHA256}
 
 
+@case("PUSH_NOT_AS_DIGEST")
+def file_with_another_digest(scene: Scene) -> Facts:
+    path = scene.file(NAME, CONTENT)
+    scene.file(NAME + ".sha256", b"0" * 64 + b"  " + NAME.encode("ascii") + b"\n")
+    push(scene, src=path)
+    return {"path": path, "file": path + ".sha256", "sha256": SHA256}
+
+
+@case("PUSH_EVIDENCE_UNUSABLE")
+def manifest_that_is_cut_off(scene: Scene) -> Facts:
+    fetch(scene)
+    path = scene.archive / "there.plb.json"
+    path.write_bytes(path.read_bytes()[:40])
+    push(scene, src=str(scene.archive / "there.plb"))
+    return {"path": str(scene.archive / "there.plb"), "file": str(path), "why": "is cut off, or is not JSON"}
+
+
 @case("PUSH_OTHER_MACHINE")
 def file_of_another_machine(scene: Scene) -> Facts:
     fetch(scene)

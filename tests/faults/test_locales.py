@@ -1,0 +1,55 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Transfers where the locale of the machine is not UTF-8: Ansible's names are UTF-8 all the same."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from runner import DIRECT, GATEWAY
+from scene import WANTED, Scene, digest, names
+
+
+@pytest.fixture(scope="session")
+def latin1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the locale de_DE in ISO-8859-1."""
+    folder = tmp_path_factory.mktemp("locales")
+    command = ["localedef", "--no-archive", "-i", "de_DE", "-f", "ISO-8859-1", str(folder / "de_DE.ISO-8859-1")]
+    subprocess.run(command, check=False, capture_output=True)  # it warns
+    if not (folder / "de_DE.ISO-8859-1").exists():
+        pytest.skip("localedef can't make this locale here")
+    return folder
+
+
+@pytest.mark.parametrize("locale", ["de_DE.ISO-8859-1", "C"])
+@pytest.mark.parametrize(
+    ("way", "name"),
+    [
+        (GATEWAY, "Größe.plb"),
+        (GATEWAY, "日本.plb"),
+        (DIRECT, "plain.plb"),  # the embedded system is a folder, in which the locale's names count
+    ],
+)
+def test_names_outside_the_locale(scene: Scene, latin1: Path, way: str, locale: str, name: str) -> None:
+    wrapper = ["env", f"LC_ALL={locale}", f"LOCPATH={latin1}", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0"]
+    (scene.backups / name).write_bytes(WANTED)
+    archive = scene.folder / "Ärchiv 日"
+    options = scene.options(way, direction="fetch", name=name, dest=f"{archive}/", validate="test -s %s")
+    for action in ("fetched", "unchanged"):
+        outcome = scene.run(options, wrapper=wrapper)
+        assert outcome.code == 0, outcome.output
+        assert outcome.result["action"] == action
+        assert outcome.result["file"]["path"] == f"{archive}/{name}"
+    assert names(archive) == sorted([name, f"{name}.json", f"{name}.sha256"])
+    subprocess.run(["sha256sum", "-c", "--strict", f"{name}.sha256"], cwd=archive, check=True, capture_output=True)
+    (scene.backups / name).unlink()
+    outcome = scene.run(scene.options(way, direction="push", src=f"{archive}/{name}"), wrapper=wrapper)
+    assert outcome.code == 0, outcome.output
+    assert scene.listed()[name] == digest(WANTED)
+    outcome = scene.run(scene.options(way, direction="push", src=f"{archive}/Ö.plb"), wrapper=wrapper)
+    assert (outcome.code, outcome.kind) == (1, "local_file"), outcome.output
+    assert f"{archive}/Ö.plb: " in outcome.message, outcome.output
