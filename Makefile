@@ -149,6 +149,7 @@ test-faults-short: $(VENV)/test build  ## Test transfers through the most freque
 test-faults: $(VENV)/test build $(BUILD)/urllib3-1  ## Test transfers through all faults, with urllib3 2 and 1.26, and of all names and sizes; needs 20 GiB of disk
 	FAULTS=full FAULT_SEEDS=40 RANDOM_KILLS=10 $(PYTEST) -n $(WORKERS) tests/faults
 	FAULTS=full FAULTS_URLLIB3_1=$(BUILD)/urllib3-1 $(PYTEST) -n $(WORKERS) tests/faults
+	PYTHONPATH=$(BUILD)/urllib3-1:$(COLLECTIONS) $(PYTEST) -n $(WORKERS) tests/errors -k 'GATEWAY or PROXY'
 	FAULTS=full $(PYTEST) -n $(WORKERS) tests/end_to_end/test_names_and_sizes.py
 
 $(BUILD)/urllib3-1: $(VENV)/test

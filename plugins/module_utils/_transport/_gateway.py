@@ -24,6 +24,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
+from http.client import HTTPException
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -861,7 +862,7 @@ class GatewayTransport:
         for each in chain:
             if type(each) is ssl.SSLError:
                 return GATEWAY_WITHOUT_TLS.error(url=url, why=said(each))
-        return GATEWAY_CONNECTION_LOST.error(url=url, exception=type(chain[-1]).__name__, repeatable=True)
+        return GATEWAY_CONNECTION_LOST.error(url=url, exception=_cause(chain), repeatable=True)
 
     def _look(self, silent: bool) -> ActiveLogicError | None:
         """Look once why there is no connection, where nothing has answered yet and no proxy is in between."""
@@ -888,7 +889,7 @@ def _proxy_error(chain: list[BaseException], has_login: bool) -> ActiveLogicErro
     elif any(isinstance(each, socket.gaierror) for each in chain):
         why = "its name can't be resolved"
     else:
-        why = type(chain[-1]).__name__
+        why = _cause(chain)
     return PROXY_UNUSABLE.error(why=why, repeatable=True)
 
 
@@ -906,6 +907,12 @@ def _chain(error: BaseException) -> list[BaseException]:
         ]
         waiting.extend([*inner, each.__cause__, each.__context__])
     return chain
+
+
+def _cause(chain: list[BaseException]) -> str:
+    """The name of the innermost exception that is about the connection; urllib3 1.26 raises others on its way."""
+    about = [each for each in chain if isinstance(each, (OSError, HTTPException))]
+    return type(about[-1] if about else chain[-1]).__name__
 
 
 def _require_plain(response: Any) -> None:

@@ -29,7 +29,7 @@ NUMBER = "a number, of which leading and trailing zeros are lost"
 
 @case("OPTION_UNKNOWN", GATEWAY)
 def misspelt_options_and_no_login(scene: Scene) -> Facts:
-    given = {"nam": "x.plb", "passwort": "x", "zzz": True}
+    given: dict[str, Any] = {"nam": "x.plb", "passwort": "x", "zzz": True}
     scene.ansible(BACKUP, variables={"activelogic_username": None, "activelogic_password": None}, **given)
     return {"module": BACKUP, "named": "nam (did you mean name?) and passwort (did you mean password?) and zzz"}
 

@@ -17,6 +17,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import trustme
 from runner import GATEWAY
@@ -38,7 +39,7 @@ def make(scene: Scene, *options: str) -> None:
 class Files:
     """An authority and a certificate for a client, as files in the case's folder."""
 
-    def __init__(self, scene: Scene, **validity: datetime.datetime) -> None:
+    def __init__(self, scene: Scene, **validity: Any) -> None:
         self.folder = scene.folder
         self.authority = trustme.CA()
         self.authority.cert_pem.write_to_path(self.folder / "ca.pem")
@@ -71,13 +72,25 @@ def nobody_connects() -> Iterator[str]:
             raise AssertionError("something was sent")
 
 
+def _in_der(scene: Scene, files: Files) -> str:
+    make(scene, "x509", "-in", "ca.pem", "-outform", "DER", "-out", "x")
+    return files.path("x")
+
+
+def _pipe(_scene: Scene, files: Files) -> str:
+    os.mkfifo(files.path("x"))
+    return files.path("x")
+
+
+def _endless(_scene: Scene, files: Files) -> str:
+    os.truncate(files.path("x", b"x"), 2**40)
+    return files.path("x")
+
+
 WRONG_AUTHORITIES: dict[str, tuple[Callable[[Scene, Files], str], str]] = {
     "empty": (lambda _scene, files: files.path("x", b"\n"), "is empty"),
     "der": (
-        lambda scene, files: (
-            make(scene, "x509", "-in", "ca.pem", "-outform", "DER", "-out", "x"),
-            files.path("x"),
-        )[1],
+        _in_der,
         "is in DER or PKCS#12 format, not in PEM",
     ),
     "key": (lambda _scene, files: files.path("client.key"), "holds a key and no certificate"),
@@ -92,11 +105,11 @@ WRONG_AUTHORITIES: dict[str, tuple[Callable[[Scene, Files], str], str]] = {
         "is a folder without certificates that openssl rehash has named",
     ),
     "pipe": (
-        lambda _scene, files: (os.mkfifo(files.path("x")), files.path("x"))[1],
+        _pipe,
         "is not a regular file",
     ),
     "endless": (
-        lambda _scene, files: (os.truncate(files.path("x", b"x"), 2**40), files.path("x"))[1],
+        _endless,
         "has more than 16777216 bytes",
     ),
 }
@@ -264,7 +277,7 @@ def asyncio_server(context: ssl.SSLContext) -> Iterator[str]:
 
 
 def server_side(
-    files: Files, version: ssl.TLSVersion | None = None, server: str = "127.0.0.1", **validity: datetime.datetime
+    files: Files, version: ssl.TLSVersion | None = None, server: str = "127.0.0.1", **validity: Any
 ) -> ssl.SSLContext:
     """TLS of a gateway, with a certificate of the authority; in one version only, if one is given."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
