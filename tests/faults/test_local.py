@@ -75,7 +75,7 @@ def test_only_the_option_lets_a_file_be_written_over(scene: Scene, by_task: bool
     old = scene.dest / NAME
     script = f'mount --bind "{old}" "{old}" && exec "$@"'
     wrapper = ["env", "ANSIBLE_UNSAFE_WRITES=1", "unshare", "-m", "sh", "-c", script, "sh"]
-    given = {} if by_task is None else {"unsafe_writes": by_task}
+    given: dict[str, Any] = {} if by_task is None else {"unsafe_writes": by_task}
     outcome = scene.run(scene.options(direction="fetch", name=NAME, dest=str(old), **given), wrapper=wrapper)
     if said:
         assert (outcome.code, outcome.kind) == (1, "local_file"), outcome.output
