@@ -19,7 +19,7 @@ from lab import Lab
 from runner import DIRECT
 from scene import BACKUP, INFO, TRANSFER, Scene
 
-AHEAD = name_of(-timedelta(minutes=7))
+AHEAD = name_of(-timedelta(hours=2))  # so far that it is still ahead when the last of these tests runs
 NEAR = name_of(-timedelta(minutes=2))
 FRESH = name_of(timedelta(minutes=30))
 OLD = name_of(timedelta(days=10))
@@ -51,7 +51,7 @@ def succeed(scene: Scene, module: str, **options: Any) -> tuple[dict[str, Any], 
     return result, str(result.get("warnings", ""))
 
 
-@pytest.mark.parametrize("reused", [FRESH, None])
+@pytest.mark.parametrize("reused", [FRESH, None], ids=["fresh", "none"])
 @pytest.mark.parametrize("check", [True, False])
 def test_an_age_beside_a_date_ahead_is_a_warning(scene: Scene, reused: str | None, check: bool) -> None:
     for name in (AHEAD, reused or OLD):
@@ -62,7 +62,11 @@ def test_an_age_beside_a_date_ahead_is_a_warning(scene: Scene, reused: str | Non
     assert [each["name"] for each in result["passed_over"]] == [AHEAD]
 
 
-@pytest.mark.parametrize("name", [NEAR, f"pre-restore-{AHEAD}", f"{AHEAD[:-4]}-only-ruleset.plb", f"other-{AHEAD}"])
+@pytest.mark.parametrize(
+    "name",
+    [NEAR, f"pre-restore-{AHEAD}", f"{AHEAD[:-4]}-only-ruleset.plb", f"other-{AHEAD}"],
+    ids=["near", "safety", "partial", "other prefix"],
+)
 def test_a_date_ahead_that_does_not_matter_is_none(scene: Scene, name: str) -> None:
     prefix = "" if name == NEAR else "nightly-"
     for each in (f"{prefix}{FRESH}", name):
