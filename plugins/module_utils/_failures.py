@@ -261,9 +261,9 @@ CHECKSUM_WRONG = Failure(
     "write it as sha256:<64 hex digits>",
 )
 VALIDATE_WRONG = Failure(
-    "The option validate does not say where the file's name goes, or can't be split into words.",
+    "The option validate does not say where the file's name goes.",
     OptionError,
-    "validate {flaw}",
+    "validate must contain %s",
     "write it as: gzip -t %s",
 )
 

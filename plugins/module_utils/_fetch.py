@@ -38,6 +38,7 @@ from ._leftovers import SIDES, recover, side_files
 from ._localfiles import digest_file, exact, file_error, has_content, native, shown, status_of
 from ._manifest import DIGEST_SUFFIX, MANIFEST_SUFFIX, Manifest, UnusableError, digest_line, read_manifest, side_file
 from ._model import CONTENT, BackupFile, Received, System, find
+from ._options import expand
 from ._placing import Part, part_of
 from ._plan import newest_full, passed_over_to_result
 from ._runner import Context
@@ -270,12 +271,9 @@ def _validate_command(text: str | None) -> list[str]:
     """The words of the option ``validate``; none where it is not set."""
     if not text:
         return []
-    try:
-        words = [os.path.expanduser(os.path.expandvars(word)) for word in shlex.split(text)]
-    except ValueError:
-        raise VALIDATE_WRONG.error(flaw="has a quotation mark that is not closed") from None
+    words = [expand(word) for word in shlex.split(text)]
     if not any("%s" in word for word in words):
-        raise VALIDATE_WRONG.error(flaw="must contain %s")
+        raise VALIDATE_WRONG.error()
     return words
 
 

@@ -77,7 +77,7 @@ def test_a_task_that_is_interrupted_stops_what_has_not_begun(through_gateway: Ru
         start_new_session=True,
         text=True,
     )
-    until(lambda: "never.plb" in lab.gateway_log.read_text(encoding="utf-8"))
+    until(lambda: "never.plb" in lab.audit_log.read_text(encoding="utf-8"))
     os.killpg(waiting.pid, signal.SIGINT)
     waiting.communicate(timeout=60)
     slow.join(120)

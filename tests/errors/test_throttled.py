@@ -210,7 +210,7 @@ def test_a_restore_that_changes_the_password_spends_less_than_the_limit_of_its_u
             url = f"{lab.url}/v1/systems/edge1"
             return requests.get(url, auth=(lab.username, password), verify=str(lab.ca_path), timeout=20).status_code
 
-        refused = lab.gateway_log.read_text(encoding="utf-8").count('"kind": "authentication_failed"')
+        refused = lab.audit_log.read_text(encoding="utf-8").count('"kind": "authentication_failed"')
         assert refused == 2  # at once, and when the time was up
         assert [status("a wrong one"), status("a wrong one too"), status(other)] == [401, 401, 200]
 

@@ -209,7 +209,7 @@ def test_without_a_temporary_folder_reading_back_is_an_error_on_this_side(scene:
     scene.run(TRANSFER, direction="push", src=path)
     error = failure(scene)
     assert error["kind"] == "local_file"
-    assert "the temporary folder: No usable temporary directory found" in error["msg"]
+    assert "the temporary folder (TMPDIR): No usable temporary directory found" in error["msg"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

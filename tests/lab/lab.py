@@ -51,6 +51,7 @@ class Lab:
         self.root = self.folder / "systems"
         self.ca_path = self.folder / "ca.pem"
         self.gateway_log = self.folder / "gateway.log"
+        self.audit_log = self.folder / "gateway-state" / "audit.log"
         self.username = "admin"
         self._ready = self.folder / "ready.json"
         self._password_file = self.folder / "password"

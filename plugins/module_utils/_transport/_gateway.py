@@ -774,7 +774,7 @@ class GatewayTransport:
             text += piece
             if len(text) > MAX_DOCUMENT:
                 if is_good:
-                    raise wrong(f"has more than {MAX_DOCUMENT} bytes")
+                    raise wrong(f"has more than {_sentences.size(MAX_DOCUMENT)}")
                 return {}
         if not text:
             if not _has_end(response):
@@ -798,7 +798,7 @@ class GatewayTransport:
             for piece in self._body(response):
                 size += len(piece)
                 if size > MAX_LISTING:
-                    raise wrong(f"has more than {MAX_LISTING} bytes")
+                    raise wrong(f"has more than {_sentences.size(MAX_LISTING)}")
                 for row in rows.take(piece):
                     yield _text(row, "name"), _whole(row, "size")
             if not size and not _has_end(response):

@@ -89,11 +89,11 @@ def slow_downloads(scene: Scene) -> Facts:
     return {"seconds": 1.5}
 
 
-@case("LOCAL_EXHAUSTED", DIRECT)
-def no_more_open_files(scene: Scene) -> Facts:
+@case("LOCAL_FAILED", DIRECT)
+def no_more_open_files_where_the_module_runs(scene: Scene) -> Facts:
     scene.wrapper = ["prlimit", "--nofile=5"]
     scene.run(BACKUP, always=True)
-    return {"why": "Too many open files"}
+    return {"module": "activelogic_embedded", "why": "Too many open files"}
 
 
 @case("LOCAL_EXHAUSTED", GATEWAY)
