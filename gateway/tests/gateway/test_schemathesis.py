@@ -28,6 +28,10 @@ LIMITS = {
     "failed_logins_per_minute": 10**6,
     "waiting_writes_per_system": 10**6,
     "waiting_downloads_per_system": 10**6,
+    "unfinished_uploads_per_user": 10**6,
+    "logins_per_system": 10**6,
+    "logins_per_address": 10**6,
+    "failed_logins_per_minute_and_address": 10**6,
     "upload_bytes": MOST,
 }
 
