@@ -127,6 +127,7 @@ options:
     description:
       - The Python module with the vendor's interface, for the direct way. Another one than the vendor's own is for
         tests, such as C(activelogic_embedded).
+      - It runs in a process of its own, with at most 2 GiB of address space. What it prints is dropped.
     type: str
     default: activelogic
 requirements:

@@ -29,5 +29,5 @@ def require_python() -> None:
     details = {"kind": KIND, "operation": "", "system": "", "hint": HINT, "tries": 1, "elapsed": 0.0}
     result = {"failed": True, "msg": f"ActiveLogic: {reason}; {HINT}.", "error": details}
     result.update(tries=1, elapsed=0.0)
-    print(json.dumps(result))
-    sys.exit(1)
+    sys.stdout.write(json.dumps(result) + "\n")
+    raise SystemExit(1)

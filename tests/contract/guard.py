@@ -115,6 +115,11 @@ class GuardedSession:
         """The systems that this one knows, by machine id."""
         return dict(self._session.overview())
 
+    @property
+    def can_be_closed(self) -> bool:
+        """Whether the package can close a connection; one of an earlier generation can only let it go."""
+        return hasattr(self._session.connection, "close")
+
     def run_close(self) -> None:
         """End the session."""
         self._session.close()

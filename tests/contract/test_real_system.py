@@ -127,6 +127,8 @@ def test_the_overview_knows_the_system_itself(guarded: GuardedSession) -> None:
 @pytest.mark.sentence("connection.closed")
 @sdk_only
 def test_after_the_end_facts_are_value_errors(guarded: GuardedSession) -> None:
+    if not guarded.can_be_closed:
+        pytest.skip("nothing is left of a connection that was let go")
     guarded.run_close()
     for name in ("machineid", "distversion"):
         with pytest.raises(ValueError):  # noqa: PT011 - its text is not documented

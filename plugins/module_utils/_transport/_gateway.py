@@ -859,8 +859,9 @@ class GatewayTransport:
             return found
         if in_handshake:
             return GATEWAY_NOT_ACCEPTING.error(url=url, seconds=settings.connect_timeout, repeatable=True)
+        ends = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
         for each in chain:
-            if type(each) is ssl.SSLError:
+            if isinstance(each, ssl.SSLError) and not isinstance(each, ends):
                 return GATEWAY_WITHOUT_TLS.error(url=url, why=said(each))
         return GATEWAY_CONNECTION_LOST.error(url=url, exception=_cause(chain), repeatable=True)
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import bz2
+import re
 from datetime import datetime, timedelta, timezone
 
 from runner import DIRECT
@@ -194,7 +195,7 @@ def backup_made_where_the_clock_is_seven_minutes_ahead(scene: Scene) -> Facts:
     assert scene.outcome is not None
     (passed_over,) = scene.outcome.result["passed_over"]
     assert passed_over["name"] == ahead
-    assert passed_over["why"].startswith("has a date that lies 6 min 5")
+    assert re.match("has a date that lies [56] min", passed_over["why"])
     return {"names": ahead}
 
 
