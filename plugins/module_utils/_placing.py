@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -65,7 +64,7 @@ class Part:
     def _make_hidden(self) -> tuple[str, int]:
         """Make and lock the hidden folder; the lock is held as long as its descriptor is open."""
         for _number in range(MAX_TRIES):
-            name = f".{stem_of(self._name)}.{secrets.token_hex(8)}{PART_SUFFIX}"
+            name = f".{stem_of(self._name)}.{os.urandom(8).hex()}{PART_SUFFIX}"
             try:
                 os.mkdir(name, 0o700, dir_fd=self._folder)
             except FileExistsError:

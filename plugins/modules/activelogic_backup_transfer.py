@@ -22,6 +22,9 @@ description:
     that a killed task left is removed by the next task on the same machine; by one on another machine, or where the
     file system has no locks, when nothing has happened in it for 24 hours.
   - Where the file system can't lock or flush folders, or set modes, the module does without, and warns once.
+  - O(owner), O(group), O(mode), O(attributes) and the SELinux options are those of the backup, its digest and its
+    manifest alike, and are looked at before anything is fetched. O(attributes) are set when everything is in its place;
+    files that they make immutable can't be replaced by a later task.
   - File names are UTF-8, whatever the locale of the machine where the module runs.
 author:
   - Contributors to the netops.activelogic collection (@netops)
