@@ -48,9 +48,9 @@ def as_user(request: pytest.FixtureRequest, lab_of_users: Lab, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("user", "module", "options", "why"),
     [
-        ("seven", BACKUP, {"name": "made.plb"}, SHORT),
+        ("seven", BACKUP, {"state": "absent", "name": "missing.plb"}, SHORT),
         ("seven", BACKUP, {"state": "restored", "name": "missing.plb"}, SHORT),
-        ("eight", BACKUP, {"name": "made.plb"}, None),
+        ("eight", BACKUP, {"state": "absent", "name": "missing.plb"}, None),
         ("in-backup", INFO, {"name": "before-upgrade.plb"}, PART),
         ("in-host", INFO, {}, PART),
         ("operator-7", INFO, {}, PART),
