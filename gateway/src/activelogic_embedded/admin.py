@@ -161,7 +161,7 @@ def _factory_configuration(name: str) -> dict[Resource, Any]:
             "filtering": {"rules": [{"name": "allow-all", "action": "accept", "precedence": 100}]},
         },
         Resource.SYSTEM_DIAGNOSTICS: {
-            "zones": {"troublesature": {"warn_celsius": 70, "critical_celsius": 85}},
+            "zones": {"temperature": {"warn_celsius": 70, "critical_celsius": 85}},
             "alerts": {"mail": ["noc@example.com"], "snmp_trap": {"host": "192.0.2.162", "version": 3}},
             "statistics_interval_seconds": 300,
         },
