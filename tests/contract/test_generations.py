@@ -167,15 +167,18 @@ def test_a_file_that_is_open_already_takes_a_download(system: System, tmp_path: 
         path, moved = tmp_path / "target", tmp_path / "moved"
         path.write_bytes(b"longer than a backup" * 1000)
 
+        descriptor = os.open(path, os.O_RDWR)
+        path.rename(moved)
+        path.write_bytes(b"another file")
+
         def opener(name: str, flags: int) -> int:
             assert name == str(path)
-            descriptor = os.open(path, flags)
-            path.rename(moved)
-            path.hardlink_to(moved)  # the digest is still read by the name
-            return descriptor
+            return os.open(f"/proc/self/fd/{descriptor}", flags)
 
         client.client._transport.download("there.plb", str(path), opener)
+        os.close(descriptor)
     assert moved.read_bytes() == system.backups()["there.plb"]
+    assert path.read_bytes() == b"another file"
 
 
 def test_a_lost_session_is_opened_anew(any_way: Way, system: System) -> None:
