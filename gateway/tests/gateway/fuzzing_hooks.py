@@ -123,7 +123,9 @@ def shape_new_operation(case: Any, number: int) -> None:
     if not isinstance(body, dict):
         return
     size = body.get("size")
-    if body.get("action") == "upload" and type(size) is int and size > SEEDS["most"] and number % 16:
+    if body.get("action") == "upload" and type(size) is int and number % 8 == 0:
+        case.body = {**body, "size": SEEDS["most"] + 1 + abs(size) % 1000}  # too large
+    elif body.get("action") == "upload" and type(size) is int and size > SEEDS["most"]:
         case.body = {**body, "size": 1 + size % SEEDS["most"]}
     elif body.get("action") == "download" and number % 4:
         case.body = {**body, "name": SEEDS["backup"]}
