@@ -94,7 +94,7 @@ def read_manifest(manifest: str) -> Manifest | None:
     if not isinstance(document, dict) or "schema_version" not in document:
         raise UnusableError("is not a manifest of this collection")
     version = document["schema_version"]
-    if type(version) is not int or version != SCHEMA_VERSION:
+    if not isinstance(version, int) or isinstance(version, bool) or version != SCHEMA_VERSION:
         raise UnusableError(f"has schema version {str(version)[:20]}, this collection knows {SCHEMA_VERSION}")
     for each in fields(Manifest):
         if not _is_value(each.name, document.get(each.name)):
@@ -104,7 +104,7 @@ def read_manifest(manifest: str) -> Manifest | None:
 
 def _is_value(name: str, value: object) -> bool:
     if name in ("size", "schema_version"):
-        return type(value) is int and value >= 0
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
     if not isinstance(value, str) or len(value) > MAX_TEXT:
         return False
     return name != "sha256" or re.fullmatch("[0-9a-f]{64}", value) is not None

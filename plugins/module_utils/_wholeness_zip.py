@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from ._archive import Budget, DamagedError, Stream, UnprovableError, file_pieces, inflate
+from ._archive import Budget, DamagedError, LimitError, Stream, UnprovableError, file_pieces, inflate
 from ._archive_streams import unpack_bzip2, unpack_lzma_member
 from ._archive_zip import (
     CENTRAL,
@@ -170,7 +170,8 @@ def _read_entry(directory: Stream) -> _Member:
 
 def _as_damage(error: UnprovableError) -> UnprovableError:
     """What a directory that ends too early is; a limit stays one."""
-    return DamagedError("holds a damaged directory") if type(error) is UnprovableError else error
+    is_told = isinstance(error, (DamagedError, LimitError))
+    return error if is_told else DamagedError("holds a damaged directory")
 
 
 def _wide_numbers(extra: bytes) -> bytes:
