@@ -16,7 +16,6 @@ import signal
 import sqlite3
 import ssl
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +23,7 @@ from pathlib import Path
 from . import __version__, logs
 from .app import create_app
 from .config import STANDARD_OUTPUT, Config, ConfigError, Limits, Tls, load
+from .isolation import Processes, check
 from .logins import Logins
 from .openapi import openapi
 from .operations import Gateway
@@ -31,7 +31,8 @@ from .server import GatewayServer, TlsError, days_left, listen, tls_context, url
 from .setup_checks import state_dir_problem, tls_findings
 from .spool import Spool
 from .store import Store
-from .vendor_session import Sdk, SdkMissing, Sessions, load_sdk
+from .vendor_package import SdkMissing
+from .vendor_session import Sessions
 
 logger = logging.getLogger(__name__)
 
@@ -83,16 +84,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
 
 
-def _sdk(config: Config) -> Sdk:
+def _prepare_environment(config: Config) -> None:
+    """For the processes that use the package."""
     if config.embedded_root is not None:
         os.environ["ACTIVELOGIC_EMBEDDED_ROOT"] = str(config.embedded_root)
-    return load_sdk(config.sdk)
 
 
 def _check(config: Config) -> int:
     problems: list[str] = []
+    _prepare_environment(config)
     try:
-        _sdk(config)
+        check(config.sdk, config.isolation)
     except SdkMissing as error:
         problems.append(str(error))
     if config.tls is not None:
@@ -189,7 +191,7 @@ def _serve(config: Config, ready_file: Path | None) -> int:
     os.umask(0o077)
     secrets = logs.Secrets()
     log = logs.set_up(secrets)
-    sdk = _sdk(config)
+    _prepare_environment(config)
     context = _tls(config.tls) if config.tls is not None else None
     limits = config.limits
     _raise_descriptor_limit(limits)
@@ -212,7 +214,10 @@ def _serve(config: Config, ready_file: Path | None) -> int:
             stack.callback(audit.close)
         except OSError as error:
             raise StartError(f"{error.filename} can't be used: {error.strerror}") from error
-        sessions = Sessions(sdk, limits.sessions, secrets)
+        processes = Processes(config.sdk, config.isolation, secrets)
+        processes.start()
+        stack.callback(processes.close)
+        sessions = Sessions(processes, limits.sessions, secrets)
         logins = Logins(
             limits.remember_login_seconds,
             limits.failed_logins_per_minute,
@@ -250,7 +255,4 @@ def _serve(config: Config, ready_file: Path | None) -> int:
         started = server.started
     sys.stdout.flush()
     sys.stderr.flush()
-    status = 0 if started else 1
-    if threading.active_count() > 1:
-        os._exit(status)  # of the SDK, whose threads must not hold the exit
-    return status
+    return 0 if started else 1

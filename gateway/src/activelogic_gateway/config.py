@@ -129,6 +129,13 @@ class Limits(_Section):
     shutdown_seconds: Seconds = 5
 
 
+class Isolation(_Section):
+    """The processes of sessions: whether the package is imported once for all of them, and their address space."""
+
+    preload: Annotated[bool, Field(strict=True)] = True
+    memory_bytes: Annotated[int, BeforeValidator(_no_bool), Field(ge=64 * 1024**2, le=2**50)] = GIB
+
+
 class Config(_Section):
     """The whole of ``gateway.yml``."""
 
@@ -140,6 +147,7 @@ class Config(_Section):
     audit_log: LogPath | None = None
     systems: dict[str, System] = Field(min_length=1)
     limits: Limits = Limits()
+    isolation: Isolation = Isolation()
 
     @property
     def audit_path(self) -> Path | None:

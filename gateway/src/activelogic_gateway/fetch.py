@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
 
 from .problems import Problem
-from .spool import Remains, Spool
+from .spool import Spool
 from .vendor_session import Session
 
 LOOK_SECONDS = 0.2
-"""How often the size of the file is looked at."""
+"""How often the size of the files is looked at; no single one can grow beyond the limit meanwhile."""
 
 MARGIN = 1024 * 1024
 """Bytes that a file may have beyond the listed size before its download is given up."""
@@ -28,29 +27,24 @@ async def fetch(spool: Spool, session: Session, key: str, suffix: str, name: str
     :raises CommandFailed, TimeLimit: as :meth:`Session.download`. After any exception the file is gone.
     """
     path = spool.path(key, suffix)
-    download = asyncio.ensure_future(session.download(name, path, seconds))
+    most = size + MARGIN
+    download = asyncio.ensure_future(session.download(name, path, most, seconds))
     try:
-        while not download.done():
+        while not download.done() and spool.written(path.name) < most:
             await asyncio.wait({download}, timeout=LOOK_SECONDS)
-            written = spool.written(path.name)
-            if written > size + MARGIN:
-                raise Problem("transfer_incomplete", f"{name}: {written} bytes and more came, the system lists {size}")
+        if spool.written(path.name) >= most:
+            raise Problem("transfer_incomplete", f"{name}: {most} bytes and more came, the system lists {size}")
         await download
         if not path.is_file():
             raise Problem("transfer_incomplete", f"{name}: the download left no file")
     except BaseException:
-        download.cancel()  # its session is given up with it
-        session.aftermath = asyncio.create_task(_keep_empty(spool.remains(path.name), session))
+        if not download.done():
+            session.kill()  # it would go on writing
+            download.cancel()
+        await asyncio.wait({download})
+        if not download.cancelled():
+            download.exception()  # it is told by what is raised here
+        await session.close()
+        spool.remove(path.name)
         raise
     return path
-
-
-async def _keep_empty(remains: Remains, session: Session) -> None:
-    """An abandoned call may go on writing: what it writes must not fill the disk."""
-    try:
-        while not session.ended.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(session.ended.wait(), LOOK_SECONDS)
-            remains.clear()
-    finally:
-        remains.close()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from .line_writer import LineWriter
-from .problems import redact
+from .redaction import Secret, redact
 
 
 class Secrets:
@@ -26,19 +26,20 @@ class Secrets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: Counter[str] = Counter()
+        self._held: Counter[Secret] = Counter()
 
     def add(self, secret: str) -> None:
         """Hold ``secret`` once more."""
         with self._lock:
-            self._held[secret] += 1
+            self._held[Secret(secret)] += 1
 
     def discard(self, secret: str) -> None:
         """Hold ``secret`` once less; it is forgotten when nobody holds it."""
+        key = Secret(secret)
         with self._lock:
-            self._held[secret] -= 1
-            if self._held[secret] <= 0:
-                del self._held[secret]
+            self._held[key] -= 1
+            if self._held[key] <= 0:
+                del self._held[key]
 
     @contextmanager
     def held(self, secret: str) -> Iterator[None]:
@@ -49,7 +50,7 @@ class Secrets:
         finally:
             self.discard(secret)
 
-    def all(self) -> tuple[str, ...]:
+    def all(self) -> tuple[Secret, ...]:
         """What is held."""
         with self._lock:
             return tuple(self._held)

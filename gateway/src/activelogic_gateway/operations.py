@@ -38,7 +38,7 @@ from .documents import FINAL, Request
 from .fetch import fetch
 from .logins import Logins, place_of
 from .logs import AuditLog, Secrets, now_text
-from .problems import ANSWERED, Problem, from_sdk, is_named, kind_of, not_logged_in
+from .problems import ANSWERED, Problem, class_names, from_sdk, is_named, kind_of, not_logged_in
 from .spool import Content, Receiver, Spool, put_on_disk_and_hash
 from .store import Key, Row, Store
 from .vendor_session import BackupEntry, CommandFailed, ConnectFailed, Identity, Session, Sessions, TimeLimit
@@ -295,7 +295,7 @@ class Gateway:
                 yield session, identity, deadline
         except ConnectFailed as failure:
             if kind_of(failure.error, connecting=True) == "authentication_failed":
-                name = type(failure.error).__name__ if is_known else None
+                name = class_names(failure.error)[0] if is_known else None
                 raise not_logged_in(caller.word, is_known, name) from failure
             raise self._problem(failure, caller.shown, (login.password,)) from failure
         except (CommandFailed, TimeLimit) as failure:
@@ -932,11 +932,12 @@ class Gateway:
         problem = self._problem(failure, operation.row.key[0], secrets)
         state, cause = "failed", None
         if operation.request.writes and operation.sent and not isinstance(failure, ConnectFailed):
+            has_run = isinstance(failure, CommandFailed) and failure.has_run
             if isinstance(failure, TimeLimit):
                 state, cause = "unknown", "time_limit"
             elif problem.kind == "unreachable" or (operation.done and problem.kind in ANSWERED):
                 state, cause = "unknown", "connection_lost"
-            elif problem.kind not in ANSWERED and not _refused_argument(operation, failure):
+            elif has_run or (problem.kind not in ANSWERED and not _refused_argument(operation, failure)):
                 state, cause = "unknown", "unexpected_error"
         return {"state": state, "problem": problem, "cause": cause}
 
@@ -1029,7 +1030,7 @@ class Gateway:
         except CommandFailed as failure:
             if kind_of(failure.error, connecting=False) != "refused":
                 raise
-            refused = type(failure.error).__name__
+            refused = class_names(failure.error)[0]
         else:
             return
         size = await self._require_listed(operation, session)
@@ -1045,7 +1046,7 @@ class Gateway:
         except CommandFailed as failure:
             if kind_of(failure.error, connecting=False) not in ANSWERED and not is_named(failure.error, "TypeError"):
                 raise
-            refused = type(failure.error).__name__
+            refused = class_names(failure.error)[0]
             said = f"{name}: the upload was refused ({refused}) also after the old backup was removed"
         else:
             return
@@ -1062,7 +1063,10 @@ class Gateway:
     ) -> None:
         """The listing must show the whole size; a part of ours is removed, so that nobody takes it for a backup."""
         name = operation.request.name
-        size = await self._steady_size(operation, session, content.size)
+        size = (await self._listed(operation, session)).get(name)
+        if size != content.size:  # what others see counts: the change may show when the session has ended
+            await session.renew(self.limits.read_seconds)
+            size = await self._steady_size(operation, session, content.size)
         if size == content.size:
             return
         if size is None:

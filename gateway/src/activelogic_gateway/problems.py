@@ -12,6 +12,8 @@ import errno
 from collections.abc import Mapping
 from typing import Any
 
+from .redaction import redact
+
 MEDIA_TYPE = "application/problem+json"
 
 KINDS: dict[str, tuple[int, str]] = {
@@ -141,8 +143,9 @@ ANSWERED = frozenset({"new_data_committed", "unsupported", "capability_missing",
 
 
 def class_names(error: BaseException) -> list[str]:
-    """Names of the classes of ``error``, the most special one first."""
-    return [each.__name__ for each in type(error).__mro__]
+    """Names of the classes of ``error``, the most special one first; one of another process brings them along."""
+    told: list[str] | None = getattr(error, "class_names", None)
+    return told if told is not None else [each.__name__ for each in type(error).__mro__]
 
 
 def is_named(error: BaseException, name: str) -> bool:
@@ -171,7 +174,7 @@ def from_sdk(error: BaseException, *, connecting: bool, doing: str, system: str,
     :param secrets: strings that must not appear in the detail.
     """
     kind = kind_of(error, connecting)
-    name = type(error).__name__
+    name = class_names(error)[0]
     if kind == "authentication_failed":
         return not_logged_in(system, is_known=True, exception=name)
     try:
@@ -179,6 +182,8 @@ def from_sdk(error: BaseException, *, connecting: bool, doing: str, system: str,
     except Exception:  # its text can't be had: that is the package's defect, and no reason to say nothing
         said = ""
     detail = f"system {system}: could not {doing}: {name}" + (f": {said}" if said else "")
+    if kind == "refused" and "lock" in said.lower():  # how the system says so is not documented
+        detail += "; another session may hold the lock"
     return Problem(kind, detail, exception=name, system=system, retry_after=60 if kind == "spool_full" else None)
 
 
@@ -194,12 +199,3 @@ def not_logged_in(system: str, is_known: bool, exception: str | None = None) -> 
     if not is_known:
         said += ", or the gateway has no system of this name"
     return Problem("authentication_failed", said, exception=exception)
-
-
-def redact(text: str, secrets: tuple[str, ...]) -> str:
-    """Return ``text`` with every one of ``secrets`` replaced, also as its ``repr``."""
-    for secret in sorted(
-        {form for each in secrets if each for form in (each, repr(each)[1:-1])}, key=len, reverse=True
-    ):
-        text = text.replace(secret, "********")
-    return text

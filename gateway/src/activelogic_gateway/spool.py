@@ -15,7 +15,6 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from .problems import Problem
 
@@ -175,9 +174,10 @@ class Spool:
                     left += path.lstat().st_size
         return left
 
-    def remains(self, beginning: str) -> Remains:
-        """Take away all files whose names begin so."""
-        return Remains(self._folder, beginning)
+    def remove(self, beginning: str) -> None:
+        """Remove all files whose names begin so."""
+        for path in self._folder.glob(f"{beginning}*"):
+            _remove(path)
 
 
 def _remove(path: Path) -> bool:
@@ -188,34 +188,6 @@ def _remove(path: Path) -> bool:
         logger.error("%s can't be removed: %s", path, error.strerror)
         return False
     return True
-
-
-class Remains:
-    """Files of a writer that can't be stopped: gone from the folder at once, and kept empty as long as it may write.
-
-    A removed file that somebody has open still grows, and fills the disk where nobody sees it.
-    """
-
-    def __init__(self, folder: Path, beginning: str) -> None:
-        self._folder = folder
-        self._beginning = beginning
-        self._files: list[BinaryIO] = []
-        self.clear()
-
-    def clear(self) -> None:
-        """Remove what is there by now, and empty what was removed."""
-        for path in self._folder.glob(f"{self._beginning}*"):
-            with suppress(FileNotFoundError):
-                self._files.append(path.open("r+b", buffering=0))
-                path.unlink()
-        for each in self._files:
-            each.truncate(0)
-
-    def close(self) -> None:
-        """The writer has ended."""
-        self.clear()
-        for each in self._files:
-            each.close()
 
 
 async def put_on_disk_and_hash(path: Path) -> tuple[int, str]:

@@ -1,50 +1,44 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sessions with ActiveLogic systems. The only file that imports the SDK, and it does so by name.
+"""Sessions with ActiveLogic systems, each in a process of its own.
 
-Whether the SDK's coroutines block the loop is not documented, and a blocking call can't be cancelled. So every session
-lives on a daemon thread with a loop and an executor of its own, and all limits are enforced from outside: past its
-limit a call that awaits is cancelled, one that blocks is abandoned with its thread and counted.
-
-Only what the vendor documents is used: ``async_connect(host, username, password)``, ``async with``, ``machineid``,
-``distversion``, ``backup()``, and the methods of ``Backup`` and ``BackupFile``.
+A call of the vendor's package can hang, crash, keep the interpreter, or eat memory, and none of that can be ended from
+within. So all limits are kept from outside: past its limit, a session has :data:`~.isolation.GRACE` seconds to end by
+itself, and is killed then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import logging
-import threading
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import Future
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from .daemon_threads import DaemonThreads
+from .isolation import GRACE, Process, Processes
 from .logs import Secrets
-from .problems import Problem, is_named
+from .problems import Problem
+from .wire import (
+    MOST_BACKUPS,
+    MOST_NAME,
+    MOST_REPLY,
+    SessionLost,
+    VendorError,
+    WireError,
+    frame,
+    read_error,
+    read_rows,
+    receive,
+)
 
-logger = logging.getLogger(__name__)
-
-READ_TRIES = 5
-"""How often a read opens a new resource because another session committed meanwhile."""
-
-GRACE = 2.0
-"""Seconds that a session has to end after it was told to, before it counts as stuck."""
-
-
-class SdkMissing(Exception):
-    """The Python module with the vendor's API can't be used; the text is one sentence."""
+T = TypeVar("T")
 
 
 class ConnectFailed(Exception):
-    """``async_connect`` raised ``error``."""
+    """The login failed with ``error``."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(type(error).__name__)
@@ -52,12 +46,17 @@ class ConnectFailed(Exception):
 
 
 class CommandFailed(Exception):
-    """A command raised ``error``; ``doing`` says which."""
+    """A command failed with ``error``.
 
-    def __init__(self, error: BaseException, doing: str) -> None:
+    :param doing: which one.
+    :param has_run: it was carried out, and what failed is to make sure that it stays so.
+    """
+
+    def __init__(self, error: BaseException, doing: str, has_run: bool = False) -> None:
         super().__init__(f"{doing}: {type(error).__name__}")
         self.error = error
         self.doing = doing
+        self.has_run = has_run
 
 
 class TimeLimit(Exception):
@@ -69,39 +68,7 @@ class TimeLimit(Exception):
         self.seconds = seconds
 
 
-@dataclass(frozen=True)
-class Sdk:
-    """What is used of the SDK module."""
-
-    async_connect: Callable[[str, str, str], Awaitable[Any]]
-    backup_file: type
-
-
-def load_sdk(name: str) -> Sdk:
-    """Import the module ``name``.
-
-    :raises SdkMissing: if it is not installed, does not import, or lacks the vendor's API.
-    """
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (name + ".").startswith(error.name + "."):
-            raise SdkMissing(
-                f"the Python package {name!r} (sdk) is not installed where the gateway runs; install it,"
-                " or name another one"
-            ) from error
-        raise SdkMissing(f"the Python package {name!r} (sdk) needs {error.name!r}, which is not installed") from error
-    except Exception as error:
-        raise SdkMissing(
-            f"the Python package {name!r} (sdk) can't be imported: {type(error).__name__}: {error}"
-        ) from error
-    missing = [each for each in ("async_connect", "BackupFile") if not hasattr(module, each)]
-    if missing:
-        raise SdkMissing(f"the Python package {name!r} (sdk) has no {' and no '.join(missing)}")
-    return Sdk(module.async_connect, module.BackupFile)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BackupEntry:
     """One backup in a listing; ``size`` in bytes."""
 
@@ -117,237 +84,251 @@ class Identity:
     distversion: str
 
 
-Step = Callable[[Any], Awaitable[Any]]
-
-
 class Session:
-    """One session: made, used and ended by the loop of the gateway, while the SDK runs on the session's thread."""
+    """One session. One command at a time."""
 
-    def __init__(self, sdk: Sdk, host: str, username: str, password: str) -> None:
-        self._sdk = sdk
-        self._login: tuple[str, str, str] | None = (host, username, password)
-        self._home = asyncio.get_running_loop()
-        self._opened: Future[Identity] = Future()
-        self._given_up = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._task: asyncio.Task[Any] | None = None
-        self._steps: asyncio.Queue[tuple[Step, Future[Any]] | None] = asyncio.Queue()
-        self._executor = DaemonThreads()
-        self._backup: Any = None
-        self._endings: list[Callable[[], None]] = []
-        self.ended = asyncio.Event()
-        """Set when the SDK runs nowhere any more: neither on the session's thread, nor on one that the loop started."""
-        self.aftermath: asyncio.Task[None] | None = None
-        """What goes on until then; a loop holds its tasks only weakly."""
-        self.given_up_at: float | None = None
-        self.thread = threading.Thread(target=self._run, name="activelogic-session", daemon=True)
+    def __init__(self, processes: Processes, host: str, username: str, password: str) -> None:
+        self._processes = processes
+        self._login = [host, username, password]
+        self._used: list[Process] = []
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._identity: Identity | None = None
+        self._seconds = GRACE
+        self._is_given_up = False
+        self._is_over = False
+        self.has_closed = False
+        """Whether it ended well."""
+        self._is_pending = False
+        self._has_run = False
 
-    # On the session's thread
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._main())
-        except BaseException as error:  # nothing may leave the thread
-            self._fail(error)
-        finally:
-            while not self._steps.empty():
-                item = self._steps.get_nowait()
-                if item is not None:
-                    item[1].set_exception(ConnectionError("the session has ended"))
-            self._executor.join()  # a call that hangs there keeps this thread, and so its session, in the count
-            for each in self._endings:
-                each()
-            with contextlib.suppress(RuntimeError):  # the gateway's loop has ended
-                self._home.call_soon_threadsafe(self.ended.set)
-
-    def _fail(self, error: BaseException) -> None:
-        if self._opened.done():
-            logger.info("a session ended with %s", type(error).__name__)
-        else:
-            self._opened.set_exception(ConnectFailed(error))
-
-    async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(self._executor)
-        self._task = asyncio.current_task()
-        login, self._login = self._login, None
-        if self._given_up.is_set() or login is None:
-            return
-        connection = await self._sdk.async_connect(*login)
-        del login
-        async with connection:
-            if self._given_up.is_set():
-                return
-            self._opened.set_result(Identity(str(connection.machineid), str(connection.distversion)))
-            while True:
-                item = await self._steps.get()
-                if item is None or self._given_up.is_set():
-                    return
-                step, future = item
-                try:
-                    result = await step(connection)
-                except asyncio.CancelledError:
-                    future.set_exception(ConnectionError("the session was cancelled"))
-                    raise
-                except Exception as error:
-                    future.set_exception(error)
-                except BaseException as error:  # such as SystemExit: it must not end the gateway
-                    future.set_exception(RuntimeError(f"the SDK raised {type(error).__name__}"))
-                    raise
-                else:
-                    future.set_result(result)
-
-    # On the gateway's loop
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing of it is left."""
+        return self._is_over and all(each.ended.is_set() for each in self._used)
 
     async def open(self, seconds: float) -> Identity:
         """Log in within ``seconds``.
 
-        :raises ConnectFailed: with the SDK's exception.
+        :raises ConnectFailed: with what happened.
         :raises TimeLimit: if it takes longer.
+        :raises Problem: ``too_busy``.
         """
-        self.thread.start()
-        identity: Identity = await self._wait(self._opened, "log in", seconds)
-        return identity
-
-    async def _wait(self, future: Future[Any], doing: str, seconds: float) -> Any:
-        waiter = asyncio.wrap_future(future)
+        self._seconds = seconds
         try:
-            await asyncio.wait([waiter], timeout=max(0.0, seconds))
-            if not waiter.done():
-                raise TimeLimit(doing, seconds)
-        except (asyncio.CancelledError, TimeLimit):
+            self._identity = await self._limited(self._open_again(), "log in", seconds)
+        except (VendorError, SessionLost) as error:
+            raise ConnectFailed(error) from error
+        return self._identity
+
+    async def _open_again(self) -> Identity:
+        """As :meth:`_open`, and once more where the session was lost for no reason of its own."""
+        try:
+            return await self._open()
+        except SessionLost:
+            if not self._used or not self._used[-1].is_bystander:
+                raise
+        return await self._open()
+
+    async def _open(self) -> Identity:
+        process = await self._processes.new(self._login[0])
+        self._used.append(process)
+        self.has_closed = False
+        self._reader, self._writer = await asyncio.open_connection(sock=process.connection)
+        self._writer.write(frame({"login": self._login}))
+        match (await self._receive()).get("opened"):
+            case [str(machineid), str(distversion)] if max(len(machineid), len(distversion)) <= MOST_NAME:
+                return Identity(machineid, distversion)
+        raise self._nonsense(WireError("a message does not tell of the system"))
+
+    async def _limited(self, work: Coroutine[Any, Any, T], doing: str, seconds: float) -> T:
+        """Wait for what the process does; past the limit, or when nobody waits any more, the session is given up."""
+        try:
+            async with asyncio.timeout(max(0.0, seconds)) as limit:
+                return await work
+        except TimeoutError:
+            if not limit.expired():
+                raise
             self.give_up()
-            # Whatever becomes of it is nobody's concern any more.
-            waiter.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            raise TimeLimit(doing, seconds) from None
+        except asyncio.CancelledError:
+            self.give_up()
             raise
-        return waiter.result()
 
-    async def _do(self, step: Step, doing: str, seconds: float) -> Any:
-        future: Future[Any] = Future()
-        loop = self._loop
+    async def _receive(self) -> dict[str, Any]:
+        """The next message.
+
+        :raises VendorError: when it is one.
+        :raises SessionLost: when the process has ended, or says what no session says.
+        """
+        if self._reader is None:
+            raise SessionLost("the session has ended")
         try:
-            if loop is None or self._given_up.is_set():
-                raise RuntimeError
-            loop.call_soon_threadsafe(self._steps.put_nowait, (step, future))
-        except RuntimeError as error:
-            raise CommandFailed(ConnectionError("the session has ended"), doing) from error
+            message = await receive(self._reader, MOST_REPLY)
+            if "error" not in message:
+                return message
+            error = read_error(message["error"])
+        except (EOFError, OSError):
+            process = self._used[-1]
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.ended.wait(), GRACE)
+            raise process.lost() from None
+        except WireError as nonsense:
+            raise self._nonsense(nonsense) from None
+        self._has_run = message.get("has_run") is True
+        raise error
+
+    def _nonsense(self, error: WireError) -> SessionLost:
+        self.kill()
+        return SessionLost(f"its process answered with something else than an answer ({error}), and was ended")
+
+    async def _do(self, doing: str, seconds: float, **request: Any) -> Any:
+        self._has_run = False
         try:
-            return await self._wait(future, doing, seconds)
-        except TimeLimit:
-            raise
-        except Exception as error:
-            raise CommandFailed(error, doing) from error
+            return await self._limited(self._ask(request), doing, seconds)
+        except (VendorError, SessionLost) as error:
+            raise CommandFailed(error, doing, self._has_run) from error
+
+    async def _ask(self, request: dict[str, Any]) -> Any:
+        if self._writer is None or self._is_given_up:
+            raise SessionLost("the session has ended")
+        self._writer.write(frame(request))
+        rows: list[tuple[str, int]] = []
+        while True:
+            message = await self._receive()
+            try:
+                if "rows" not in message:
+                    self._is_pending = message.get("is_pending") is True
+                    return rows if request["do"] == "list" else message.get("result")
+                rows += read_rows(message["rows"])
+                if len(rows) > MOST_BACKUPS:
+                    raise WireError("a listing is too long")
+            except WireError as nonsense:
+                raise self._nonsense(nonsense) from None
 
     async def list(self, seconds: float) -> list[BackupEntry]:
         """List the backups."""
-
-        async def run(backup: Any) -> list[BackupEntry]:
-            return [BackupEntry(str(row.name), int(row.size)) for row in await backup.list(self._sdk.backup_file)]
-
-        entries: list[BackupEntry] = await self._read("list the backups", seconds, run)
-        return entries
-
-    async def _read(self, doing: str, seconds: float, run: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Run a command that changes nothing on a new resource, and on another where somebody commits meanwhile."""
-
-        async def step(connection: Any) -> Any:
-            for left in reversed(range(READ_TRIES)):
-                self._backup = await connection.backup()
-                try:
-                    return await run(self._backup)
-                except Exception as error:
-                    if not left or not is_named(error, "PLDBNewDataCommitted"):
-                        raise
-            raise RuntimeError("unreachable")
-
-        return await self._do(step, doing, seconds)
-
-    async def _command(self, doing: str, seconds: float, run: Callable[[Any], Awaitable[Any]]) -> Any:
-        """Run a command that changes something on the last listing's resource, so that a commit since then shows."""
-
-        async def step(connection: Any) -> Any:
-            backup, self._backup = self._backup, None
-            if backup is None:
-                backup = await connection.backup()
-            return await run(backup)
-
-        return await self._do(step, doing, seconds)
+        return [BackupEntry(*row) for row in await self._do("list the backups", seconds, do="list")]
 
     async def create_new(self, name: str, resource_name: str | None, seconds: float) -> str:
         """Create a backup; returns its name as the system says it."""
-        given = {} if resource_name is None else {"resource_name": resource_name}
-        created = await self._command("create a backup", seconds, lambda backup: backup.create_new(name, **given))
+        doing = "create a backup"
+        created = await self._do(doing, seconds, do="create_new", name=name, resource_name=resource_name)
         if not isinstance(created, str) or not created:
-            raise CommandFailed(RuntimeError("create_new returned no name"), "learn the name of the backup")
+            error = VendorError(["RuntimeError"], "create_new returned no name")
+            raise CommandFailed(error, "learn the name of the backup")
         return created
 
     async def restore(self, name: str, resource_name: str | None, seconds: float) -> None:
         """Restore a backup."""
-        given = {} if resource_name is None else {"resource_name": resource_name}
-        await self._command(f"restore {name!r}", seconds, lambda backup: backup.restore(name, **given))
+        await self._do(f"restore {name!r}", seconds, do="restore", name=name, resource_name=resource_name)
 
     async def remove(self, name: str, seconds: float) -> None:
         """Remove a backup."""
-        await self._command(f"remove {name!r}", seconds, lambda backup: backup.remove(name))
+        await self._do(f"remove {name!r}", seconds, do="remove", name=name)
 
-    async def download(self, name: str, path: Path, seconds: float) -> None:
-        """Have the SDK write a backup to ``path``."""
-        await self._read(f"download {name!r}", seconds, lambda backup: backup.download(name, dest_path=str(path)))
+    async def download(self, name: str, path: Path, most: int, seconds: float) -> None:
+        """Have the package write a backup to ``path``; no file can grow beyond ``most`` bytes meanwhile."""
+        await self._do(f"download {name!r}", seconds, do="download", name=name, path=str(path), bytes=most)
 
     async def upload(self, name: str, path: Path, seconds: float) -> None:
-        """Have the SDK send the file at ``path``."""
-        await self._command(f"upload {name!r}", seconds, lambda backup: backup.upload(name, in_path=str(path)))
+        """Have the package send the file at ``path``."""
+        await self._do(f"upload {name!r}", seconds, do="upload", name=name, path=str(path))
 
-    def at_end(self, action: Callable[[], None]) -> None:
-        """Run ``action``, which must not raise, on the session's thread when that ends, however late."""
-        self._endings.append(action)
+    # The end
+
+    async def renew(self, seconds: float) -> None:
+        """Log in again, to see what others see.
+
+        :raises CommandFailed: if what was changed may be undone, or there is no other session.
+        """
+        await self.end()
+        known = self._identity
+        try:
+            found = await self.open(seconds)
+        except ConnectFailed as failure:
+            raise CommandFailed(failure.error, "log in again") from failure
+        if known is not None and found.machineid != known.machineid:
+            error = VendorError(["AnotherMachine"], f"the machine id is {found.machineid}, it was {known.machineid}")
+            raise CommandFailed(error, "log in again to the same system")
 
     def give_up(self) -> None:
-        """Cancel what awaits and start nothing more; what blocks is left to itself."""
-        if self.given_up_at is not None:
+        """Tell the process to end: what awaits is cancelled."""
+        self._is_given_up = True
+        if self._writer is not None:
+            self._writer.write(frame({"do": "end"}))
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._is_given_up = True
+        if self._used:
+            self._processes.kill(self._used[-1])
+
+    async def end(self) -> None:
+        """Have the session end: within :data:`~.isolation.GRACE`, or, where its end is what makes others see a change,
+        within the time of a login.
+
+        :raises CommandFailed: if it did not end well, and what it has changed may be undone by that.
+        """
+        if self._writer is None or self._is_given_up:
             return
-        self.given_up_at = time.monotonic()
-        self._given_up.set()
-        loop, task = self._loop, self._task
-        if loop is not None and task is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended by itself
-                loop.call_soon_threadsafe(task.cancel)
+        writer, process, is_pending = self._writer, self._used[-1], self._is_pending
+        error: BaseException = SessionLost("the session did not end in time")
+        self._writer.write(frame({"do": "end"}))
+        try:
+            async with asyncio.timeout(max(GRACE, self._seconds) if is_pending else GRACE):
+                self.has_closed = (await self._receive()).get("closed") is True
+        except (VendorError, SessionLost) as failure:
+            error = failure
+        except TimeoutError:
+            pass
+        finally:
+            self._reader = self._writer = None
+            self._is_pending = False
+            if not self.has_closed:
+                self._processes.kill(process)
+            writer.close()
+        if is_pending and not self.has_closed:
+            raise CommandFailed(error, "end the session", has_run=True)
 
     async def close(self) -> None:
-        """End the session: close the connection within :data:`GRACE` seconds, or give it up."""
-        loop = self._loop
-        if self.given_up_at is None and loop is not None:
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(self._steps.put_nowait, None)
-        for _ in range(2):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.ended.wait(), GRACE if self.given_up_at is None else GRACE / 2)
-                return
-            self.give_up()
+        """Have no process any more, a few seconds from now at the latest."""
+        try:
+            with contextlib.suppress(CommandFailed):
+                await self.end()
+            if self._used:
+                await self._processes.finish(self._used[-1])
+        finally:
+            self._is_over = True
+            if self._writer is not None:
+                self._writer.transport.abort()
+            elif self._used:
+                self._used[-1].connection.close()
+
+    async def gone(self) -> None:
+        """Wait until nothing of it is left, however long that takes."""
+        for each in self._used:
+            await each.ended.wait()
 
 
 class Sessions:
-    """Opens sessions and keeps count of those that are stuck.
+    """Opens sessions and keeps count of them.
 
     :param most: sessions at once, stuck ones included; more are refused.
-    :param secrets: where passwords are noted for as long as the SDK may log them.
+    :param secrets: where passwords are noted for as long as the package may print them.
     """
 
-    def __init__(self, sdk: Sdk, most: int, secrets: Secrets) -> None:
-        self._sdk = sdk
+    def __init__(self, processes: Processes, most: int, secrets: Secrets) -> None:
+        self._processes = processes
         self._most = most
         self._secrets = secrets
         self._alive: set[Session] = set()
-
-    def _living(self) -> set[Session]:
-        self._alive = {each for each in self._alive if each.thread.ident is None or each.thread.is_alive()}
-        return self._alive
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def stuck(self) -> int:
-        """Sessions that were given up a while ago and still have not ended."""
-        now = time.monotonic()
-        return sum(1 for each in self._living() if each.given_up_at is not None and now - each.given_up_at > GRACE / 2)
+        """Sessions that were killed a while ago, and whose processes still have not ended."""
+        return self._processes.stuck
 
     @asynccontextmanager
     async def open(
@@ -357,21 +338,36 @@ class Sessions:
 
         :raises Problem: ``too_busy``.
         :raises ConnectFailed, TimeLimit: as :meth:`Session.open`.
+        :raises CommandFailed: as :meth:`Session.end`, after the block.
         """
-        if len(self._living()) >= self._most:
+        self._alive = {each for each in self._alive if not each.is_gone}
+        if len(self._alive) >= self._most:
             raise Problem("too_busy", "the gateway has too many sessions with systems", retry_after=5)
-        session = Session(self._sdk, host, username, password)
-        self._secrets.add(password)
-        session.at_end(lambda: self._secrets.discard(password))
+        session = Session(self._processes, host, username, password)
         self._alive.add(session)
+        self._secrets.add(password)
         try:
             identity = await session.open(seconds)
             yield session, identity
+            await session.end()
         except asyncio.CancelledError:
             session.give_up()
             raise
         finally:
-            if session.thread.ident is not None:
-                await session.close()
-            if not session.thread.is_alive():
-                self._alive.discard(session)
+            closing = self._in_background(session.close())
+            self._in_background(self._forget(session, password, closing))
+            if not session.has_closed:
+                await asyncio.shield(closing)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)  # a loop holds its tasks only weakly
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _forget(self, session: Session, password: str, closing: asyncio.Task[None]) -> None:
+        try:
+            await asyncio.wait({closing})
+            await session.gone()
+        finally:
+            self._secrets.discard(password)

@@ -53,6 +53,8 @@ class Lab:
     session: requests.Session = field(default_factory=requests.Session)
     program: tuple[str, ...] = ("-m", "activelogic_gateway")
     environment: dict[str, str] = field(default_factory=dict)
+    output: str = "stderr"
+    """Name of the file for standard output."""
 
     def start(self) -> None:
         ready = self.folder / "ready.json"
@@ -62,11 +64,11 @@ class Lab:
         environment["ACTIVELOGIC_EMBEDDED_ROOT"] = str(self.folder / "systems")
         environment.update(self.environment)
         command = [sys.executable, *self.program, "serve"]
-        with (self.folder / "stderr").open("ab") as stderr:
+        with (self.folder / "stderr").open("ab") as stderr, (self.folder / self.output).open("ab") as stdout:
             self.process = subprocess.Popen(
                 [*command, "--config", str(self.folder / "gateway.yml"), "--ready-file", str(ready)],
                 stdin=subprocess.DEVNULL,
-                stdout=stderr,
+                stdout=stdout,
                 stderr=stderr,
                 env=environment,
             )
@@ -90,6 +92,42 @@ class Lab:
 
     def errors(self) -> str:
         return (self.folder / "stderr").read_text(encoding="utf-8")
+
+    def session_processes(self) -> list[int]:
+        """What runs below the process that sessions are forked from."""
+        assert self.process is not None
+        return [each for server in children(self.process.pid) for each in descendants(server)]
+
+    def all_processes(self) -> set[int]:
+        """Everything that was started with the lab's environment, whoever its parent is by now."""
+        mark = f"TROUBLE_FOLDER={self.folder}".encode()
+        found = set()
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                if mark in path.read_bytes().split(b"\0"):
+                    found.add(int(path.parent.name))
+        return found
+
+    def descriptors(self) -> tuple[int, int]:
+        """How many the gateway has open, and the process that sessions are forked from."""
+        assert self.process is not None
+        gateway, server = (
+            len(list(Path(f"/proc/{each}/fd").iterdir())) for each in (self.process.pid, self.fork_server())
+        )
+        return gateway, server
+
+    def assert_no_session_is_left(self) -> None:
+        """Within a moment: the last session of a request that was answered may be just ending."""
+        deadline = time.monotonic() + 5
+        while left := self.session_processes():
+            assert time.monotonic() < deadline, left
+            time.sleep(0.02)
+
+    def fork_server(self) -> int:
+        """The process that sessions are forked from."""
+        assert self.process is not None
+        (found,) = children(self.process.pid)
+        return found
 
     def audit(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / "audit.log").read_text(encoding="utf-8").splitlines()]
@@ -152,8 +190,9 @@ class Lab:
         assert self.run({"action": "create_new", "name": name}, system=system).document["state"] == "succeeded"
         return (self.backups(system) / name).read_bytes()
 
-    def upload(self, name: str, content: bytes, replace: bool = False) -> Answer:
-        response = self.put({"action": "upload", "name": name, "size": len(content), "replace": replace})
+    def upload(self, name: str, content: bytes, replace: bool = False, system: str = "edge1") -> Answer:
+        body = {"action": "upload", "name": name, "size": len(content), "replace": replace}
+        response = self.put(body, system=system)
         assert response.status_code == 202, response.text
         path = self.path_of(response)
         assert self.request("PUT", path + "/content", data=content).status_code == 200
@@ -175,6 +214,18 @@ class Lab:
             while piece := sock.recv(65536):
                 received += piece
         return received
+
+
+def children(process: int) -> list[int]:
+    found: list[int] = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            found += map(int, (task / "children").read_text(encoding="ascii").split())
+    return found
+
+
+def descendants(process: int) -> list[int]:
+    return [each for child in children(process) for each in (child, *descendants(child))]
 
 
 def embedded(*arguments: str, password: str) -> None:

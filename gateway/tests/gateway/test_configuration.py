@@ -73,8 +73,12 @@ def test_good_configuration_passes_and_leaves_nothing(tmp_path: Path, good: dict
         ({"Listen": "x"}, "Listen: no such key; is 'listen' meant?"),
         (
             {"zzz": 1},
-            "zzz: no such key; there are sdk, embedded_root, listen, tls, state_dir, audit_log, systems, limits",
+            "zzz: no such key; there are sdk, embedded_root, listen, tls, state_dir, audit_log, systems, limits,"
+            " isolation",
         ),
+        ({"isolation": {"preload": "yes"}}, "isolation.preload: should be true or false, not 'yes'"),
+        ({"isolation": {"memory_bytes": 1000}}, f"isolation.memory_bytes: should be at least {64 * 1024**2}, not 1000"),
+        ({"isolation": {"memory": 1}}, "isolation.memory: no such key"),
         ({"limits": {"upload_byte": 1}}, "limits.upload_byte: no such key; is 'upload_bytes' meant?"),
         ({"tls": {"certificate": "gateway.pem", "keys": "gateway.pem"}}, "tls.keys: no such key; is 'key' meant?"),
         ({"systems": {"edge1": {"hots": "x"}}}, "systems.edge1.hots: no such key; is 'host' meant?"),

@@ -53,7 +53,7 @@ def test_fifty_creates_over_ten_systems_succeed_one_at_a_time_each(ten: Lab) -> 
 
 
 def test_fifty_downloads_over_ten_systems_succeed(ten: Lab) -> None:
-    ten.trouble(download="slow:0.05")
+    ten.trouble(download="slow:0.3")
     for system in SYSTEMS:
         for path in ten.backups(system).iterdir():
             path.unlink()

@@ -1,16 +1,18 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Large files, several at once: the gateway's memory does not grow with them.
+"""Large files, several at once: neither the gateway's memory nor that of its sessions grows with them.
 
 ``GATEWAY_TRANSFER_MIB`` says how large; what was measured is printed. The disk holds nine times as much for a while.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +24,7 @@ from gateway_lab import Lab
 MIB = 1024 * 1024
 SIZE = int(os.environ.get("GATEWAY_TRANSFER_MIB", "256")) * MIB
 MOST_GROWTH = 64 * MIB
+MOST_OF_SESSION = 24 * MIB
 NAMES = tuple(f"large-{number}.plb" for number in range(4))
 
 
@@ -50,32 +53,59 @@ def quiet(make_lab: Callable[..., Lab]) -> Iterator[Lab]:
 
 
 def most_memory(pid: int) -> int:
-    """The most bytes (VmHWM) that a process and its children ever had in memory."""
-    total = 0
+    """The most bytes (VmHWM) that a process ever had in memory."""
     for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
-            total += int(line.split()[1]) * 1024
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text(encoding="ascii").split():
-            total += most_memory(int(child))
-    return total
+            return int(line.split()[1]) * 1024
+    raise AssertionError("the process has no memory")
+
+
+class Watch(threading.Thread):
+    """Looks at what the processes of sessions hold together: of pages that several share, each its part (PSS)."""
+
+    def __init__(self, lab: Lab) -> None:
+        super().__init__(daemon=True)
+        self._lab = lab
+        self._is_over = threading.Event()
+        self.most = 0
+
+    def run(self) -> None:
+        while not self._is_over.wait(0.05):
+            self.most = max(self.most, sum(map(self._held, self._lab.session_processes())))
+
+    @staticmethod
+    def _held(process: int) -> int:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for line in Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines():
+                if line.startswith("Pss:"):
+                    return int(line.split()[1]) * 1024
+        return 0
+
+    def end(self) -> int:
+        self._is_over.set()
+        self.join()
+        return self.most
 
 
 def all_at_once(lab: Lab, transfer: Callable[[str], object], way: str) -> None:
-    """Transfer all names at once, and hold the gateway's memory against what it was when it was idle."""
+    """Transfer all names at once, and hold the memory against what it was when the gateway was idle."""
     assert lab.process is not None
     idle = most_memory(lab.process.pid)
+    watch = Watch(lab)
+    watch.start()
     began = time.monotonic()
     with ThreadPoolExecutor(len(NAMES)) as pool:
         list(pool.map(transfer, NAMES))
     seconds = time.monotonic() - began
+    sessions = watch.end()
     growth = most_memory(lab.process.pid) - idle
     total = len(NAMES) * SIZE / MIB
     print(
         f"\n{way:>4} {len(NAMES)} x {SIZE // MIB} MiB: {seconds:6.1f} s, {total / seconds:6.0f} MiB/s in all,"
-        f" memory {idle / MIB:.1f} MiB idle + {growth / MIB:.1f} MiB"
+        f" memory {idle / MIB:.1f} MiB idle + {growth / MIB:.1f} MiB, sessions {sessions / MIB:.1f} MiB"
     )
     assert growth <= MOST_GROWTH
+    assert 0 < sessions <= len(NAMES) * MOST_OF_SESSION
 
 
 def test_memory_does_not_grow_with_downloads(quiet: Lab, large: tuple[Path, str]) -> None:

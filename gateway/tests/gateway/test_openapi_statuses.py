@@ -210,18 +210,22 @@ def broken(make_lab: Callable[..., Lab]) -> Lab:
 
 @pytest.fixture(scope="module")
 def busy(make_lab: Callable[..., Lab]) -> Lab:
-    """Has one session for all, which is stuck."""
-    lab = make_lab(limits={"sessions": 1, "read_seconds": 0.5})
+    """Has one session for all, which somebody else uses."""
+    lab = make_lab(limits={"sessions": 1, "remember_login_seconds": 0.001})
     lab.start()
     return lab
 
 
 def hold_the_session(lab: Lab) -> None:
-    """Have a call block the one session, unless one does already."""
-    lab.trouble(connect="block")
-    deadline = time.monotonic() + 10
-    while lab.get("/v1/systems/edge1").status_code != 503:
-        assert time.monotonic() < deadline
+    """Have a command keep the one session, unless one does already."""
+    if lab.get("/v1/systems/edge1").status_code != 503:
+        lab.trouble(create_new="hang")
+        path = lab.path_of(lab.put({"action": "create_new", "name": "long.plb"}))
+        deadline = time.monotonic() + 10
+        while "create_new" not in lab.calls():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert lab.get(path).json()["state"] == "running"
     lab.trouble()
 
 

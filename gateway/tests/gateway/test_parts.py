@@ -16,7 +16,8 @@ from activelogic_gateway.app import parse_range
 from activelogic_gateway.auth import Login, parse_basic
 from activelogic_gateway.certificate import not_after
 from activelogic_gateway.names import why_illegal
-from activelogic_gateway.problems import Problem, kind_of, redact
+from activelogic_gateway.problems import Problem, kind_of
+from activelogic_gateway.redaction import redact
 
 
 @pytest.mark.parametrize("name", ["a", "20210622-04.48.plb", "a,b", "...", "ä" * 127, " ", "a%2Fb"])

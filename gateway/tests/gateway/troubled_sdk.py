@@ -4,31 +4,42 @@
 """An SDK for the gateway's tests: the embedded one, which notes its calls and can be told to misbehave.
 
 ``TROUBLE_FOLDER`` holds ``calls`` (one line a call), ``notes`` (a JSON line when a command on backups begins, and one
-when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``create_new``, ...; ``connect@HOST``
-for one system) one of ``hang`` (awaits for ever), ``block`` (blocks the loop), ``block_thread`` (blocks a thread of
-the loop's executor), ``block_pool`` (blocks a thread of an executor of its own), ``lost`` (PLDBIOError before the
+when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``create_new``, ..., ``close``;
+``list@HOST`` for one system) one of ``hang`` (awaits for ever), ``block`` (blocks the loop), ``block_thread`` (blocks
+a thread of the loop's executor), ``block_pool`` (blocks a thread of an executor of its own), ``lost`` (PLDBIOError before the
 command), ``lost_after`` (the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a download or
 upload that is one byte short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be
 cancelled), ``refuse`` (an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody
 documented), ``raise:CLASS`` (an exception of the SDK or of Python), ``unreadable`` (an exception whose text can't be
 had), ``full`` (a full disk), ``tell`` (the password in the log and in an exception), ``tell_late`` (in the log, after
-five seconds), or ``slow:SECONDS``.
+three seconds), ``first`` (a session lists what it has listed first), or ``slow:SECONDS``.
+
+What is in :data:`HARM` hurts its process: it crashes, keeps the interpreter, eats memory, prints without end, leaves
+children behind, and more.
 """
 
 from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
+import ctypes
 import errno
+import itertools
 import json
 import logging
 import os
+import re
+import signal
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from troubled_sdk_forms import forms
 
 import activelogic_embedded as embedded
 from activelogic_embedded import BackupFile, exception
@@ -39,14 +50,20 @@ __all__ = ["BackupFile", "async_connect"]
 FOLDER = Path(os.environ["TROUBLE_FOLDER"])
 
 
-def _trouble(call: str, host: str = "") -> str:
-    with (FOLDER / "calls").open("a", encoding="utf-8") as stream:
-        stream.write(call + "\n")
+def _trouble(call: str, host: str) -> str:
+    """What a call is to do, on this host or on each."""
+    if call != "close":  # which is no command
+        _note_call(call)
     try:
         trouble: dict[str, str] = json.loads((FOLDER / "trouble.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return ""
-    return trouble.get(f"{call}@{host}") or trouble.get(call, "")
+    return trouble.get(f"{call}@{host}", trouble.get(call, ""))
+
+
+def _note_call(call: str) -> None:
+    with (FOLDER / "calls").open("a", encoding="utf-8") as stream:
+        stream.write(call + "\n")
 
 
 def _note(**members: object) -> None:
@@ -58,14 +75,11 @@ def _note(**members: object) -> None:
         os.close(handle)
 
 
-class _UnreadableError(Exception):
-    def __str__(self) -> str:
-        raise RuntimeError("nobody can read this")
-
-
-async def _meet(call: str, host: str = "") -> str:
+async def _meet(call: str, host: str) -> str:
     trouble = _trouble(call, host)
-    if trouble == "hang":
+    if trouble in HARM:
+        HARM[trouble]()
+    elif trouble == "hang":
         await asyncio.sleep(3600)
     elif trouble == "block":
         time.sleep(30)  # noqa: ASYNC251 (blocking the loop is the point)
@@ -81,14 +95,106 @@ async def _meet(call: str, host: str = "") -> str:
         raise KeyError("nobody documented this")
     elif trouble == "full":
         raise OSError(errno.ENOSPC, "No space left on device")
-    elif trouble == "unreadable":
-        raise _UnreadableError
     elif trouble.startswith("raise:"):
         name = trouble[6:]
         raise (getattr(exception, name, None) or getattr(builtins, name))("as told")
     elif trouble.startswith("slow:"):
         await asyncio.sleep(float(trouble[5:]))
     return trouble
+
+
+def _keep_the_interpreter() -> None:
+    ctypes.PyDLL(None).sleep(30)  # unlike CDLL, it does not release the lock
+
+
+def _eat_memory() -> None:
+    eaten = []
+    while True:
+        eaten.append(bytearray(10_000_000))
+
+
+def _eat_memory_slowly() -> None:
+    """In small pieces, and without giving any back when there is none left."""
+    eaten.extend(str(number) for number in iter(int, 1))
+
+
+eaten: list[str] = []
+
+
+def _print_for_ever() -> None:
+    while True:
+        print("x" * 1000)
+
+
+def _print_natively() -> None:
+    libc = ctypes.CDLL(None)
+    for number in (1, 2):
+        os.write(number, b"written to descriptor %d\n" % number)
+    libc.puts(b"written by C")
+    libc.fflush(None)
+
+
+def _leave_children() -> None:
+    """One that ignores what can be ignored, one in a session of its own, and one whose parent has ended."""
+    for kind in ("deaf", "own_session", "orphan"):
+        if os.fork() == 0:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
+            if kind != "deaf":
+                os.setsid()
+            if kind == "orphan" and os.fork() > 0:
+                os._exit(0)
+            time.sleep(3600)
+
+
+def _be_deaf() -> None:
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(each, signal.SIG_IGN)
+    while True:
+        time.sleep(1)
+
+
+def _write_everywhere() -> None:
+    """Into every descriptor that is open: one of them is the way to the gateway."""
+    for number in range(3, 40):
+        with contextlib.suppress(OSError):
+            os.write(number, b"\xff\xff\xff\xffthis is no answer")
+
+
+class _UnreadableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("nobody can read this")
+
+    __repr__ = __str__
+
+
+def _raise_unreadable() -> None:
+    raise _UnreadableError
+
+
+def _raise_huge() -> None:
+    raise PLDBError("x" * 50_000_000)
+
+
+HARM: dict[str, Callable[[], object]] = {
+    "exit": lambda: os._exit(3),
+    "sys_exit": lambda: sys.exit(4),
+    "abort": os.abort,
+    "segfault": lambda: ctypes.string_at(0),
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "interpreter": _keep_the_interpreter,
+    "regex": lambda: re.match("(a|a)*b", "a" * 40),
+    "memory": _eat_memory,
+    "memory_slowly": _eat_memory_slowly,
+    "print": _print_for_ever,
+    "print_lines": lambda: print("y\n" * 5000),
+    "print_natively": _print_natively,
+    "print_escapes": lambda: print("\x1b[31mred\u202e\rERROR forged"),
+    "children": _leave_children,
+    "deaf": _be_deaf,
+    "write_everywhere": _write_everywhere,
+    "unreadable": _raise_unreadable,
+    "huge": _raise_huge,
+}
 
 
 async def _write_for_ever(path: str) -> None:
@@ -104,14 +210,15 @@ def _shorten(source: Path, target: Path) -> None:
 
 
 def _tell_late(password: str) -> None:
-    time.sleep(5)
+    time.sleep(3)
     logging.getLogger(__name__).error("late, the password is %s", password)
 
 
 class _Backup:
-    def __init__(self, real: Any, host: str) -> None:
+    def __init__(self, real: Any, host: str, listed: list[Any]) -> None:
         self._real = real
         self._host = host
+        self._listed = listed
 
     @asynccontextmanager
     async def _noted(self, call: str, name: str) -> AsyncIterator[str]:
@@ -119,7 +226,7 @@ class _Backup:
         note = {"call": call, "host": self._host, "name": name}
         _note(begins=True, **note)
         try:
-            trouble = await _meet(call)
+            trouble = await _meet(call, self._host)
             yield trouble
         finally:
             _note(begins=False, **note)
@@ -127,7 +234,16 @@ class _Backup:
             raise PLDBIOError("the connection was lost")
 
     async def list(self, cls: type) -> Any:
-        await _meet("list")
+        trouble = await _meet("list", self._host)
+        if trouble == "first":
+            self._listed[:] = self._listed or [await self._real.list(cls)]
+            return self._listed[0]
+        if trouble == "endless":
+            return (BackupFile(f"{number}.plb", 1) for number in itertools.count())
+        if trouble == "odd":
+            return [BackupFile("x" * 5000, 1)]
+        if trouble.startswith("many:"):
+            return [BackupFile(f"{number}-\U0001f600{'x' * 200}.plb", number) for number in range(int(trouble[5:]))]
         return await self._real.list(cls)
 
     async def create_new(self, name: str = "", resource_name: str | None = None) -> Any:
@@ -163,10 +279,16 @@ class _Backup:
             await self._real.upload(backup_name, in_path=in_path)
 
 
+class _CommittingBackup(_Backup):
+    async def commit(self) -> None:
+        await self._real.commit()
+
+
 class _Connection:
     def __init__(self, real: Any, host: str) -> None:
         self._real = real
         self._host = host
+        self._listed: list[Any] = []
         self.machineid = real.machineid
         self.distversion = real.distversion
 
@@ -175,16 +297,21 @@ class _Connection:
         return self
 
     async def __aexit__(self, *details: object) -> None:
+        await _meet("close", self._host)
         await self._real.__aexit__(*details)
 
     async def backup(self) -> _Backup:
-        return _Backup(await self._real.backup(), self._host)
+        real = await self._real.backup()
+        return (_CommittingBackup if hasattr(real, "commit") else _Backup)(real, self._host, self._listed)
 
 
 async def async_connect(host: str, username: str, password: str) -> _Connection:
     trouble = await _meet("connect", host)
     if trouble == "tell_late":
         await asyncio.to_thread(_tell_late, password)
+    if trouble == "tell_forms":
+        for form in forms(username, password):
+            print(form, flush=True)
     if trouble == "tell":
         logging.getLogger(__name__).error("the password is %s", password)
         raise PLDBError(f"{username} with {password!r} is not welcome")

@@ -1,0 +1,115 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the gateway and the processes of sessions say to one another: frames of JSON, and nothing that is executed.
+
+A frame is four bytes with its length (big-endian), and a JSON object. The vendor's code runs on the other side, so the
+gateway takes frames of a bounded size only, and looks at each member before it uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from typing import Any
+
+MOST_REPLY = 65536
+"""Bytes of a frame that the gateway takes."""
+
+MOST_REQUEST = 1024 * 1024
+"""Bytes of a frame that a session takes: the head of a request bounds the password in it."""
+
+MOST_BACKUPS = 20_000
+"""Rows of a listing."""
+
+MOST_NAME = 1024
+"""Characters of a name."""
+
+MOST_SAID = 500
+"""Characters of what an exception says."""
+
+MOST_CLASSES = 20
+MOST_CLASS_NAME = 100
+"""Classes of an exception, and characters of their names."""
+
+LENGTH = struct.Struct(">I")
+
+
+class WireError(Exception):
+    """What came is no frame, or not what was to come; the text says why."""
+
+
+class VendorError(Exception):
+    """An exception of the vendor's package, as far as it can be told in words: it was raised in another process.
+
+    :param class_names: names of its classes, the most special one first.
+    :param said: its text.
+    :param number: its ``errno``, where it has one.
+    """
+
+    def __init__(self, class_names: list[str], said: str, number: int | None = None) -> None:
+        super().__init__(said)
+        self.class_names = class_names
+        self.errno = number
+
+
+class SessionLost(Exception):
+    """The process of a session ended before it answered."""
+
+
+def frame(message: dict[str, Any]) -> bytes:
+    """The bytes of a message."""
+    body = json.dumps(message).encode("ascii")
+    return LENGTH.pack(len(body)) + body
+
+
+async def receive(reader: asyncio.StreamReader, most: int) -> dict[str, Any]:
+    """Wait for the next message.
+
+    :raises WireError: for anything else than one of at most ``most`` bytes.
+    :raises EOFError, OSError: when the other side has ended.
+    """
+    (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+    if length > most:
+        raise WireError("a message is too long")
+    try:
+        message = json.loads(await reader.readexactly(length))
+    except (ValueError, RecursionError):
+        raise WireError("a message is not JSON") from None
+    if not isinstance(message, dict):
+        raise WireError("a message is no object")
+    return message
+
+
+def read_error(found: Any) -> VendorError:
+    """An exception out of a message.
+
+    :raises WireError: if it is none.
+    """
+    if isinstance(found, dict):
+        names, said, number = found.get("names"), found.get("said"), found.get("errno")
+        if (
+            isinstance(names, list)
+            and names
+            and all(isinstance(each, str) for each in names)
+            and isinstance(said, str)
+            and (number is None or type(number) is int)
+        ):
+            return VendorError([each[:MOST_CLASS_NAME] for each in names[:MOST_CLASSES]], said[:MOST_SAID], number)
+    raise WireError("a message holds no exception")
+
+
+def read_rows(found: Any) -> list[tuple[str, int]]:
+    """Rows of a listing out of a message.
+
+    :raises WireError: if it holds anything else.
+    """
+    if not isinstance(found, list):
+        raise WireError("a message holds no rows")
+    for row in found:
+        match row:
+            case [str(name), int(size)] if len(name) <= MOST_NAME and type(size) is int and 0 <= size < 2**63:
+                continue
+        raise WireError("a message holds a row that is none")
+    return [(name, size) for name, size in found]
