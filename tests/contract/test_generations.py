@@ -21,9 +21,9 @@ from ansible_collections.netops.activelogic.plugins.module_utils._errors import 
 from conftest import running_lab
 from lab import Lab
 from systems import System
-from ways import CLIENT_DIRECT, LOGIN, REFUSED, UNKNOWN, CommandError, Way, run_command
+from ways import CLIENT_DIRECT, CLIENT_WAYS, LOGIN, REFUSED, UNKNOWN, CommandError, Way, run_command
 
-WAYS = (CLIENT_DIRECT,)
+WAYS = CLIENT_WAYS
 EARLIER = "earlier"
 LATE = {"visible": "after_commit"}
 CONTENT = b"content of a file"

@@ -472,7 +472,8 @@ class Gateway:
         async with self._registration(key):
             operation = self._operations.get(key)
             entries: list[BackupEntry] = []
-            if operation is None and request.action == "upload" and await self.store.find(key) is None:
+            looks = request.action == "upload" and not request.replace
+            if operation is None and looks and await self.store.find(key) is None:
                 entries = await self.backups(caller)  # its session is the proof of who asks
             else:
                 await self.verify(caller, operation)

@@ -94,7 +94,7 @@ def _forms_without_case(secret: str) -> frozenset[bytes]:
     """Those of hex digits: who writes them chooses the case of the digits."""
     data = secret.encode("utf-8", "surrogatepass")
     quoted = {quote(data), quote(data, safe=""), quote_plus(data), "".join(f"%{byte:02x}" for byte in data)}
-    forms = {data.hex(), data.hex(":"), data.hex(" "), data.hex("-")} | {each for each in quoted if "%" in each}
+    forms = {data.hex(), data.hex(":"), data.hex(" "), data.hex("-")} | (quoted - {secret})
     return frozenset(each.encode("ascii").lower() for each in forms)
 
 

@@ -132,6 +132,15 @@ class Lab:
     def audit(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.folder / "audit.log").read_text(encoding="utf-8").splitlines()]
 
+    def refusals(self, kind: str, at_least: int = 1) -> list[dict[str, Any]]:
+        """The audit lines about what was refused so; they are written after the client has been told."""
+        deadline = time.monotonic() + 5
+        while True:
+            found = [line for line in self.audit() if line["outcome"]["kind"] == kind]
+            if len(found) >= at_least or time.monotonic() > deadline:
+                return found
+            time.sleep(0.05)
+
     def trouble(self, **calls: str) -> None:
         """Tell the SDK how to misbehave from now on."""
         part = self.folder / "trouble.part"

@@ -125,12 +125,16 @@ def test_upload_that_its_own_session_does_not_list_is_looked_for_in_another(make
     lab.trouble(list="first")
     lab.start()
     assert lab.upload("new.plb", b"content").document["state"] == "succeeded"
-    assert lab.calls().count("connect") == 3
+    assert lab.calls().count("connect") == LOGINS_OF_AN_UPLOAD + 1
 
 
-def test_a_plain_upload_costs_one_login(make_lab: Callable[..., Lab]) -> None:
+LOGINS_OF_AN_UPLOAD = 3
+"""One before the request's body is read, one to see whether the name is free, one to run it; others are remembered."""
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_plain_upload_costs_few_logins(make_lab: Callable[..., Lab], replace: bool) -> None:
     lab = make_lab()
     lab.start()
-    assert lab.upload("new.plb", b"content").document["state"] == "succeeded"
-    # One to ask for it, one to run it; the login of its commit is remembered.
-    assert lab.calls().count("connect") == 2
+    assert lab.upload("new.plb", b"content", replace).document["state"] == "succeeded"
+    assert lab.calls().count("connect") == LOGINS_OF_AN_UPLOAD - replace

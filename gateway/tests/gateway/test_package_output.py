@@ -73,7 +73,7 @@ def test_no_piece_of_a_password_is_left_where_a_text_is_cut() -> None:
 
 def test_only_audit_lines_are_on_standard_output(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab()
-    lab.settings["audit_log"] = None
+    lab.settings["audit_log"] = "-"
     lab.output = "stdout"
     lab.trouble(**{"list@edge1": "print_natively", "connect@edge2": "print", "connect@nowhere": "print_lines"})
     lab.settings["limits"] = {"read_seconds": 2}
