@@ -6,9 +6,9 @@
 ``TROUBLE_FOLDER`` holds ``calls`` (one line a call), ``notes`` (a JSON line when a command on backups begins, and one
 when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``create_new``, ..., ``close``;
 ``list@HOST`` for one system) one of ``hang`` (awaits for ever), ``block`` (blocks the loop), ``block_thread`` (blocks
-a thread of the loop's executor), ``block_pool`` (blocks a thread of an executor of its own), ``lost`` (PLDBIOError before the
-command), ``lost_after`` (the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a download or
-upload that is one byte short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be
+a thread of the loop's executor), ``block_pool`` (blocks a thread of an executor of its own), ``lost`` (PLDBIOError
+before the command), ``lost_after`` (the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a
+download or upload that is one byte short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be
 cancelled), ``refuse`` (an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody
 documented), ``raise:CLASS`` (an exception of the SDK or of Python), ``unreadable`` (an exception whose text can't be
 had), ``full`` (a full disk), ``tell`` (the password in the log and in an exception), ``tell_late`` (in the log, after
