@@ -8,8 +8,8 @@ when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``
 ``list@HOST`` for one system) one of ``hang`` (awaits for ever), ``block`` (blocks the loop), ``block_thread`` (blocks
 a thread of the loop's executor), ``block_pool`` (blocks a thread of an executor of its own), ``lost`` (PLDBIOError
 before the command), ``lost_after`` (the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a
-download or upload that is one byte short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and it can't be
-cancelled), ``refuse`` (an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody
+download or upload that is one byte short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and
+it can't be cancelled), ``refuse`` (an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody
 documented), ``raise:CLASS`` (an exception of the SDK or of Python), ``unreadable`` (an exception whose text can't be
 had), ``full`` (a full disk), ``tell`` (the password in the log and in an exception), ``tell_late`` (in the log, after
 three seconds), ``first`` (a session lists what it has listed first), or ``slow:SECONDS``.
