@@ -17,6 +17,7 @@ import logging
 import socket
 import ssl
 import time
+from asyncio.sslproto import SSLProtocol
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +35,9 @@ WAITING = 2
 
 LOOK_SECONDS = 0.1
 """How often those who wait are looked at while nothing else happens."""
+
+TLS_BUFFER = 65536
+"""Bytes that asyncio sets aside for each TLS connection from its first moment; its default is four times as much."""
 
 REPORT_SECONDS = 1.0
 """How long connections that were refused are counted before the audit log gets a line for each address."""
@@ -202,6 +206,7 @@ class Listener:
         audit: AuditLog,
     ) -> None:
         self._sock = sock
+        SSLProtocol.max_size = TLS_BUFFER
         self._protocol = protocol
         self.context = context
         """Of the handshakes to come."""

@@ -25,8 +25,7 @@ import itertools
 import logging
 import sqlite3
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -41,6 +40,7 @@ from .logs import AuditLog, Secrets, now_text
 from .problems import ANSWERED, Problem, class_names, from_sdk, is_named, kind_of, not_logged_in
 from .spool import Content, Receiver, Spool, put_on_disk_and_hash
 from .store import Key, Row, Store
+from .turns import Turns
 from .vendor_session import BackupEntry, CommandFailed, ConnectFailed, Identity, Session, Sessions, TimeLimit
 
 logger = logging.getLogger(__name__)
@@ -162,8 +162,7 @@ class Gateway:
         self._janitor: asyncio.Task[None] | None = None
         self._turns = itertools.count(1)
         self._stuck: dict[str, str] = {}
-        self._logging_in: Counter[tuple[str, str]] = Counter()
-        self._login_ended = asyncio.Event()
+        self._logging_in = Turns()
 
     # Lifetime
 
@@ -309,24 +308,18 @@ class Gateway:
 
         :raises Problem: ``too_busy``.
         """
-        limits = self.limits
-        shares = {("system", caller.system): limits.logins_per_system}
-        shares["address", place_of(caller.address)] = limits.logins_per_address
-        deadline = time.monotonic() + TURN_SECONDS
-        while any(self._logging_in[key] >= most for key, most in shares.items()):
+        place = place_of(caller.address)
+        shares: dict[Hashable, int] = {
+            ("system", caller.system): self.limits.logins_per_system,
+            ("address", place): self.limits.logins_per_address,
+        }
+        async with contextlib.AsyncExitStack() as stack:
             try:
-                await asyncio.wait_for(self._login_ended.wait(), deadline - time.monotonic())
+                await stack.enter_async_context(self._logging_in.turn(shares, TURN_SECONDS))
             except TimeoutError:
-                said = f"too many logins at system {caller.shown}, or from client address {place_of(caller.address)},"
+                said = f"too many logins at system {caller.shown}, or from client address {place},"
                 raise Problem("too_busy", f"{said} are being tried already", retry_after=5) from None
-        self._logging_in.update(shares.keys())
-        try:
             yield
-        finally:
-            self._logging_in.subtract(shares.keys())
-            self._logging_in += Counter()  # drops what is zero
-            self._login_ended.set()
-            self._login_ended = asyncio.Event()
 
     def _note_login(self, system: str, login: Login, address: str) -> None:
         """The system accepted a login; what another password of this user had opened needs a login again."""

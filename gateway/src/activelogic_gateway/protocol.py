@@ -84,6 +84,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
+        self.client = self.client or (self._slot.address, 0)  # a connection that was reset has no address any more
         self._began = self.loop.time()
         self._slot.end = self._make_room
         self._start("head", self._limits.header_seconds, self._head_too_slow)
@@ -104,6 +105,11 @@ class GuardedProtocol(HttpToolsProtocol):
                 cycle.message_event.set()
         super().connection_lost(exc)
         self._slot.release()
+        # Nothing may hold this object in a circle, or each connection's buffers wait for the collector.
+        self._slot.end = lambda: None
+        self._front = None
+        self.cycle = None  # type: ignore[assignment]
+        self.pipeline.clear()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():

@@ -10,9 +10,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,9 @@ import pytest
 import requests
 import yaml
 from gateway_lab import HERE, PASSWORD, Lab
+from watching import served_meanwhile
 
 MIB = 1024 * 1024
-WITHIN = 2.0
-"""Seconds in which a healthy system is served, whatever happens to others."""
-
 CRASHES = {
     "exit": "the package ended its process (exit status 3)",
     "sys_exit": "SystemExit: 4",
@@ -42,39 +39,6 @@ CRASHES = {
 """What is told of a crash in a listing."""
 
 HANGS = ("hang", "block", "interpreter", "regex", "print", "deaf")
-
-
-@contextlib.contextmanager
-def served_meanwhile(lab: Lab, system: str) -> Iterator[None]:
-    """A healthy system is served within :data:`WITHIN` throughout the block, more than once."""
-    slow: list[tuple[float, int]] = []
-    times = 0
-    is_over = threading.Event()
-
-    def ask() -> None:
-        nonlocal times
-        with requests.Session() as session:
-            session.verify, session.trust_env = str(lab.folder / "ca.pem"), False
-            while not is_over.is_set():
-                began = time.monotonic()
-                status = session.get(
-                    f"{lab.url}/v1/systems/{system}/backups", auth=("admin", PASSWORD), timeout=20
-                ).status_code
-                seconds = time.monotonic() - began
-                times += 1
-                if status != 200 or seconds > WITHIN:
-                    slow.append((seconds, status))
-                time.sleep(0.05)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        asking.join()
-    assert slow == []
-    assert times > 1
 
 
 def assert_no_descriptor_is_left(lab: Lab, before: tuple[int, int]) -> None:

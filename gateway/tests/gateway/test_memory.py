@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from gateway_lab import Lab
+from watching import held
 
 MIB = 1024 * 1024
 SIZE = int(os.environ.get("GATEWAY_TRANSFER_MIB", "256")) * MIB
@@ -71,15 +71,7 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         while not self._is_over.wait(0.05):
-            self.most = max(self.most, sum(map(self._held, self._lab.session_processes())))
-
-    @staticmethod
-    def _held(process: int) -> int:
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            for line in Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines():
-                if line.startswith("Pss:"):
-                    return int(line.split()[1]) * 1024
-        return 0
+            self.most = max(self.most, sum(map(held, self._lab.session_processes())))
 
     def end(self) -> int:
         self._is_over.set()

@@ -1,11 +1,13 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small parts with many cases: names, ranges, logins, certificates, the SDK's exceptions, redaction."""
+"""Small parts with many cases: names, ranges, logins, certificates, the SDK's exceptions, redaction, turns."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
+from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from activelogic_gateway.certificate import not_after
 from activelogic_gateway.names import why_illegal
 from activelogic_gateway.problems import Problem, kind_of
 from activelogic_gateway.redaction import redact
+from activelogic_gateway.turns import Turns
 
 
 @pytest.mark.parametrize("name", ["a", "20210622-04.48.plb", "a,b", "...", "ä" * 127, " ", "a%2Fb"])
@@ -133,3 +136,35 @@ def test_exceptions_are_told_apart_by_name(error: Exception, connecting: bool, k
 
 def test_redaction_covers_the_repr_too() -> None:
     assert redact("login as 'a\\\\b' and a\\b", ("a\\b",)) == "login as '********' and ********"
+
+
+async def _turns_in_order() -> list[str]:
+    turns = Turns()
+    order: list[str] = []
+
+    async def take(name: str, limits: dict[Hashable, int], seconds: float = 5) -> None:
+        try:
+            async with turns.turn(limits, seconds):
+                order.append(name)
+                await asyncio.sleep(0.05)
+        except TimeoutError:
+            order.append(f"{name} late")
+
+    one: dict[Hashable, int] = {"system": 1, "address": 3}
+    tasks = [asyncio.create_task(take(name, one)) for name in ("first", "second", "third")]
+    tasks.append(asyncio.create_task(take("impatient", one, 0.01)))
+    tasks.append(asyncio.create_task(take("other", {"another": 1, "address": 3})))
+    await asyncio.sleep(0.06)
+    tasks[2].cancel()
+    newcomer = asyncio.create_task(take("newcomer", one))
+    await asyncio.gather(*tasks, newcomer, return_exceptions=True)
+    async with turns.turn({"system": 1, "address": 1}, 0.01):
+        order.append("nothing is left taken")
+    return order
+
+
+def test_turns_come_in_order_and_hold_up_nobody_else() -> None:
+    assert asyncio.run(_turns_in_order()) == [
+        *("first", "other", "impatient late", "second", "newcomer"),
+        "nothing is left taken",
+    ]

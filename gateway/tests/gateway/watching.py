@@ -1,0 +1,97 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a gateway is like for others while something happens to it: whether they are served, and its memory."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import requests
+from gateway_lab import PASSWORD, Lab
+
+WITHIN = 2.0
+"""Seconds in which a healthy system is served, whatever happens to others."""
+
+
+@contextlib.contextmanager
+def served_meanwhile(lab: Lab, system: str) -> Iterator[None]:
+    """A healthy system is served within :data:`WITHIN` throughout the block, more than once.
+
+    Every other request is made on a new connection.
+    """
+    slow: list[tuple[float, int | str]] = []
+    times = 0
+    is_over = threading.Event()
+
+    def ask() -> None:
+        nonlocal times
+        with requests.Session() as session:
+            session.verify, session.trust_env = str(lab.folder / "ca.pem"), False
+            while not is_over.is_set():
+                began = time.monotonic()
+                status: int | str
+                try:
+                    status = session.get(
+                        f"{lab.url}/v1/systems/{system}/backups",
+                        auth=("admin", PASSWORD),
+                        headers={"Connection": "close"} if times % 2 else {},
+                        timeout=20,
+                    ).status_code
+                except requests.RequestException as error:
+                    status = repr(error)
+                seconds = time.monotonic() - began
+                times += 1
+                if status != 200 or seconds > WITHIN:
+                    slow.append((seconds, status))
+                time.sleep(0.05)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        asking.join()
+    assert slow == [], slow
+    assert times > 1, times
+
+
+def held(process: int) -> int:
+    """Bytes that a process has in memory; of pages that several share, its part (PSS)."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def resident(process: int) -> int:
+    """Bytes that a process has in memory (VmRSS)."""
+    for line in Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0  # it has ended, as the tests see elsewhere
+
+
+class MostMemory(threading.Thread):
+    """Looks at the most that a process has in memory over a time."""
+
+    def __init__(self, process: int) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self._is_over = threading.Event()
+        self.most = 0
+
+    def run(self) -> None:
+        while not self._is_over.wait(0.03):
+            self.most = max(self.most, resident(self._process))
+
+    def end(self) -> int:
+        self._is_over.set()
+        self.join()
+        return self.most
