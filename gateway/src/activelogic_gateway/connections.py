@@ -39,6 +39,9 @@ LOOK_SECONDS = 0.1
 TLS_BUFFER = 65536
 """Bytes that asyncio sets aside for each TLS connection from its first moment; its default is four times as much."""
 
+AT_ONCE = 100
+"""Connections that are accepted before anything else is done."""
+
 REPORT_SECONDS = 1.0
 """How long connections that were refused are counted before the audit log gets a line for each address."""
 
@@ -107,7 +110,8 @@ class Connections:
         if not self._waiting and self._admit(slot):
             return slot
         if len(self._waiting) >= WAITING * self._most:
-            next(iter(self._waiting.values())).cancel()  # the oldest, which is the least likely to be still wanted
+            oldest = next(iter(self._waiting))  # which is the least likely to be still wanted
+            self._waiting.pop(oldest).cancel()
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[slot] = place
         self.let_in()
@@ -219,14 +223,19 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, peer = await loop.sock_accept(self._sock)
+                accepted = [await loop.sock_accept(self._sock)]
+                with contextlib.suppress(OSError):  # no more are there; or it is told the next time
+                    while len(accepted) < AT_ONCE:  # of a crowd, before the kernel has to drop some of it
+                        accepted.append(self._sock.accept())
             except OSError as error:
                 logger.error("a connection can't be accepted: %s", error)
                 await asyncio.sleep(0.5)
                 continue
-            task = asyncio.create_task(self._take(connection, str(peer[0])))
-            self._newcomers.add(task)
-            task.add_done_callback(self._newcomers.discard)
+            for connection, peer in accepted:
+                connection.setblocking(False)
+                task = asyncio.create_task(self._take(connection, str(peer[0])))
+                self._newcomers.add(task)
+                task.add_done_callback(self._newcomers.discard)
 
     async def _take(self, connection: socket.socket, address: str) -> None:
         slot = None

@@ -28,6 +28,9 @@ from .protocol import GuardedProtocol
 
 logger = logging.getLogger(__name__)
 
+BACKLOG = 4096
+"""Connections that the kernel holds until they are accepted; as many as net.core.somaxconn has by default."""
+
 
 class TlsError(Exception):
     """Certificate, key or authority can't be used; the text is one sentence."""
@@ -142,7 +145,7 @@ def listen(config: Config) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(target)
-        sock.listen(1024)
+        sock.listen(BACKLOG)
         sock.setblocking(False)
     except BaseException:
         sock.close()
