@@ -124,7 +124,8 @@ openapi: $(VENV)/demo  ## Write docs/openapi.json, the description of the gatewa
 errors: $(VENV)/demo build  ## Write docs/errors.md, the table of everything that can go wrong
 	$(BIN)/python tests/tools/errors_page.py > docs/errors.md
 
-test-kills: $(VENV)/test build  ## Kill the gateway, and the modules, a hundred times
+test-kills: $(VENV)/test build  ## Kill the gateway, and the modules, a hundred times, and attack the gateway for longer
+	cd gateway && ATTACK_SECONDS=15 $(PYTEST) tests/gateway/test_attacks.py
 	cd gateway && GATEWAY_KILLS=100 $(PYTEST) --capture=no tests/gateway/test_killed.py
 	RANDOM_KILLS=13 $(PYTEST) -n $(WORKERS) tests/end_to_end/test_killed.py
 
