@@ -14,8 +14,10 @@ import errno
 import io
 import os
 import signal
+import stat
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -224,6 +226,45 @@ def system_error(number: int, path: str | None = None) -> OSError:
     return OSError(number, os.strerror(number), path)
 
 
+def to_sockets(text: bytes) -> None:
+    """Write into all sockets of this process, as a package does that takes their numbers for its own."""
+    for number in range(3, 64):
+        with suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                os.write(number, text)
+
+
+def leave_child(then: Callable[[], Any]) -> None:
+    """Start a copy of this process that holds its descriptors open, and goes on for ever."""
+    if os.fork() == 0:
+        while True:
+            time.sleep(60)
+    then()
+
+
+class NastyText(str):
+    """A text that says something else wherever it is asked."""
+
+    def __str__(self) -> str:
+        return "../../other.plb"
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("not comparable")
+
+    __hash__ = str.__hash__
+
+
+class Endless(list[BackupFile]):
+    """A list that says that it is empty, and has no end."""
+
+    def __len__(self) -> int:
+        return 0
+
+    def __iter__(self) -> Iterator[BackupFile]:
+        while True:
+            yield BackupFile("a.plb", 1)
+
+
 PASSWORD = os.environ.get("ODD_SDK_PASSWORD", "")
 TRICKS: dict[str, Callable[[], Any]] = {
     "nothing": lambda: None,
@@ -244,6 +285,19 @@ TRICKS: dict[str, Callable[[], Any]] = {
     "EMFILE behind": lambda: throw(PLDBIOError("can't connect"), system_error(errno.EMFILE)),
     "EHOSTUNREACH": lambda: throw(system_error(errno.EHOSTUNREACH)),
     "sizes as floats": lambda: [BackupFile("a.plb", 1.0)],  # type: ignore[arg-type]
+    "garbage": lambda: to_sockets(b"hello\n"),
+    "a line without an end": lambda: to_sockets(b"x" * 4 * 1024**2),
+    "JSON in depth": lambda: to_sockets(b"[" * 200_000 + b"\n"),
+    "an answer of its own": lambda: to_sockets(b'{"number": 3, "value": {"result": ["x"], "is_committed": 1}}\n'),
+    "an old answer": lambda: to_sockets(b'{"number": 1, "value": null}\n'),
+    "rows of its own": lambda: to_sockets(b'{"number": 3, "rows": [[1, "x"]]}\n'),
+    "closed": lambda: os.closerange(3, 256),
+    "child": lambda: leave_child(lambda: None),
+    "child and end": lambda: leave_child(lambda: os._exit(7)),
+    "a list without an end": Endless,
+    "a text of 40 MB": lambda: "x" * 40_000_000,
+    "names of 1 MB": lambda: [BackupFile(f"{number}" + "x" * 1_000_000, 1) for number in range(60)],
+    "nasty texts": lambda: [BackupFile(NastyText("there.plb"), 1)],
     "a mapping": lambda: {"a.plb": 1},
 }
 AT = os.environ.get("ODD_SDK_AT", "")

@@ -107,6 +107,88 @@ def test_what_ends_it_is_noticed_at_once(scene: Scene, does: str, at: str) -> No
     assert HOW[does] in error["msg"]
 
 
+DISTURBS = [
+    "garbage",
+    "a line without an end",
+    "JSON in depth",
+    "an answer of its own",
+    "an old answer",
+    "rows of its own",
+]
+
+
+@pytest.mark.parametrize("does", DISTURBS)
+def test_what_it_writes_into_our_socket_is_not_believed(scene: Scene, does: str) -> None:
+    scene.trick("machineid", does)
+    scene.run(INFO)
+    error = failure(scene)
+    assert error["kind"] == "protocol", error
+    assert "odd_sdk gave an answer that can't be read; " in error["msg"]
+
+
+def test_a_command_in_which_it_writes_there_is_not_known_to_have_run(scene: Scene) -> None:
+    scene.trick("remove", "garbage")
+    scene.run(BACKUP, state="absent", name="there.plb")
+    assert scene.outcome is not None
+    assert scene.outcome.result["elapsed"] < QUICK
+    error = scene.outcome.result.get("error") or {}
+    assert scene.outcome.code == 0 or error["kind"] == "outcome_unknown", scene.outcome.output
+    assert "UNEXPECTED" not in scene.outcome.output
+
+
+@pytest.mark.parametrize("does", ["child", "child and end"])
+def test_a_process_that_it_starts_neither_holds_us_nor_stays(scene: Scene, does: str) -> None:
+    scene.trick("list", does)
+    scene.run(INFO)
+    assert scene.outcome is not None
+    assert scene.outcome.result["elapsed"] < QUICK
+    assert scene.outcome.code == (0 if does == "child" else 1), scene.outcome.output
+    deadline = time.monotonic() + 5
+    while left := processes_of_the_package(scene):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def processes_of_the_package(scene: Scene) -> list[int]:
+    """Processes with the password of this laboratory in their environment, other than this one's."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"ODD_SDK_PASSWORD={scene.lab.password}".encode() in (each / "environ").read_bytes():
+                found.append(int(each.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("does", "says"),
+    [("a list without an end", "listed more than"), ("closed", "ended its process with exit status 1")],
+)
+def test_what_has_no_end_or_no_channel_is_an_error(scene: Scene, does: str, says: str) -> None:
+    scene.trick("list", does)
+    scene.run(INFO)
+    error = failure(scene)
+    assert error["kind"] == "protocol"
+    assert says in error["msg"]
+
+
+def test_long_texts_are_cut_before_they_leave_its_process(scene: Scene) -> None:
+    scene.trick("list", "names of 1 MB")
+    scene.run(INFO)
+    assert scene.outcome is not None
+    assert scene.outcome.result["backups"] == []
+    assert len(scene.outcome.output) < 100_000
+    scene.trick("machineid", "a text of 40 MB")
+    scene.run(INFO)
+    assert failure(scene)["kind"] == "protocol"
+
+
+def test_a_text_of_a_class_of_its_own_is_its_characters(scene: Scene) -> None:
+    scene.trick("list", "nasty texts")
+    scene.run(INFO)
+    assert scene.outcome is not None
+    assert [each["name"] for each in scene.outcome.result["backups"]] == ["there.plb"]
+
+
 def test_a_restore_in_which_it_crashes_is_not_known_to_have_run(scene: Scene) -> None:
     admin.set_value(scene.lab.root, VENDOR, "Config", "hostname", "changed")
     scene.trick("restore", "crash")

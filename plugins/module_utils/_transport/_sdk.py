@@ -77,15 +77,15 @@ class SdkTransport:
         return System.reported(self._settings.host, facts["machineid"], facts["distversion"])
 
     def list(self) -> Backups:
-        return self._listing(self._read("list", "read_timeout"))
+        return self._listing(self._read("list", "read_timeout", take=listed))
 
     def probe(self) -> None:
         self._end_session()
-        self._once("list", "read_timeout", writes=False)
+        self._once("list", "read_timeout", writes=False, take=listed)
 
-    def _listing(self, rows: Any) -> Backups:
+    def _listing(self, answer: tuple[Backups, str]) -> Backups:
         """The rows of a listing that can be used; what was passed over is kept for a warning."""
-        found, warning = listed(rows)
+        found, warning = answer
         self.passed_over = warning or self.passed_over
         return found
 
@@ -125,13 +125,14 @@ class SdkTransport:
                 self._reopening("download", "transfer_timeout", name=name, path=path, descriptor=target.fileno())
 
         def attempt() -> Received:
-            listed = _require_listed(self._listing(self._reopening("list", "read_timeout")), name).size
+            listing = self._listing(self._reopening("list", "read_timeout", take=listed))
+            announced = _require_listed(listing, name).size
             fetch()
             size, sha256 = digest_file(path, opener)
-            if size != listed:
-                if listed is not None and size < listed:
-                    require_room(path, listed, opener)  # the package may have kept silent about a full disk
-                raise ARRIVED_SHORT.error(size=size, listed=listed, repeatable=True)
+            if size != announced:
+                if announced is not None and size < announced:
+                    require_room(path, announced, opener)  # the package may have kept silent about a full disk
+                raise ARRIVED_SHORT.error(size=size, listed=announced, repeatable=True)
             return Received(size, sha256, False, size)
 
         return repeat(attempt, self._settings, self._sleep, self._count)

@@ -99,8 +99,8 @@ class Translator:
         return SDK_MISSING.error(name=self._module, said=f"{names[0]}{said}")
 
     def ended(self, ended: SdkEndedError, writes: bool) -> ActiveLogicError:
-        """The process ended by itself."""
-        return self._failed(f"ended its process {ended}", writes)
+        """The process ended by itself, or was ended."""
+        return self._failed(str(ended), writes)
 
     def local(self, why: str, writes: bool = False) -> ActiveLogicError:
         """Something failed where the module runs."""
@@ -135,12 +135,12 @@ class Translator:
         :param writes: whether the command changes something.
         :param path: the local file of a transfer.
         """
-        writes = writes and answer["phase"] != "opening"
+        writes = writes and answer.get("phase") != "opening"
         if "flaw" in answer:
             return self._failed(answer["flaw"], writes), False
         error = answer["error"]
         names, said = error["names"], self._said(error)
-        if answer["phase"] == "committing":
+        if answer.get("phase") == "committing":
             return SYSTEM_COMMIT_UNKNOWN.error(what=f"its commit failed with {names[0]}{said}"), True
         if "PLDBNewDataCommitted" in names:
             return SYSTEM_STALE.error(said=said), False

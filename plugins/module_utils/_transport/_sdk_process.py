@@ -5,18 +5,21 @@
 """The process in which the vendor's package runs, seen from the module's. Private to this collection.
 
 Whatever the package does, it does to that process alone: what it prints is dropped (its text may hold secrets), a crash
-ends it, too much memory is refused to it, and a call that hangs is killed. Requests and answers are lines of JSON on a
-pair of sockets; the login goes there too, never into arguments or the environment.
+ends it, too much memory is refused to it, and a call that hangs is killed, with all processes that it started. Requests
+and answers are lines of JSON on a pair of sockets; the login goes there too, never into arguments or the environment.
+The package can write there as well, so lines are short, numbered, and looked at before they are believed.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +29,11 @@ if TYPE_CHECKING:  # what the process runs; named here so that it comes along wh
 GRACE = 2.0
 """Seconds that a process has to end its session and itself before it is killed."""
 
-MAX_ANSWER = 64 * 1024 * 1024
-"""Bytes of an answer; a listing of 250,000 backups with the longest names fits in."""
+LOOK_EVERY = 0.5
+"""Seconds after which is looked whether the process is still there: one that it started may hold its socket open."""
+
+MAX_LINE = 1024 * 1024
+"""Bytes of a line; the longest is a portion of a listing, with up to 6000 for each name."""
 
 _PIECE = 64 * 1024
 _PROGRAM = """\
@@ -42,7 +48,7 @@ class SdkExpiredError(Exception):
 
 
 class SdkEndedError(Exception):
-    """The process ended by itself; the text says how."""
+    """The process ended by itself, or was ended for what it answered; the text goes on after the package's name."""
 
 
 class SdkProcess:
@@ -55,6 +61,7 @@ class SdkProcess:
     def __init__(self, module: str) -> None:
         self._socket, theirs = socket.socketpair()
         self._received = bytearray()
+        self._number = 0
         session = f"{__name__.rpartition('.')[0]}._sdk_session"
         program = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), session, str(theirs.fileno()), module]
         try:
@@ -72,15 +79,23 @@ class SdkProcess:
         finally:
             theirs.close()
 
-    def ask(self, seconds: float, descriptor: int | None = None, **request: Any) -> dict[str, Any]:
+    def ask(
+        self,
+        seconds: float,
+        descriptor: int | None = None,
+        take: Callable[[Iterator[tuple[str, int]]], Any] | None = None,
+        **request: Any,
+    ) -> dict[str, Any]:
         """Send a request, and wait for its answer.
 
         :param descriptor: an open file that goes with it.
+        :param take: gets the rows of a listing while they arrive; what it makes of them is the value of the answer.
         :raises SdkExpiredError, SdkEndedError: see there; the process has ended then.
         """
+        self._number += 1
         try:
-            self._send({**request, "seconds": seconds}, descriptor)
-            return self.read(seconds)
+            self._send({**request, "seconds": seconds, "number": self._number}, descriptor)
+            return self.read(seconds, take)
         except OSError:
             raise SdkEndedError(self._how()) from None
         except SdkEndedError:
@@ -89,28 +104,65 @@ class SdkProcess:
             self.end()
             raise
 
-    def read(self, seconds: float) -> dict[str, Any]:
+    def read(self, seconds: float, take: Callable[[Iterator[tuple[str, int]]], Any] | None = None) -> dict[str, Any]:
         """Wait for an answer without a request, such as the first one.
 
         :raises SdkExpiredError, SdkEndedError: see there; the process has ended then.
         """
         deadline = time.monotonic() + seconds
-        while b"\n" not in self._received[-_PIECE:]:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                self.end()
-                raise SdkExpiredError
-            self._socket.settimeout(left)
-            try:
-                piece = self._socket.recv(_PIECE)
-            except socket.timeout:
-                continue
-            self._received += piece
-            if not piece or len(self._received) > MAX_ANSWER:
-                raise SdkEndedError(self._how())
-        line, self._received = bytes(self._received), bytearray()
-        answer: dict[str, Any] = json.loads(line)
+        answers: list[dict[str, Any]] = []
+
+        def rows() -> Iterator[tuple[str, int]]:
+            while "rows" in (answer := self._line(deadline)):
+                yield from _rows_of(answer["rows"])
+            answers.append(answer)
+
+        try:
+            value = None if take is None else take(rows())
+            answer = answers[0] if answers else self._line(deadline)
+            _require_answer(answer)
+        except _UnreadableError:
+            self._kill()
+            raise SdkEndedError("gave an answer that can't be read") from None
+        if take is not None and "value" in answer:
+            answer["value"] = value
         return answer
+
+    def _line(self, deadline: float) -> dict[str, Any]:
+        """The next line of the answer to the last request.
+
+        :raises _UnreadableError: when it is something else.
+        """
+        while (stop := self._received.find(b"\n")) < 0:
+            if len(self._received) > MAX_LINE:
+                raise _UnreadableError
+            self._receive(deadline)
+        line = bytes(self._received[:stop])
+        del self._received[: stop + 1]
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            raise _UnreadableError from None
+        if not isinstance(found, dict) or found.pop("number", None) != self._number:
+            raise _UnreadableError
+        return found
+
+    def _receive(self, deadline: float) -> None:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            self.end()
+            raise SdkExpiredError
+        has_ended = self._process.poll() is not None
+        self._socket.settimeout(min(left, LOOK_EVERY))
+        try:
+            piece = self._socket.recv(_PIECE)
+        except socket.timeout:
+            if has_ended:
+                raise SdkEndedError(self._how()) from None
+            return
+        if not piece:
+            raise SdkEndedError(self._how())
+        self._received += piece
 
     def _send(self, request: dict[str, Any], descriptor: int | None = None) -> None:
         self._socket.settimeout(GRACE)
@@ -123,11 +175,16 @@ class SdkProcess:
         if self._process.returncode is None:
             with suppress(OSError):
                 self._send({"do": "end"})
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(GRACE)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        self._kill()
+
+    def _kill(self) -> None:
+        """End the process now, if it has not ended, and those that it started and left in its group."""
+        with suppress(OSError):  # there is none any more
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
         self._socket.close()
 
     def _how(self) -> str:
@@ -135,13 +192,77 @@ class SdkProcess:
         try:
             code = self._process.wait(GRACE)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            return "without an answer"
+            return "ended its process without an answer"
         finally:
-            self._socket.close()
+            self._kill()
         if code >= 0:
-            return f"with exit status {code}"
+            return f"ended its process with exit status {code}"
         with suppress(ValueError):
-            return f"by signal {signal.Signals(-code).name}"
-        return f"by signal {-code}"
+            return f"ended its process by signal {signal.Signals(-code).name}"
+        return f"ended its process by signal {-code}"
+
+
+class _UnreadableError(Exception):
+    """What came is no answer of ours; never leaves this file."""
+
+
+def _rows_of(found: Any) -> Iterator[tuple[str, int]]:
+    """:raises _UnreadableError: when these are no rows of a listing."""
+    if not isinstance(found, list):
+        raise _UnreadableError
+    for row in found:
+        if not isinstance(row, list) or len(row) != 2:
+            raise _UnreadableError
+        name, size = row
+        if not isinstance(name, str) or not isinstance(size, int) or isinstance(size, bool) or size < 0:
+            raise _UnreadableError
+        yield name, size
+
+
+def _require_answer(answer: Mapping[str, Any]) -> None:
+    """:raises _UnreadableError: when a line is not what the process sends at the end of an answer."""
+    if "value" in answer:
+        is_one = _is_value(answer["value"])
+    elif "error" in answer:
+        is_one = _is_error(answer["error"])
+    else:
+        is_one = isinstance(answer.get("flaw"), str)
+    if not is_one or not isinstance(answer.get("phase", ""), str):
+        raise _UnreadableError
+
+
+def _is_value(value: Any) -> bool:
+    """Whether it is nothing, yes or no, facts, or what a command returns."""
+    if value is None or isinstance(value, bool):
+        return True
+    if not isinstance(value, dict):
+        return False
+    texts = {key: text for key, text in value.items() if key != "is_committed"}
+    is_command = isinstance(value.get("is_committed"), bool) and texts.keys() in ({"result"}, {"other_machine"})
+    if not is_command and value.keys() != {"machineid", "distversion"}:
+        return False
+    return all(isinstance(text, str) or (is_command and text is None) for text in texts.values())
+
+
+def _is_error(error: Any) -> bool:
+    """Whether it is what the process tells of an exception."""
+    if not isinstance(error, dict) or not _has_names(error) or not isinstance(error.get("text"), str):
+        return False
+    behind = error.get("system_error", error)
+    if not isinstance(error.get("is_not_connected"), bool) or behind is error:
+        return False
+    if behind is None:
+        return True
+    return (
+        isinstance(behind, dict)
+        and _has_names(behind)
+        and {"number", "path", "is_itself"} <= behind.keys()
+        and isinstance(behind.get("why"), str)
+        and isinstance(behind["number"], (int, type(None)))
+        and isinstance(behind["path"], (str, type(None)))
+    )
+
+
+def _has_names(error: dict[str, Any]) -> bool:
+    names = error.get("names")
+    return isinstance(names, list) and bool(names) and all(isinstance(each, str) for each in names)

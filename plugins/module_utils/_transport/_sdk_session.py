@@ -32,10 +32,19 @@ MAX_MEMORY = 2 * 1024**3
 MAX_ROWS = 250_000
 """Backups in a listing."""
 
+ROWS_AT_ONCE = 100
+"""Rows of a listing in one line of an answer."""
+
+MAX_NAME = 1000
+"""Characters of a text that is told; one that is longer can be no legal name, and its beginning shows that as well."""
+
 MAX_SIZE = 2**63
 _PIECE = 64 * 1024
 MAX_TEXT = 2000
 """Characters of an exception's text."""
+
+MAX_CLASSES = 50
+"""Classes of an exception that are told."""
 
 KILL_AFTER = 10.0
 """Seconds after the end of a request's time at which the system ends this process, should nobody else do it."""
@@ -102,7 +111,7 @@ class Session:
                 raise _NotConnectedError(str(error)) from error
             if not isinstance(value, str):
                 raise _FlawError(f"gave a {type(value).__name__} as {name}, not a str")
-            found[name] = value
+            found[name] = _plain(value)
         return found
 
     async def list(self) -> Any:
@@ -117,7 +126,7 @@ class Session:
         def check(made: Any) -> str:
             if not isinstance(made, str) or not made:
                 raise _FlawError(f"created a backup and returned a {type(made).__name__}, not its name")
-            return made
+            return _plain(made)
 
         return await self._write(lambda backup: backup.create_new(name, **named), check)
 
@@ -172,17 +181,25 @@ def _rows(listed: Any) -> list[tuple[str, int]]:
         raise _FlawError(f"listed a {type(listed).__name__}, not a list")
     if len(listed) > MAX_ROWS:
         raise _FlawError(f"listed {len(listed)} backups, more than {MAX_ROWS}")
-    rows = []
+    rows: list[tuple[str, int]] = []
     for each in listed:
+        if len(rows) == MAX_ROWS:  # a class of its own may say another length than it has
+            raise _FlawError(f"listed more than {MAX_ROWS} backups")
         name, size = getattr(each, "name", None), getattr(each, "size", None)
         if not isinstance(name, str):
             raise _FlawError(f"listed a backup with a {type(name).__name__} as its name, not a str")
         if not isinstance(size, int) or isinstance(size, bool):
             raise _FlawError(f"listed a backup with a {type(size).__name__} as its size, not an int")
-        if not 0 <= size < MAX_SIZE:
+        whole = int.__index__(size)  # not what a class of its own makes of it
+        if not 0 <= whole < MAX_SIZE:
             raise _FlawError("listed a backup with a size that can't be one")
-        rows.append((str(name), int(size)))
+        rows.append((_plain(name), whole))
     return rows
+
+
+def _plain(text: str) -> str:
+    """The beginning of a text, without what a class of its own makes of it."""
+    return str.__getitem__(text, slice(MAX_NAME))
 
 
 # The process
@@ -223,21 +240,30 @@ class _Server:
                 answer = await self._running
                 self._running = None
                 if not self._is_ending:
-                    send(self._channel, answer)
+                    self._send(request["number"], answer)
                 signal.setitimer(signal.ITIMER_REAL, 0)
         with suppress(Exception):  # a session that can't be closed is gone as well
             await self._session.close()
+
+    def _send(self, number: int, answer: dict[str, Any]) -> None:
+        """Send an answer with the number of its request; a listing in portions before it."""
+        rows = answer.get("value")
+        if isinstance(rows, list):
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                send(self._channel, {"number": number, "rows": rows[start : start + ROWS_AT_ONCE]})
+            answer = {"value": None}
+        send(self._channel, {"number": number, **answer})
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Whatever the package raises, ``SystemExit`` too, is an answer."""
         session = self._session
         session.phase = OPENING
-        arguments = {key: value for key, value in request.items() if key not in ("do", "seconds")}
+        arguments = {key: value for key, value in request.items() if key not in ("do", "seconds", "number")}
         try:
             value = getattr(session, request["do"])(**arguments)
             return {"value": await value if isinstance(value, Awaitable) else value}
         except _FlawError as flaw:
-            return {"flaw": str(flaw), "phase": session.phase}
+            return {"flaw": str(flaw)[:MAX_TEXT], "phase": session.phase}
         except BaseException as error:  # noqa: BLE001  # pylint: disable=broad-exception-caught
             return {"error": describe(error), "phase": session.phase}
 
@@ -269,7 +295,7 @@ def describe(error: BaseException) -> dict[str, Any]:
 
     The vendor documents names, not a hierarchy.
     """
-    names = [each.__name__ for each in type(error).__mro__]
+    names = _names_of(error)
     behind: BaseException | None = error
     for _number in range(5):
         if behind is None or isinstance(behind, OSError):
@@ -278,7 +304,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     found = None
     if isinstance(behind, OSError):
         found = {
-            "names": [each.__name__ for each in type(behind).__mro__],
+            "names": _names_of(behind),
             "number": behind.errno if isinstance(behind.errno, int) else None,
             "why": _text(behind.strerror) or type(behind).__name__,
             "path": _text(os.fsdecode(behind.filename)) if isinstance(behind.filename, (str, bytes)) else None,
@@ -288,9 +314,13 @@ def describe(error: BaseException) -> dict[str, Any]:
     return {"names": names, "text": _text(error), "system_error": found, "is_not_connected": is_not_connected}
 
 
+def _names_of(error: BaseException) -> list[str]:
+    return [str(each.__name__)[:MAX_NAME] for each in type(error).__mro__[:MAX_CLASSES]]
+
+
 def _text(value: object) -> str:
     try:
-        return "" if value is None else str(value)[:MAX_TEXT]
+        return "" if value is None else str.__getitem__(str(value), slice(MAX_TEXT))
     except BaseException:  # noqa: BLE001  # pylint: disable=broad-exception-caught
         return ""
 
@@ -312,11 +342,11 @@ def main(descriptor: int, module: str) -> None:
     try:
         sdk = importlib.import_module(module)
     except BaseException as error:  # noqa: BLE001  # pylint: disable=broad-exception-caught
-        send(channel, {"error": describe(error)})
+        send(channel, {"number": 0, "error": describe(error)})
         return
     missing = [each for each in ("async_connect", "BackupFile") if not hasattr(sdk, each)]
     if missing:
-        send(channel, {"flaw": f"has no {' and no '.join(missing)}"})
+        send(channel, {"number": 0, "flaw": f"has no {' and no '.join(missing)}"})
         return
-    send(channel, {"value": None})
+    send(channel, {"number": 0, "value": None})
     asyncio.run(_Server(channel, sdk).serve())
