@@ -42,6 +42,7 @@ class Answer:
     :param names: the names that a listing has, where it is one.
     :param warns: pattern of the warning about names.
     :param route: the end of the path that gets this answer, where others are answered well.
+    :param turns: whether each request gets one of the parts, in turn.
     """
 
     parts: tuple[bytes, ...]
@@ -52,6 +53,7 @@ class Answer:
     names: tuple[str, ...] | None = None
     warns: str = ""
     route: str = ""
+    turns: bool = False
 
 
 def head(*lines: str, status: str = "200 OK") -> bytes:
@@ -236,6 +238,26 @@ ANSWERS: dict[str, Answer] = {
     "always in the queue": Answer(
         (body(b'{"state": "queued"}'),), "ran out while it was queued", "create", route="poll"
     ),
+    "states that change without end": Answer(
+        (body(b'{"state": "queued"}'), body(b'{"state": "running"}')),
+        "was (queued|running) at",
+        "create",
+        route="poll",
+        turns=True,
+    ),
+    "new states without end": Answer(
+        tuple(body(b'{"state": "state %d"}' % number) for number in range(1000)),
+        "was state [0-9]+ at",
+        "create",
+        route="poll",
+        turns=True,
+    ),
+    "very many cookies": Answer(
+        (body(b'{"state": "queued"}', "200 OK", *(f"Set-Cookie: c{number}=x" for number in range(90))),),
+        "ran out while it was queued",
+        "create",
+        route="poll",
+    ),
     "digest that is none": Answer(
         (body(b'{"state": "succeeded", "result": {"name": "a", "size": 5, "sha256": "\\u001b"}}'),),
         "has no sha256",
@@ -265,10 +287,11 @@ ANSWERS: dict[str, Answer] = {
 
 @dataclass
 class HostileGateway:
-    """The server, and how often each system was asked for."""
+    """The server, how often each system was asked for, and how many requests brought cookies."""
 
     url: str = ""
     asked: dict[str, int] = field(default_factory=dict)
+    cookies: int = 0
 
     def answer(self, method: str, path: str) -> Answer | bytes:
         """What a request gets."""
@@ -280,7 +303,9 @@ class HostileGateway:
         if kind == "operations":
             kind = "poll" if method == "GET" else "operation"
         kind = "list" if kind == "backups" else kind
-        return hostile if kind == (hostile.route or hostile.call) else GOOD[kind]
+        if kind != (hostile.route or hostile.call):
+            return GOOD[kind]
+        return hostile.parts[self.asked[system] % len(hostile.parts)] if hostile.turns else hostile
 
 
 @contextmanager
@@ -296,6 +321,7 @@ def hostile_gateway() -> Iterator[HostileGateway]:
                     return
                 if not method:
                     method, path, _version = line.decode().split(" ")
+                gateway.cookies += line.lower().startswith(b"cookie:")
                 length = int(line[15:]) if line.lower().startswith(b"content-length:") else length
             self.rfile.read(length)
             answer = gateway.answer(method, path)

@@ -73,6 +73,7 @@ def results() -> dict[str, dict[str, Any]]:
         )  # fmt: skip
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert len(lines) == len(calls), done.stderr
+        assert gateway.cookies == 0  # they would pile up over the hours of a long operation
         return {name: {**line, "asked": gateway.asked[name]} for (name, _call), line in zip(calls, lines)}
 
 

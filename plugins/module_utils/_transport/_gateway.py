@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import wraps
 from http.client import HTTPException
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -115,7 +116,7 @@ LONG_POLL = 25.0
 """Seconds that the gateway may hold a poll (its own upper limit)."""
 
 POLL_PAUSE = 0.5
-"""Seconds before the next poll, where a gateway answers at once although nothing has changed."""
+"""Seconds before the next poll, where a gateway answers at once although nothing new has happened."""
 
 MAX_STATE = 40
 """Characters that are shown of a state or a cause that is not known."""
@@ -127,6 +128,7 @@ OCTETS = "application/octet-stream"
 REPEATABLE_STATUS = (429, 502, 503, 504)
 UNSTARTED = ("queued", "awaiting_content")
 NOT_LET_IN = (AuthenticationError, AccessDeniedError)
+RUNNING = (*UNSTARTED, "running")
 FINAL_STATES = ("succeeded", "failed", "unknown")
 WRITES = ("create_new", "remove", "restore")
 """Actions that change the system as soon as the gateway has them; an upload waits for its commit."""
@@ -321,6 +323,7 @@ class GatewayTransport:
             check_client(settings.client_cert, settings.client_key)
         session: Any = requests.Session()
         session.trust_env = False  # no netrc, no proxy and no bundle that nobody named
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none is kept, however many are sent
         session.get_redirect_target = lambda _response: None  # or the body of a redirect is read even if not followed
         session.auth = _BasicAuth(settings.username, settings.password)
         session.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
@@ -533,6 +536,7 @@ class GatewayTransport:
         """
         path = self._operation_path(operation)
         state = "queued"
+        seen = {state}
         document: dict[str, Any] = {}
         while True:
             asked_at = self._clock()
@@ -542,7 +546,7 @@ class GatewayTransport:
             wait = max(0.0, min(LONG_POLL, self._settings.read_timeout / 2, left))
             try:
                 document = self._document("GET", f"{path}?wait={wait:.1f}", left=lambda: deadline - self._clock())
-                before, state = state, shorten(_text(document, "state"), MAX_STATE)
+                state = shorten(_text(document, "state"), MAX_STATE)
             except (UnreachableError, NotFoundError, ProtocolError, *NOT_LET_IN) as error:
                 if not writes:
                     raise
@@ -557,8 +561,9 @@ class GatewayTransport:
                 raise OPERATION_UNKNOWN.error(cause=known)
             if state in states:
                 return document
-            if state == before and self._clock() - asked_at < min(wait, POLL_PAUSE):
+            if (state in seen or state not in RUNNING) and self._clock() - asked_at < min(wait, POLL_PAUSE):
                 self._sleep(min(POLL_PAUSE, wait))
+            seen.add(state)
 
     def _expired(
         self, operation: str, state: str, waiting_for: Any, clock_option: str, writes: bool
