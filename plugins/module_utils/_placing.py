@@ -197,8 +197,11 @@ class Part:
     def _overwrite(self, content: BinaryIO, name: str) -> None:
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with open(os.open(name, flags, dir_fd=self._folder), "wb") as target:
-            if not stat.S_ISREG(os.fstat(target.fileno()).st_mode):
+            status = os.fstat(target.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "Not a regular file")
+            if status.st_nlink > 1:
+                raise OSError(errno.EMLINK, "A hard link to a file that has another name as well")
             self._is_torn = name == self._name
             target.truncate(0)
             for piece in iter(lambda: content.read(PIECE), b""):

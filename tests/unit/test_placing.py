@@ -406,3 +406,25 @@ def test_unsafe_writes_write_over_the_file_only_where_no_rename_can_work(
                 place(part, unsafe=unsafe)
     assert files(tmp_path) == set_of(b"new" if may else b"old")
     assert os.stat(target).st_ino == before
+
+
+def test_unsafe_writes_do_not_write_over_a_file_that_has_another_name_too(
+    tmp_path: Path, target: str, share: Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may write to the folder could have put a link there to any file; copies made of hard links would change."""
+    rename = os.rename
+
+    def refused(source: str, *more: str, **folders: int) -> None:
+        if source == "content":
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        rename(source, *more, **folders)
+
+    monkeypatch.setattr(os, "rename", refused)
+    elsewhere = tmp_path / "elsewhere"
+    os.link(target, elsewhere)
+    before = elsewhere.read_bytes()
+    with _placing.part_of(target, share) as part, pytest.raises(LocalFileError, match="hard link"):
+        place(part, unsafe=True)
+    assert elsewhere.read_bytes() == before
+    elsewhere.unlink()
+    assert files(tmp_path) == set_of(b"old")
