@@ -21,9 +21,13 @@ from ._archive import Budget, Inventory, Limits, Stream, UnprovableError, file_p
 from ._archive_tar import BLOCK, is_header, read_tar
 from ._archive_zip import LOCAL, read_zip
 from ._localfiles import open_regular
+from ._text import shorten
 
 MOST_DIFFERING = 1000
 """Names that a comparison lists at most."""
+
+LONGEST_SHOWN = 256
+"""Bytes that are listed of a name: a thousand of the longest, each byte an escape, would be a result of 16 MB."""
 
 _GZIP = b"\x1f\x8b\x08"
 _GZIP_HEADER = 10
@@ -103,7 +107,7 @@ def _judge(one: tuple[str, dict[bytes, bytes]], two: tuple[str, dict[bytes, byte
     if not differing:
         return Comparison(Outcome.EQUAL, f"they are {one[0]} archives with the same members ({len(mine)})")
     reason = f"they are {one[0]} archives, and members differ ({len(differing)})"
-    shown = tuple(show(name) for name in sorted(differing)[:MOST_DIFFERING])
+    shown = tuple(shorten(show(name[:LONGEST_SHOWN]), LONGEST_SHOWN) for name in sorted(differing)[:MOST_DIFFERING])
     return Comparison(Outcome.DIFFERENT, reason, shown, mine.keys() == theirs.keys())
 
 

@@ -75,10 +75,11 @@ def inspect(path: str, seconds: float) -> Finding:
 
 
 def _kind_of(head: bytes) -> str:
-    for kind, start in _STARTS.items():
-        if head.startswith(start):
-            return kind
-    return "tar" if is_header(head) else ""
+    """The one format that a file begins like; none where it may be two, such as a tar with a member named PK."""
+    kinds = [kind for kind, start in _STARTS.items() if head.startswith(start)]
+    if is_header(head):
+        kinds.append("tar")
+    return kinds[0] if len(kinds) == 1 else ""
 
 
 def _read_gzip(file: BinaryIO, size: int, budget: Budget) -> None:

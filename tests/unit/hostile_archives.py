@@ -214,6 +214,11 @@ HOSTILE = {
         ),
         DAMAGED,
     ),
+    "tar: a member with a name that a zip begins with": Hostile(_once(lambda: tar(tar_member(b"PK\3\4.txt"))), UNKNOWN),
+    "gzip: 200,000 global headers": Hostile(
+        _once(lambda: gzip(tar_member(b"pax", pax_record(b"comment", b"x"), b"g") * 200_000 + tar(tar_member(b"a")))),
+        WHOLE,
+    ),
     "zip: cut behind an archive inside": Hostile(
         _once(lambda: zipped(Entry(content=zipped(Entry()) + b"more"), Entry(b"b"))[:-200]), DAMAGED
     ),

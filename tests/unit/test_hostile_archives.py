@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import tar, tar_member
+from archives import END_OF_TAR, tar, tar_header, tar_member
 from hostile_archives import DAMAGED, HOSTILE, LIMIT, MIB, UNKNOWN, WHOLE
 
 SECONDS = 4.0
@@ -41,7 +41,7 @@ def wholeness(seconds):
 def comparison(seconds):
     deadline = time.monotonic() + seconds
     found = compare(path, other, expired=lambda: time.monotonic() >= deadline)
-    return {"outcome": found.outcome.value, "reason": found.reason}
+    return {"outcome": found.outcome.value, "reason": found.reason, "shown": len("".join(found.differing))}
 
 def measured(look, seconds):
     with open("/proc/self/clear_refs", "w") as peak:
@@ -81,3 +81,24 @@ def test_looking_into_it_and_comparing_it_end(name: str, tmp_path: Path) -> None
     for each in (found, in_no_time, comparison):
         assert each["seconds"] < SECONDS
         assert each["memory"] < MEMORY
+
+
+def long_names(other: bytes) -> bytes:
+    """Members of which nobody has the like, with names as long as can be, each byte of which is shown as an escape."""
+    names = [b"%04d" % index + other * 4000 for index in range(2000)]
+    return b"".join(tar_member(b"L", name + b"\0", b"L") + tar_header(b"x") for name in names) + END_OF_TAR
+
+
+def test_comparing_two_archives_with_long_names_takes_little_memory(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(long_names(b"\xfe"))
+    two.write_bytes(long_names(b"\xff"))
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(one), str(two), "60", str(MEMORY)],
+        check=False, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    comparison = json.loads(done.stdout)[2]
+    assert comparison["outcome"] in ("unknown", "different")
+    assert comparison["memory"] < MEMORY
+    assert comparison["shown"] < MIB
