@@ -254,7 +254,7 @@ class NastyText(str):
     __hash__ = str.__hash__
 
 
-class Endless(list[BackupFile]):
+class EndlessList(list[BackupFile]):
     """A list that says that it is empty, and has no end."""
 
     def __len__(self) -> int:
@@ -294,7 +294,7 @@ TRICKS: dict[str, Callable[[], Any]] = {
     "closed": lambda: os.closerange(3, 256),
     "child": lambda: leave_child(lambda: None),
     "child and end": lambda: leave_child(lambda: os._exit(7)),
-    "a list without an end": Endless,
+    "a list without an end": EndlessList,
     "a text of 40 MB": lambda: "x" * 40_000_000,
     "names of 1 MB": lambda: [BackupFile(f"{number}" + "x" * 1_000_000, 1) for number in range(60)],
     "nasty texts": lambda: [BackupFile(NastyText("there.plb"), 1)],

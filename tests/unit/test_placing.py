@@ -428,3 +428,48 @@ def test_unsafe_writes_do_not_write_over_a_file_that_has_another_name_too(
     assert elsewhere.read_bytes() == before
     elsewhere.unlink()
     assert files(tmp_path) == set_of(b"old")
+
+
+@pytest.mark.parametrize("what", ["link", "pipe"])
+def test_unsafe_writes_do_not_write_through_what_is_swapped_in(
+    tmp_path: Path, target: str, share: Share, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename, elsewhere = os.rename, tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"of others")
+
+    def refused(source: str, *more: str, **folders: int) -> None:
+        if source != "content":
+            rename(source, *more, **folders)
+            return
+        os.unlink(target)
+        if what == "link":
+            os.symlink(elsewhere, target)
+        else:
+            os.mkfifo(target)
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr(os, "rename", refused)
+    with _placing.part_of(target, share) as part, pytest.raises(LocalFileError):
+        place(part, unsafe=True)
+    assert elsewhere.read_bytes() == b"of others"
+
+
+def test_a_hidden_folder_that_is_swapped_while_it_is_made_is_not_used(
+    tmp_path: Path, target: str, share: Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, swapped = os.open, []
+
+    def swapping(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        opened = real(path, flags, mode, dir_fd=dir_fd)
+        if path == "lock" and not swapped:
+            hidden = next(each for each in tmp_path.iterdir() if each.name.endswith(".part"))
+            swapped.append(hidden.rename(tmp_path / "moved"))
+            hidden.mkdir()
+        return opened
+
+    monkeypatch.setattr(os, "open", swapping)
+    with _placing.part_of(target, share) as part:
+        assert swapped
+        part.require_own_content()
+        place(part)
+    assert not (tmp_path / "moved" / "content").exists()
