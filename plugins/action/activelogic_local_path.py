@@ -15,6 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import ActiveLogicError
 from ansible_collections.netops.activelogic.plugins.module_utils._local_path import checked, in_container_of_a_job
 from ansible_collections.netops.activelogic.plugins.modules.activelogic_local_path import argument_spec
+from ansible_collections.netops.activelogic.plugins.plugin_utils._action import take_environment
 
 
 class ActionModule(ActionBase):
@@ -30,6 +31,7 @@ class ActionModule(ActionBase):
         """Check the path."""
         task_vars = {} if task_vars is None else task_vars
         result: dict[str, Any] = super().run(tmp, task_vars)
+        take_environment(self._task)  # the module needs no login, and its command line would show it
         local = getattr(self._connection, "transport", "") == "local"
         given = {key: value for key, value in self._task.args.items() if value is not None and value != ""}
         given.setdefault("host", str(task_vars.get("inventory_hostname", "")))

@@ -106,7 +106,7 @@ class ActionModuleBase(ActionBase):
         given = {key: value for key, value in self._task.args.items() if not _is_unset(value)}
         arguments.update(given)
         require_known(spec, [key for key in given if not key.startswith("_")], self._task.action.rpartition(".")[2])
-        environment = self._take_environment()
+        environment = take_environment(self._task)
         for option in connection_argument_spec():
             if not {option, *spec[option].get("aliases", [])} & set(given):
                 value, source = self._from_elsewhere(option, task_vars, environment)
@@ -151,26 +151,6 @@ class ActionModuleBase(ActionBase):
             return self._templar.template(task_vars[name])
         except AnsibleError as error:
             raise AnsibleError(f"the variable {name} can't be resolved: {error}") from error
-
-    def _take_environment(self) -> dict[str, Any]:
-        """What the keyword ``environment`` says of our options; core has merged it, inner over outer, and templated it.
-
-        It is taken out of the task, because core writes the environment of a module into its command line, which the
-        process list and ``-vvv`` show; also that of the modules by which core waits for a task in the background.
-        A task that is tried again finds it where it was kept, beside the task.
-        """
-        kept: dict[str, Any] = getattr(self._task, KEPT_ENVIRONMENT, {})
-        ours = {environment_name(option) for option in connection_argument_spec()}
-        left = []
-        for entry in self._task.environment or []:
-            if isinstance(entry, Mapping):
-                kept.update((str(key), value) for key, value in entry.items() if key in ours)
-                left.append({key: value for key, value in entry.items() if key not in ours})
-            else:
-                left.append(entry)
-        self._task.environment = left
-        setattr(self._task, KEPT_ENVIRONMENT, kept)
-        return {name: value for name, value in kept.items() if not _is_unset(value)}
 
     # The system
 
@@ -264,6 +244,27 @@ class ActionModuleBase(ActionBase):
         error = PYTHON_TOO_OLD.error(interpreter=interpreter, version=version)
         kept = {key: value for key, value in done.items() if key not in CRASH}
         return {**kept, **_failure(error, arguments, task_vars)}
+
+
+def take_environment(task: Any) -> dict[str, Any]:
+    """What the keyword ``environment`` says of our options; core has merged it, inner over outer, and templated it.
+
+    It is taken out of the task, because core writes the environment of a module into its command line, which the
+    process list and ``-vvv`` show; also that of the modules by which core waits for a task in the background.
+    A task that is tried again finds it where it was kept, beside the task.
+    """
+    kept: dict[str, Any] = getattr(task, KEPT_ENVIRONMENT, {})
+    ours = {environment_name(option) for option in connection_argument_spec()}
+    left = []
+    for entry in task.environment or []:
+        if isinstance(entry, Mapping):
+            kept.update((str(key), value) for key, value in entry.items() if key in ours)
+            left.append({key: value for key, value in entry.items() if key not in ours})
+        else:
+            left.append(entry)
+    task.environment = left
+    setattr(task, KEPT_ENVIRONMENT, kept)
+    return {name: value for name, value in kept.items() if not _is_unset(value)}
 
 
 def _failure(error: ActiveLogicError, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:

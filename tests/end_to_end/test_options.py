@@ -198,6 +198,20 @@ def test_password_of_the_task_environment_is_in_no_command_line(
     assert password not in output
 
 
+def test_password_of_the_play_environment_is_in_no_command_line_of_the_role(through_gateway: Runner) -> None:
+    """Each module of the role writes its own command line, the one that checks the destination as well."""
+    ansible, password = through_gateway, through_gateway.variables.pop("activelogic_password")
+    environment = {"ACTIVELOGIC_PASSWORD": password, "OTHER_OF_THE_TEST": "kept"}
+    role = {"role": "netops.activelogic.backup_and_fetch", "backup_and_fetch_dest": str(ansible.folder / "archive")}
+    plays = [{"hosts": "edge1", "gather_facts": False, "environment": environment, "roles": [role]}]
+    playbook = ansible.folder / "play.yml"
+    playbook.write_text(json.dumps(plays), encoding="utf-8")
+    run = ansible.run(["ansible-playbook", "-vvv", "-i", ansible.inventory(), str(playbook)])
+    assert run.code == 0, run.output
+    assert run.output.count("OTHER_OF_THE_TEST=kept") == 3, "each module has the rest of the environment"
+    assert password not in run.output
+
+
 def test_proxy_with_a_login_is_used_and_its_password_is_never_shown(through_gateway: Runner) -> None:
     hidden = "proxy-Pa55word-of-the-test"
     login = {"proxy_url": "http://127.0.0.1:9", "proxy_username": "operator", "proxy_password": hidden}
