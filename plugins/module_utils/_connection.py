@@ -32,19 +32,24 @@ from ._failures import (
     SDK_MODULE_NOT_A_NAME,
     SECONDS_NOT_POSITIVE,
 )
+from ._localfiles import native, shown
 from ._names import why_illegal
 from ._options import hide_login, logins_in
 
 ENVIRONMENT_PREFIX = "ACTIVELOGIC_"
 VARIABLE_PREFIX = "activelogic_"
 REQUIRED = ("host", "username", "password")
+PATHS = ("ca_path", "client_cert", "client_key")
 SHORTEST_PASSWORD = 8
 """Characters below which a password is likely to occur by chance in results, which Ansible masks then."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to reach one system. Times are seconds; see the documentation of the options for their meaning."""
+    """How to reach one system. Times are seconds; see the documentation of the options for their meaning.
+
+    Paths are as :func:`_localfiles.native` makes them.
+    """
 
     host: str
     username: str
@@ -139,6 +144,7 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
     for required in REQUIRED:
         if required not in given:
             raise not_set(required)
+    given.update((option, native(given[option])) for option in PATHS if option in given)
     settings = Settings(**given)
     check_places(given)
     check_login("username", settings.username, colon=settings.gateway_url is None)
@@ -147,10 +153,10 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
     if settings.gateway_url is None:
         _check_sdk_module(settings.sdk_module)
         return settings
-    for option in ("ca_path", "client_cert", "client_key"):
+    for option in PATHS:
         path = getattr(settings, option)
         if path is not None and not os.access(path, os.R_OK):
-            raise OPTION_FILE_UNREADABLE.error(option=option, path=path)
+            raise OPTION_FILE_UNREADABLE.error(option=option, path=shown(path))
     check_login("proxy_username", settings.proxy_username or "", colon=False)
     check_login("proxy_password", settings.proxy_password or "")
     return settings

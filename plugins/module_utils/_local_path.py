@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ._failures import PATH_EPHEMERAL
+from ._localfiles import exact, native
 from ._options import require_absolute
 
 MOUNTINFO = "/proc/self/mountinfo"
@@ -101,7 +102,7 @@ def ephemeral_mount(path: str, mountinfo: str) -> Mount | None:
     mounts = {mount.point: mount for mount in _mounts(mountinfo)}  # of two at one point the later one is seen
     if "/" not in mounts:
         return None
-    mount = _holding(os.path.realpath(path), mounts)
+    mount = _holding(exact(os.path.realpath(native(path))), mounts)
     return mount if _goes_with_container(mount, mounts) else None
 
 

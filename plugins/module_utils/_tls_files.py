@@ -4,7 +4,7 @@
 
 """The files of certificates and keys: whether they can be used is seen before anything is sent.
 
-Private to this collection.
+Private to this collection. Paths are as :func:`_localfiles.native` makes them.
 OpenSSL says "PEM lib" of nearly everything that can be wrong with them, and asks for a pass phrase on the terminal.
 """
 
@@ -23,6 +23,7 @@ from ._failures import (
     OPTION_FILE_UNREADABLE,
     TLS_FILE_WRONG,
 )
+from ._localfiles import shown
 
 MAX_BYTES = 16 * 1024 * 1024
 """Of a file with certificates; the bundles of operating systems have less than one MiB."""
@@ -69,18 +70,18 @@ def check_client(certificate: str, key: str | None) -> None:
     option, path = ("client_cert", certificate) if key is None else ("client_key", key)
     content_of_key = content if key is None else _read("client_key", key, KEY)
     if _ENCRYPTED.search(content_of_key):
-        raise CLIENT_KEY_ENCRYPTED.error(option=option, path=path)
+        raise CLIENT_KEY_ENCRYPTED.error(option=option, path=shown(path))
     if not _KEY.search(content_of_key):
         if key is None:
-            raise CLIENT_KEY_MISSING.error(path=path)
+            raise CLIENT_KEY_MISSING.error(path=shown(path))
         raise _wrong(option, path, _flaw(content_of_key, _KEY, "key", None), KEY)
     try:
         # A pass phrase is given, so that nobody is asked for one whatever the file holds.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         if error.reason in _OTHER_KEY:
-            raise CLIENT_KEY_OTHER.error(option=option, path=path, certificate=certificate) from None
-        flaw = f"can't be used together with {certificate}" if key else "can't be used"
+            raise CLIENT_KEY_OTHER.error(option=option, path=shown(path), certificate=shown(certificate)) from None
+        flaw = f"can't be used together with {shown(certificate)}" if key else "can't be used"
         raise _wrong(option, path, f"{flaw} ({said(error)})", f"{CERTIFICATE} or its key") from None
     except OSError as error:
         raise _wrong(option, path, f"can't be read ({error.strerror})", KEY) from None
@@ -111,7 +112,7 @@ def _names_in(option: str, path: str) -> list[str]:
     try:
         return os.listdir(path)
     except OSError:
-        raise OPTION_FILE_UNREADABLE.error(option=option, path=path) from None
+        raise OPTION_FILE_UNREADABLE.error(option=option, path=shown(path)) from None
 
 
 def _read(option: str, path: str, wanted: str) -> bytes:
@@ -119,7 +120,7 @@ def _read(option: str, path: str, wanted: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
-        raise OPTION_FILE_UNREADABLE.error(option=option, path=path) from None
+        raise OPTION_FILE_UNREADABLE.error(option=option, path=shown(path)) from None
     with open(descriptor, "rb") as source:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -130,7 +131,7 @@ def _read(option: str, path: str, wanted: str) -> bytes:
 
 
 def _wrong(option: str, path: str, flaw: str, wanted: str) -> Exception:
-    return TLS_FILE_WRONG.error(option=option, path=path, flaw=flaw, wanted=wanted)
+    return TLS_FILE_WRONG.error(option=option, path=shown(path), flaw=flaw, wanted=wanted)
 
 
 def _flaw(content: bytes, marker: re.Pattern[bytes], noun: str, error: Exception | None) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from runner import DIRECT, GATEWAY
-from scene import WANTED, Scene, digest, names
+from scene import NAME, WANTED, Scene, digest, names
 
 
 @pytest.fixture(scope="session")
@@ -53,3 +53,25 @@ def test_names_outside_the_locale(scene: Scene, latin1: Path, way: str, locale: 
     outcome = scene.run(scene.options(way, direction="push", src=f"{archive}/Ö.plb"), wrapper=wrapper)
     assert (outcome.code, outcome.kind) == (1, "local_file"), outcome.output
     assert f"{archive}/Ö.plb: " in outcome.message, outcome.output
+
+
+@pytest.mark.parametrize("locale", ["de_DE.ISO-8859-1", "C"])
+def test_certificates_outside_the_locale(scene: Scene, latin1: Path, locale: str) -> None:
+    wrapper = ["env", f"LC_ALL={locale}", f"LOCPATH={latin1}", "PYTHONUTF8=0", "PYTHONCOERCECLOCALE=0"]
+    folder = scene.folder / "Schlüssel 鍵"
+    folder.mkdir()
+    authority, missing = folder / "ça.pem", folder / "é.pem"
+    authority.write_bytes(scene.lab.ca_path.read_bytes())
+    options = scene.options(direction="fetch", name=NAME, dest=f"{scene.folder}/new.plb", ca_path=str(authority))
+    outcome = scene.run(options, wrapper=wrapper)
+    assert outcome.code == 0, outcome.output
+    for option in ("client_cert", "ca_path"):
+        outcome = scene.run({**options, option: str(missing)}, wrapper=wrapper)
+        assert (outcome.code, outcome.kind) == (1, "option"), outcome.output
+        assert f"{option} {missing} does not exist" in outcome.message, outcome.output
+    outcome = scene.run({**options, "client_cert": str(authority)}, wrapper=wrapper)
+    assert (outcome.code, outcome.kind) == (1, "option"), outcome.output
+    assert f"client_cert {authority} holds no key" in outcome.message, outcome.output
+    authority.write_bytes(b"")
+    outcome = scene.run(options, wrapper=wrapper)
+    assert f"ca_path {authority} is empty" in outcome.message, outcome.output

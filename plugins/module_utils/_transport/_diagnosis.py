@@ -32,6 +32,7 @@ from .._failures import (
     GATEWAY_WANTS_CERTIFICATE,
     GATEWAY_WITHOUT_TLS,
 )
+from .._localfiles import shown
 from .._tls_files import expired, said
 
 SECONDS = 2.0
@@ -137,7 +138,7 @@ def look(settings: Settings, url: str, *, silent: bool) -> ActiveLogicError | No
 def _refuses_certificate(settings: Settings, url: str, why: str) -> ActiveLogicError:
     path = settings.client_cert or ""
     why = expired(path, datetime.now(timezone.utc)) or why
-    return GATEWAY_REFUSES_CERTIFICATE.error(url=url, path=path, why=why)
+    return GATEWAY_REFUSES_CERTIFICATE.error(url=url, path=shown(path), why=why)
 
 
 def _is_alert(error: ssl.SSLError | None) -> bool:

@@ -353,7 +353,7 @@ class GatewayTransport:
         if named:
             require_absolute(bundle, "REQUESTS_CA_BUNDLE")
         if not os.access(bundle, os.R_OK):
-            raise CA_BUNDLE_UNREADABLE.error(path=bundle)
+            raise CA_BUNDLE_UNREADABLE.error(path=shown(bundle))
         if named:
             check_authorities("REQUESTS_CA_BUNDLE", bundle)
         return bundle
