@@ -473,3 +473,24 @@ def test_a_hidden_folder_that_is_swapped_while_it_is_made_is_not_used(
         part.require_own_content()
         place(part)
     assert not (tmp_path / "moved" / "content").exists()
+
+
+def test_writing_over_a_file_that_fails_leaves_no_old_side_file_beside_it(
+    tmp_path: Path, target: str, share: Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.rename
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def refused(source: str, *more: str, **folders: int) -> None:
+        if source != "content":
+            rename(source, *more, **folders)
+            return
+        monkeypatch.setattr(os, "fsync", fail)
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    monkeypatch.setattr(os, "rename", refused)
+    with _placing.part_of(target, share) as part, pytest.raises(LocalFileError):
+        place(part, unsafe=True)
+    assert files(tmp_path) == {"a.plb": b"new"}
