@@ -146,12 +146,10 @@ class Attributes:
         """Give a new file, which is open and will be ``path``, its owner, group and mode."""
         self._give(descriptor, path, self._mode_of(os.fstat(descriptor)))
 
-    def give_folder(self, path: str) -> None:
-        """Give a folder that was just made owner and group, and let in who may read the files."""
-        with _opened(path, os.O_DIRECTORY) as descriptor:
-            status = os.fstat(descriptor)
-            mode = folder_mode(self._mode_of(_NEW_FILE)) | status.st_mode & stat.S_ISGID
-            self._give(descriptor, path, mode)
+    def give_folder(self, path: str, descriptor: int) -> None:
+        """Give a folder that was just made, and is open, owner and group, and let in who may read the files."""
+        mode = folder_mode(self._mode_of(_NEW_FILE)) | os.fstat(descriptor).st_mode & stat.S_ISGID
+        self._give(descriptor, path, mode)
         self._set_context(path)
 
     def finish(self, paths: Iterable[str]) -> None:
@@ -242,10 +240,10 @@ def _or(wanted: int | None, present: int) -> int:
 
 
 @contextmanager
-def _opened(path: str, flags: int = os.O_NONBLOCK) -> Iterator[int]:
-    """A descriptor of a file or folder; no link is followed."""
+def _opened(path: str) -> Iterator[int]:
+    """A descriptor of a file; no link is followed."""
     with told(path):
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         yield descriptor
     finally:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 
 from ._failures import (
     DEST_ACCOMPANIES,
@@ -101,21 +102,32 @@ def require_writable(path: str) -> None:
         raise FILE_UNUSABLE.error(path=shown(folder), why=why)
 
 
-def make_folders(path: str) -> list[str]:
+def make_folders(path: str, give: Callable[[str, int], None]) -> None:
     """Make the folder of ``path``, and those above it, for their owner alone, where they are missing.
 
-    Returns those that were made, the uppermost first.
+    From the first that is there already no link is followed: who owns it could lead us elsewhere between two steps.
+
+    :param give: called with each that was made, and with a descriptor of it, the uppermost first.
     """
-    made = []
-    for folder in reversed(_upwards(os.path.dirname(os.path.abspath(path)))):
-        if is_folder(folder):
-            continue
-        with told(folder):
-            try:
-                os.mkdir(folder, 0o700)
-            except FileExistsError:
-                if not is_folder(folder):
-                    raise
-            else:
-                made.append(folder)
-    return made
+    folder, missing = os.path.dirname(os.path.abspath(path)), []
+    while not is_folder(folder):
+        folder, name = os.path.split(folder)
+        missing.append(name)
+    with told(folder):
+        above = os.open(folder, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in reversed(missing):
+            folder = os.path.join(folder, name)
+            is_new = True
+            with told(folder):
+                try:
+                    os.mkdir(name, 0o700, dir_fd=above)
+                except FileExistsError:  # another task was faster
+                    is_new = False
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+                above, former = os.open(name, flags, dir_fd=above), above
+            os.close(former)
+            if is_new:
+                give(folder, above)
+    finally:
+        os.close(above)

@@ -99,9 +99,12 @@ def _fetch(context: Context, passed_over: list[dict[str, Any]]) -> dict[str, Any
         check_complete()
     if context.check_mode:
         return result_of(context, FETCHED, True, system, backup, path=path)
-    for each in make_folders(path):
-        share.sync_folder(os.path.dirname(each))
-        attributes.give_folder(each)
+
+    def give_folder(folder: str, descriptor: int) -> None:
+        share.sync_folder(os.path.dirname(folder))
+        attributes.give_folder(folder, descriptor)
+
+    make_folders(path, give_folder)
     with part_of(path, share) as part:
         received, finding = _receive(context, part, backup, check_complete, path)
         _verify(context, part, backup, received, wanted_digest)

@@ -44,14 +44,52 @@ def test_destination_that_is_a_link_or_no_file_is_refused(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o077])
 def test_every_folder_that_is_made_is_for_its_owner_alone(tmp_path: Path, umask: int) -> None:
+    path, made, modes = str(tmp_path / "a" / "b" / "c" / "x.plb"), [], []
+
+    def note(folder: str, descriptor: int) -> None:
+        assert os.path.samestat(os.stat(folder), os.fstat(descriptor))
+        made.append(folder)
+        modes.append(os.fstat(descriptor).st_mode & 0o7777)
+
     before = os.umask(umask)
     try:
-        made = _destination.make_folders(str(tmp_path / "a" / "b" / "c" / "x.plb"))
+        _destination.make_folders(path, note)
     finally:
         os.umask(before)
     assert made == [str(tmp_path / each) for each in ("a", "a/b", "a/b/c")]
-    assert {os.stat(each).st_mode & 0o7777 for each in made} == {0o700}
-    assert _destination.make_folders(str(tmp_path / "a" / "b" / "c" / "x.plb")) == []
+    assert modes == [0o700] * 3
+    _destination.make_folders(path, note)
+    assert len(made) == 3
+
+
+def test_a_folder_that_is_swapped_for_a_link_leads_nowhere(tmp_path: Path) -> None:
+    """Whoever owns the folder above may do that between two steps."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def swap(folder: str, _descriptor: int) -> None:
+        if os.path.basename(folder) == "a":
+            os.rename(folder, tmp_path / "moved")
+            os.symlink(elsewhere, folder)
+
+    _destination.make_folders(str(tmp_path / "a" / "b" / "x.plb"), swap)
+    assert os.listdir(elsewhere) == []
+    assert os.listdir(tmp_path / "moved") == ["b"]
+
+
+def test_a_link_that_comes_first_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    mkdir = os.mkdir
+
+    def late(name: str, mode: int, **folder: int) -> None:
+        os.symlink(elsewhere, tmp_path / "a")
+        mkdir(name, mode, **folder)
+
+    monkeypatch.setattr(os, "mkdir", late)
+    with pytest.raises(LocalFileError):
+        _destination.make_folders(str(tmp_path / "a" / "b" / "x.plb"), lambda *_: None)
+    assert os.listdir(elsewhere) == []
 
 
 RESOLVE = """
