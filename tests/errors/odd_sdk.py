@@ -200,6 +200,16 @@ class Undocumented(Odd):
         raise RuntimeError("nobody documented this")
 
 
+class Flooding(Odd):
+    """A download has no end."""
+
+    async def download(self, _backup_name: str, *, dest_path: str = "", ofile_obj: Any = None) -> None:
+        """Write for ever."""
+        with suppress(ValueError), ofile_obj or open(dest_path, "wb") as target:  # noqa: ASYNC230
+            while True:
+                target.write(bytes(100_000))
+
+
 class UnspeakableError(Exception):
     """An exception that can't be told."""
 

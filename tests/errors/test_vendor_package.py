@@ -171,6 +171,20 @@ def test_what_has_no_end_or_no_channel_is_an_error(scene: Scene, does: str, says
     assert says in error["msg"]
 
 
+@pytest.mark.parametrize("how", ["fetch", "look into"])
+def test_a_download_without_an_end_is_ended(scene: Scene, how: str) -> None:
+    scene.odd_sdk("Flooding")
+    if how == "fetch":
+        scene.run(TRANSFER, direction="fetch", name="there.plb", dest=str(scene.archive / "x"), retries=0)
+    else:
+        scene.run(BACKUP, name="there.plb", retries=0)
+    error = failure(scene)
+    size = scene.listed()["there.plb"]
+    assert error["kind"] == "transfer"
+    assert f"{size + 1024 * 1024} or more bytes arrived, the system lists {size}" in error["msg"]
+    assert list(scene.archive.iterdir()) == []
+
+
 def test_long_texts_are_cut_before_they_leave_its_process(scene: Scene) -> None:
     scene.trick("list", "names of 1 MB")
     scene.run(INFO)

@@ -52,6 +52,9 @@ second after the other."""
 IMPORT_SECONDS = 60.0
 """How long the package may take to be imported."""
 
+MORE = 1024 * 1024
+"""Bytes that a download may have beyond those that are listed, before it is ended."""
+
 MAX_REOPEN = 5
 """How often a read opens a new resource after PLDBNewDataCommitted."""
 
@@ -117,17 +120,26 @@ class SdkTransport:
         :param opener: opens the file, as for :func:`open`, instead of its name, which is then for messages only.
         """
 
-        def fetch() -> None:
+        def fetch(most: int | None) -> None:
             if opener is None:
-                self._reopening("download", "transfer_timeout", name=name, path=path)
+                self._reopening("download", "transfer_timeout", name=name, path=path, most=most)
                 return
             with told(path), open(path, "wb", opener=opener) as target:
-                self._reopening("download", "transfer_timeout", name=name, path=path, descriptor=target.fileno())
+                descriptor = target.fileno()
+                self._reopening("download", "transfer_timeout", name=name, path=path, most=most, descriptor=descriptor)
 
         def attempt() -> Received:
             listing = self._listing(self._reopening("list", "read_timeout", take=listed))
             announced = _require_listed(listing, name).size
-            fetch()
+            most = None if announced is None else announced + MORE
+            try:
+                fetch(most)
+            except ActiveLogicError as error:
+                with told(path), open(path, "rb", opener=opener) as target:
+                    size = os.fstat(target.fileno()).st_size
+                if most is None or size < most:
+                    raise
+                raise ARRIVED_SHORT.error(size=f"{size} or more", listed=announced, repeatable=True) from error
             size, sha256 = digest_file(path, opener)
             if size != announced:
                 if announced is not None and size < announced:

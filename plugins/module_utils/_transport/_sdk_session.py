@@ -23,7 +23,7 @@ import signal
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any
 
 MAX_MEMORY = 2 * 1024**3
@@ -142,13 +142,14 @@ class Session:
         named = {} if resource_name is None else {"resource_name": resource_name}
         return await self._write(lambda backup: backup.restore(name, **named))
 
-    async def download(self, name: str, path: str, descriptor: int | None = None) -> None:
-        """Write a backup into a local file, or into one that is open already."""
-        if descriptor is None:
-            await (await self._connection.backup()).download(name, dest_path=path)
-            return
-        with open(descriptor, "wb") as target:  # noqa: ASYNC230 - nothing else runs in this loop
-            await (await self._connection.backup()).download(name, ofile_obj=target)
+    async def download(self, name: str, path: str, most: int | None, descriptor: int | None = None) -> None:
+        """Write a backup into a local file, or into one that is open already, and no more than ``most`` bytes."""
+        with _largest_file(most):
+            if descriptor is None:
+                await (await self._connection.backup()).download(name, dest_path=path)
+                return
+            with open(descriptor, "wb") as target:  # noqa: ASYNC230 - nothing else runs in this loop
+                await (await self._connection.backup()).download(name, ofile_obj=target)
 
     async def upload(self, name: str, path: str) -> dict[str, Any]:
         """Send a local file."""
@@ -323,6 +324,18 @@ def _text(value: object) -> str:
         return "" if value is None else str.__getitem__(str(value), slice(MAX_TEXT))
     except BaseException:  # noqa: BLE001  # pylint: disable=broad-exception-caught
         return ""
+
+
+@contextmanager
+def _largest_file(size: int | None) -> Iterator[None]:
+    """Let no file grow beyond so many bytes: a download that never ends must not fill the disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limits = [each for each in (size, soft, hard) if each not in (None, resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (min(limits, default=resource.RLIM_INFINITY), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def _limit_memory() -> None:
