@@ -42,12 +42,12 @@ PUSH_POINTS = [
 ]
 GATEWAY_FETCH_POINTS = [
     "_transport._gateway:GatewayTransport._finish:after:0",
-    "_transport._gateway:GatewayTransport._content:before:0",
-    "_transport._gateway:GatewayTransport._receive:after:0",
+    "_transport._content:Content._pieces:before:0",
+    "_transport._content:Content.receive:after:0",
 ]
 GATEWAY_PUSH_POINTS = [
     "_transport._gateway:GatewayTransport._await:after:0",
-    "_transport._gateway:GatewayTransport._send:after:0",
+    "_transport._content:Content.send:after:0",
     "_transport._gateway:GatewayTransport._commit:before:0",
     "_transport._gateway:GatewayTransport._commit:after:0",
 ]

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError
-from ansible_collections.netops.activelogic.plugins.module_utils._transport import _gateway
+from ansible_collections.netops.activelogic.plugins.module_utils._transport import _content
 from proxy import DOWNLOAD, UPLOAD, Fault
 from runner import DIRECT, GATEWAY, WAYS, digest_of_tree, set_quirks
 from scene import EDGE, NAME, OLD, PUSHED, SIZE, WANTED, Scene, digest, names
@@ -138,7 +138,7 @@ def require_shorter(scene: Scene, process: Any, is_sent: Callable[[], bool]) -> 
 
 def test_a_read_that_fails_while_a_file_is_sent_names_the_file() -> None:
     with open("/proc/self/mem", "rb", buffering=0) as unreadable:  # nothing is mapped at its start
-        reader = _gateway._HashingReader(unreadable, "/srv/new.plb", 1000, lambda: False)
+        reader = _content._HashingReader(unreadable, "/srv/new.plb", 1000, lambda: False)
         with pytest.raises(LocalFileError, match=r"/srv/new\.plb: Input/output error"):
             reader.read()
 

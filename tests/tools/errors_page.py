@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ansible_collections.netops.activelogic.plugins.module_utils._failures import ALL, Failure
-from ansible_collections.netops.activelogic.plugins.module_utils._transport._gateway import PROBLEMS
+from ansible_collections.netops.activelogic.plugins.module_utils._transport._problems import PROBLEMS
 
 HEAD = """\
 <!--

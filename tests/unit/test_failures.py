@@ -14,7 +14,7 @@ import ansible_collections.netops.activelogic as collection  # type: ignore[impo
 import pytest
 from activelogic_gateway.problems import KINDS
 from ansible_collections.netops.activelogic.plugins.module_utils import _errors, _failures
-from ansible_collections.netops.activelogic.plugins.module_utils._transport._gateway import PROBLEMS
+from ansible_collections.netops.activelogic.plugins.module_utils._transport._problems import PROBLEMS
 
 PLUGINS = Path(next(iter(collection.__path__))) / "plugins"
 SOURCES = sorted(path for path in PLUGINS.rglob("*.py") if path.name not in ("_failures.py", "_errors.py"))
@@ -36,7 +36,7 @@ def calls(path: Path) -> list[ast.Call]:
     return [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
 
 
-def name_of(node: ast.expr) -> str:
+def name_of(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
@@ -60,10 +60,10 @@ def test_every_use_of_a_row_gives_the_facts_that_it_names(path: Path) -> None:
 
 def test_every_row_is_used() -> None:
     used = {
-        node.id
+        name_of(node)
         for path in SOURCES
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Name)
+        if isinstance(node, (ast.Name, ast.Attribute))
     }
     assert set(_failures.ALL) <= used
 

@@ -28,11 +28,12 @@ class Transport(Protocol):
     a command that changes something is never sent twice by itself.
     """
 
-    tries: int
-    """How often the most repeated request was sent; 1 when nothing was repeated."""
-
     passed_over: str
     """A warning about rows of the latest listing that had some, see :func:`_model.listed`; empty before."""
+
+    @property
+    def tries(self) -> int:
+        """How often the most repeated request was sent; 1 when nothing was repeated."""
 
     def identity(self) -> System:
         """Log in and say which system answered."""

@@ -11,12 +11,14 @@ the wrong protocol. :func:`look` then connects once more, sends nothing of the t
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,6 +33,8 @@ from .._failures import (
     GATEWAY_SPEAKS_TLS,
     GATEWAY_WANTS_CERTIFICATE,
     GATEWAY_WITHOUT_TLS,
+    PROXY_LOGIN,
+    PROXY_UNUSABLE,
 )
 from .._localfiles import shown
 from .._tls_files import expired, said
@@ -183,3 +187,46 @@ def _speaks_http(address: tuple[str, int], seconds: float) -> bool:
         plain.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
         return plain.recv(5) == b"HTTP/"
     return False
+
+
+def proxy_error(chain: list[BaseException], has_login: bool) -> ActiveLogicError:
+    """The error of a proxy that can't be used; ``has_login`` where it was sent one."""
+    texts = " ".join(map(str, chain))
+    if re.search(r"\b407\b", texts):
+        return PROXY_LOGIN.error(wants="refuses the login of proxy_username" if has_login else "wants a login")
+    status = re.search(r"Tunnel connection failed: ([0-9]{3})", texts)
+    if status:
+        why = f"it answers with status {status.group(1)}"
+    elif any(isinstance(each, ssl.SSLCertVerificationError) for each in chain):
+        why = "its certificate is not trusted"
+    elif "appears to only use HTTP" in texts:
+        why = "it does not speak TLS, as its https URL says"
+    elif any(isinstance(each, ConnectionRefusedError) for each in chain):
+        why = "it refuses connections"
+    elif any(isinstance(each, socket.gaierror) for each in chain):
+        why = "its name can't be resolved"
+    else:
+        why = cause_of(chain)
+    return PROXY_UNUSABLE.error(why=why, repeatable=True)
+
+
+def chain_of(error: BaseException) -> list[BaseException]:
+    """The exception and what caused it, outermost first."""
+    chain: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting and len(chain) < 50:
+        each = waiting.pop(0)
+        if each is None or any(each is known for known in chain):
+            continue
+        chain.append(each)
+        inner = [
+            argument for argument in (*each.args, getattr(each, "reason", None)) if isinstance(argument, BaseException)
+        ]
+        waiting.extend([*inner, each.__cause__, each.__context__])
+    return chain
+
+
+def cause_of(chain: list[BaseException]) -> str:
+    """The name of the innermost exception that is about the connection; urllib3 1.26 raises others on its way."""
+    about = [each for each in chain if isinstance(each, (OSError, HTTPException))]
+    return type(about[-1] if about else chain[-1]).__name__

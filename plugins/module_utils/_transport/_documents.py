@@ -33,6 +33,10 @@ MAX_DIGITS = 20
 MAX_FLOAT = 40
 """Characters of a number: 64 bits have 20 digits."""
 
+MAX_SIZE = 2**63
+"""No backup has as many bytes."""
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SPACE = re.compile(r"[ \t\n\r]*")
 _FOLLOWING = {
     ("[", "["): "row or ]",
@@ -166,3 +170,27 @@ _DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_whole_number, parse_float=_number, parse_constant=_no_number
 )
 _scan = _DECODER.raw_decode
+
+
+def text(document: Any, key: str) -> str:
+    """A member that is a text. :raises ProtocolError: when it is none."""
+    value = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(value, str):
+        raise wrong(f"has no {key}")
+    return value
+
+
+def digest(document: Any) -> str:
+    """The member ``sha256``. :raises ProtocolError: when it is none."""
+    value = text(document, "sha256")
+    if _SHA256.fullmatch(value) is None:
+        raise wrong("has no sha256")
+    return value
+
+
+def whole(document: Any, key: str) -> int:
+    """A member that is a number of bytes. :raises ProtocolError: when it is none."""
+    value = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_SIZE:
+        raise wrong(f"has no {key}")
+    return value

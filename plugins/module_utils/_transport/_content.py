@@ -1,0 +1,177 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The content of backups on its way from and to a gateway. Private to this collection."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from .. import _failures, _sentences
+from .._connection import Settings
+from .._errors import AccessDeniedError, ActiveLogicError, UnreachableError
+from .._localfiles import PIECE, Opener, shown, told
+from .._model import Received
+from ._base import pause, repeat
+from ._documents import digest, whole
+from ._http import Http, PassedOnError
+from ._problems import error_from_response
+
+OCTETS = "application/octet-stream"
+
+
+class _HashingReader:
+    """The body of an upload: read once, in order, hashed on the way.
+
+    A plain class with a length and no ``tell``: ``requests`` then sends it with Content-Length in the pieces that
+    ``read`` returns.
+    """
+
+    def __init__(self, source: BinaryIO, path: str, size: int, expired: Callable[[], bool]) -> None:
+        self._source = source
+        self._path = path
+        self._size = size
+        self._expired = expired
+        self._digest = hashlib.sha256()
+        self.sent = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, amount: int = -1) -> bytes:
+        """Return the next piece, at most :data:`PIECE` whatever ``amount`` says, so that memory stays constant.
+
+        :raises ActiveLogicError: about the file, which would look like a lost connection otherwise.
+        """
+        if self._expired():
+            raise _TransferExpiredError
+        with told(self._path):
+            piece = self._source.read(min(PIECE, self._size - self.sent))
+        if not piece and self.sent < self._size:
+            raise _failures.PUSH_CHANGED.error(path=shown(self._path))
+        self._digest.update(piece)
+        self.sent += len(piece)
+        return piece
+
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+class _TransferExpiredError(PassedOnError):
+    """Raised inside a body while it is sent; never leaves this file."""
+
+
+class Content:
+    """Receives and sends the content of operations."""
+
+    def __init__(
+        self, http: Http, settings: Settings, clock: Callable[[], float], sleep: Callable[[float], None]
+    ) -> None:
+        self._http = http
+        self._settings = settings
+        self._clock = clock
+        self._sleep = sleep
+
+    def receive(self, url: str, path: str, size: int, sha256: str, deadline: float, opener: Opener | None) -> Received:
+        """Stream the content of a finished download into ``path``; go on where a lost connection left off.
+
+        Where something on the way gives the whole content again instead, that is a new beginning.
+        """
+        digest = hashlib.sha256()
+        received = transferred = resumed_from = furthest = 0
+        number = 0
+        with told(path), open(path, "wb", opener=opener or _private) as target:
+            while received < size:
+                try:
+                    for position, piece in self._pieces(url, received, sha256, deadline):
+                        if position != received:
+                            target.seek(0)
+                            target.truncate()
+                            digest = hashlib.sha256()
+                            received = resumed_from = 0
+                        target.write(piece)
+                        digest.update(piece)
+                        received += len(piece)
+                        transferred += len(piece)
+                        if received > size:
+                            raise _failures.CONTENT_LONG.error(size=size)
+                    if received < size:
+                        raise _failures.CONTENT_SHORT.error(repeatable=True)
+                except (UnreachableError, AccessDeniedError) as error:
+                    if self._clock() >= deadline:
+                        raise self._transfer_expired(received, size) from error
+                    number = 0 if received > furthest else number + 1
+                    furthest = max(furthest, received)
+                    if number > self._settings.retries or not error.repeatable:
+                        raise
+                    self._http.tries += 1
+                    resumed_from = received
+                    self._sleep(min(pause(number, self._settings, error), max(0.0, deadline - self._clock())))
+                if self._clock() >= deadline:
+                    raise self._transfer_expired(received, size)
+            target.flush()
+            os.fsync(target.fileno())
+        if digest.hexdigest() != sha256:
+            raise _failures.CONTENT_OTHER.error(size=size, arrived=digest.hexdigest(), announced=sha256)
+        return Received(size, sha256, True, transferred, resumed_from)
+
+    def _pieces(self, url: str, offset: int, sha256: str, deadline: float) -> Iterator[tuple[int, bytes]]:
+        """The content from ``offset`` on, or all of it, in pieces with their positions."""
+        headers = {"Accept": OCTETS}
+        if offset:
+            headers.update({"Range": f"bytes={offset}-", "If-Range": f'"{sha256}"'})
+        with self._http.answer("GET", url, deadline, headers=headers) as response:
+            if response.status_code not in ((200, 206) if offset else (200,)):
+                raise error_from_response(response, self._http.read_document(response), self._settings)
+            media_type = response.headers.get("Content-Type", OCTETS).partition(";")[0].strip().lower()
+            if media_type != OCTETS:  # such as a page to log in
+                raise _failures.GATEWAY_ANSWER_WRONG.error(flaw=f"is no content of a backup ({media_type[:40]})")
+            position = offset if response.status_code == 206 else 0
+            part = response.headers.get("Content-Range", "")
+            if position and not part.lower().startswith(f"bytes {offset}-"):
+                raise _failures.GATEWAY_ANSWER_WRONG.error(flaw=f"is not the part that was asked for ({part[:60]})")
+            try:
+                for piece in response.raw.stream(PIECE, decode_content=False):
+                    yield position, piece
+                    position += len(piece)
+            except Exception as error:
+                raise self._http.translate(error) from error
+
+    def send(self, url: str, source: BinaryIO, path: str, size: int, deadline: float) -> str:
+        """Send the content of an upload and return its SHA-256; nothing reaches the system by this."""
+        timeout = (self._settings.read_timeout, self._settings.read_timeout)  # the first one governs a body's writes
+
+        def attempt() -> str:
+            source.seek(0)
+            reader = _HashingReader(source, path, size, lambda: self._clock() >= deadline)
+            headers = {"Content-Type": OCTETS}
+            try:
+                with self._http.answer("PUT", url, deadline, headers=headers, data=reader, timeout=timeout) as response:
+                    document = self._http.read_document(response)
+                    if response.status_code not in (200, 201):
+                        raise error_from_response(response, document, self._settings)
+            except _TransferExpiredError:
+                raise self._transfer_expired(reader.sent, size) from None
+            except UnreachableError as error:
+                if self._clock() < deadline:
+                    raise
+                raise self._transfer_expired(reader.sent, size) from error
+            if (digest(document), whole(document, "size")) != (reader.sha256(), size):
+                raise _failures.CONTENT_SENT_OTHER.error()
+            return reader.sha256()
+
+        return repeat(attempt, self._settings, self._sleep, self._http.count)
+
+    def _transfer_expired(self, done: int, size: int) -> ActiveLogicError:
+        return _failures.TRANSFER_LATE.error(
+            seconds=self._settings.transfer_timeout, done=_sentences.size(done), size=_sentences.size(size)
+        )
+
+
+def _private(path: str, flags: int) -> int:
+    """Opener of files that may hold secrets: a new one is for its owner alone."""
+    return os.open(path, flags, 0o600)
