@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
 import ssl
@@ -23,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .config import Limits
+from .logins import place_of
 from .logs import AuditLog
 
 logger = logging.getLogger(__name__)
@@ -46,24 +46,13 @@ REPORT_SECONDS = 1.0
 """How long connections that were refused are counted before the audit log gets a line for each address."""
 
 
-def share_of(address: str) -> str:
-    """What shares the connections of an address: it alone, or its IPv6 network of 64 bits (RFC 4291, section 2.5.4)."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if parsed.version == 6 and not parsed.is_loopback:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return address
-
-
 class Slot:
     """The place of one connection. ``end`` ends it at once; ``idle_since`` is ``None`` while it is at work."""
 
     def __init__(self, connections: Connections, address: str) -> None:
         self._connections = connections
         self.address = address
-        self.share = share_of(address)
+        self.share = place_of(address)
         self.idle_since: float | None = time.monotonic()
         self.has_worked = False
         self.end: Callable[[], object] = lambda: None

@@ -384,7 +384,8 @@ def test_who_attacks_hurts_nobody_else(make_lab: Callable[..., Lab], name: str) 
     for system in ("edge1", "edge2"):
         assert lab.get(f"/v1/systems/{system}/backups").status_code == 200
     before, inside = resident(lab.process.pid), _files(lab)
-    memory = MostMemory(lab.process.pid)
+    pid = lab.process.pid
+    memory = MostMemory(lambda: resident(pid))
     memory.start()
     with served_meanwhile(lab, "edge1"):
         crowd_of_them = [Attacker(lab, function, number) for number in range(crowd)]

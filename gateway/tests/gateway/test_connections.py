@@ -13,10 +13,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import cast
 
 import pytest
 from gateway_lab import PASSWORD, Lab
 from watching import resident
+
+from activelogic_gateway.connections import Connections, Slot
+from activelogic_gateway.logs import AuditLog
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n"
 LOGIN = b"Authorization: Basic " + base64.b64encode(b"admin:" + PASSWORD.encode()) + b"\r\n"
@@ -169,6 +173,13 @@ def test_idle_connections_of_an_address_keep_nobody_out(make_lab: Callable[..., 
         if sent in (None, b"", HEALTH):
             assert sum(line["outcome"]["connections"] for line in ended) >= 25
             assert {line["client"] for line in ended} == {"127.0.0.1"}
+
+
+def test_clients_of_ipv4_have_shares_of_their_own_where_the_gateway_listens_to_both() -> None:
+    connections = Connections(10, 5, cast("AuditLog", None))
+    addresses = ("::ffff:192.0.2.1", "::ffff:192.0.2.2", "2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
+    shares = [Slot(connections, each).share for each in addresses]
+    assert shares == ["192.0.2.1", "192.0.2.2", "2001:db8::/64", "2001:db8::/64", "2001:db8:0:1::/64"]
 
 
 def test_who_is_at_work_is_not_ended_and_who_comes_too_late_waits(make_lab: Callable[..., Lab]) -> None:

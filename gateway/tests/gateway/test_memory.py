@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from gateway_lab import Lab
-from watching import held
+from watching import MostMemory, held, resident
 
 MIB = 1024 * 1024
 SIZE = int(os.environ.get("GATEWAY_TRANSFER_MIB", "256")) * MIB
@@ -52,45 +51,19 @@ def quiet(make_lab: Callable[..., Lab]) -> Iterator[Lab]:
     shutil.rmtree(lab.folder)
 
 
-def most_memory(pid: int) -> int:
-    """The most bytes (VmHWM) that a process ever had in memory."""
-    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("the process has no memory")
-
-
-class Watch(threading.Thread):
-    """Looks at what the processes of sessions hold together: of pages that several share, each its part (PSS)."""
-
-    def __init__(self, lab: Lab) -> None:
-        super().__init__(daemon=True)
-        self._lab = lab
-        self._is_over = threading.Event()
-        self.most = 0
-
-    def run(self) -> None:
-        while not self._is_over.wait(0.05):
-            self.most = max(self.most, sum(map(held, self._lab.session_processes())))
-
-    def end(self) -> int:
-        self._is_over.set()
-        self.join()
-        return self.most
-
-
 def all_at_once(lab: Lab, transfer: Callable[[str], object], way: str) -> None:
     """Transfer all names at once, and hold the memory against what it was when the gateway was idle."""
     assert lab.process is not None
-    idle = most_memory(lab.process.pid)
-    watch = Watch(lab)
+    idle = resident(lab.process.pid, "VmHWM")
+    watch = MostMemory(lambda: sum(map(held, lab.session_processes())))
     watch.start()
     began = time.monotonic()
     with ThreadPoolExecutor(len(NAMES)) as pool:
         list(pool.map(transfer, NAMES))
     seconds = time.monotonic() - began
     sessions = watch.end()
-    growth = most_memory(lab.process.pid) - idle
+    assert lab.process.poll() is None
+    growth = resident(lab.process.pid, "VmHWM") - idle
     total = len(NAMES) * SIZE / MIB
     print(
         f"\n{way:>4} {len(NAMES)} x {SIZE // MIB} MiB: {seconds:6.1f} s, {total / seconds:6.0f} MiB/s in all,"

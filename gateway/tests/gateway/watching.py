@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import requests
@@ -70,26 +70,30 @@ def held(process: int) -> int:
     return 0
 
 
-def resident(process: int) -> int:
-    """Bytes that a process has in memory (VmRSS)."""
-    for line in Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0  # it has ended, as the tests see elsewhere
+def resident(process: int, field: str = "VmRSS") -> int:
+    """Bytes that a process has in memory, or (``VmHWM``) the most that it ever had; 0 when it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 class MostMemory(threading.Thread):
-    """Looks at the most that a process has in memory over a time."""
+    """Looks at the most that something has in memory over a time.
 
-    def __init__(self, process: int) -> None:
+    :param measure: how much that is now, in bytes.
+    """
+
+    def __init__(self, measure: Callable[[], int]) -> None:
         super().__init__(daemon=True)
-        self._process = process
+        self._measure = measure
         self._is_over = threading.Event()
         self.most = 0
 
     def run(self) -> None:
         while not self._is_over.wait(0.03):
-            self.most = max(self.most, resident(self._process))
+            self.most = max(self.most, self._measure())
 
     def end(self) -> int:
         self._is_over.set()
