@@ -27,8 +27,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from . import __version__
 from .auth import Caller, Login, parse_basic
 from .documents import FINAL, LONGEST_POLL, UUID_PATTERN, parse_commit, parse_request
+from .gateway import Gateway
 from .openapi import ROUTES
-from .operations import Gateway, Operation
+from .operations import Operation
 from .problems import MEDIA_TYPE, NO_ROOM, Problem
 from .spool import PIECE, Content
 
@@ -212,7 +213,7 @@ class Asker:
         """Look at what a request asks for.
 
         :param word: the system's name or address.
-        :raises Problem: ``invalid_request``; for a system that is not there what :meth:`Gateway.refuse_unknown` raises.
+        :raises Problem: ``invalid_request``; as :meth:`CallerSessions.refuse_unknown` for a system that is not there.
         """
         audit: dict[str, Any] = request.scope["audit"]
         audit["command"] = command
@@ -224,7 +225,7 @@ class Asker:
         audit["word"] = word
         system = gateway.config.find_system(word)
         if system is None:
-            await gateway.refuse_unknown(word, login, address)
+            await gateway.callers.refuse_unknown(word, login, address)
         audit["system"] = system
         return cls(gateway, request, Caller(system, word, login, address))
 
@@ -416,14 +417,14 @@ def routes(gateway: Gateway) -> list[APIRoute]:
 
     async def show_system(request: Request, system: SystemName) -> Response:
         asker = await Asker.of(gateway, request, system, "identity")
-        identity = await while_connected(request, gateway.identity(asker.caller))
+        identity = await while_connected(request, gateway.callers.identity(asker.caller))
         return document_response(
             {"name": asker.system, "machineid": identity.machineid, "distversion": identity.distversion}
         )
 
     async def list_backups(request: Request, system: SystemName) -> Response:
         asker = await Asker.of(gateway, request, system, "list")
-        entries = await while_connected(request, gateway.backups(asker.caller))
+        entries = await while_connected(request, gateway.callers.backups(asker.caller))
         return document_response([{"name": each.name, "size": each.size} for each in entries])
 
     async def list_operations(request: Request, system: SystemName) -> Response:
@@ -443,7 +444,7 @@ def routes(gateway: Gateway) -> list[APIRoute]:
         return operation_response(found)
 
     def operation_response(operation: Operation, accepted: bool = True) -> Response:
-        system, _, uuid = operation.row.key
+        system, _, uuid = operation.key
         if not accepted or operation.state in FINAL:
             return document_response(gateway.document(operation))
         location = f"/v1/systems/{system}/operations/{uuid}"
@@ -471,7 +472,7 @@ def routes(gateway: Gateway) -> list[APIRoute]:
 
     async def content_response(request: Request, system: str, operation: str, head: bool) -> Response:
         asker = await Asker.of(gateway, request, system, "download_content_head" if head else "download_content")
-        content = gateway.content(await asker.operation(operation))
+        content = gateway.contents.of(await asker.operation(operation))
         etag = f'"{content.sha256}"'
         if header_values(request.scope, b"if-match") and not etags(request.scope, b"if-match", False) & {etag, "*"}:
             raise Problem("precondition_failed", "If-Match names other content", operation=operation)
@@ -510,7 +511,7 @@ def routes(gateway: Gateway) -> list[APIRoute]:
             )
         body = Body(request.receive, gateway.limits.stalled_seconds, gateway.limits.body_bytes_per_second)
         try:
-            content = await gateway.receive(found, body.large_pieces())
+            content = await gateway.contents.receive(found, body.large_pieces())
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise

@@ -23,10 +23,10 @@ from pathlib import Path
 from . import __version__, logs
 from .app import create_app
 from .config import STANDARD_OUTPUT, Config, ConfigError, Limits, Tls, load
+from .gateway import Gateway
 from .isolation import Processes, check
 from .logins import Logins
 from .openapi import openapi
-from .operations import Gateway
 from .server import GatewayServer, TlsError, days_left, listen, tls_context, url_of, write_ready_file
 from .setup_checks import state_dir_problem, tls_findings
 from .spool import Spool

@@ -23,7 +23,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from .certificate import not_after
 from .config import Config, Tls
 from .connections import Listener, Slot
-from .operations import Gateway
+from .gateway import Gateway
 from .protocol import GuardedProtocol
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .documents import Request
 from .logs import now_text
@@ -25,8 +25,6 @@ from .logs import now_text
 logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-Key = tuple[str, str, str]
-"""System, user, UUID: an operation belongs to (system, user)."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS operations (
@@ -38,6 +36,19 @@ CREATE TABLE IF NOT EXISTS operations (
 CREATE INDEX IF NOT EXISTS operations_by_state ON operations (state);
 CREATE INDEX IF NOT EXISTS operations_by_finished ON operations (finished);
 """
+
+
+class Key(NamedTuple):
+    """Which operation it is: it belongs to a user of a system, and each of them chooses the UUIDs of their own."""
+
+    system: str
+    username: str
+    uuid: str
+
+    @property
+    def owner(self) -> tuple[str, str]:
+        """System and user."""
+        return self.system, self.username
 
 
 @dataclass
@@ -64,8 +75,8 @@ class Row:
     def document(self) -> dict[str, Any]:
         """The document of the HTTP API."""
         return {
-            "id": self.key[2],
-            "system": self.key[0],
+            "id": self.key.uuid,
+            "system": self.key.system,
             "action": self.request.action,
             "name": self.request.name,
             "resource_name": self.request.resource_name,
@@ -259,7 +270,7 @@ def _row(columns: tuple[Any, ...]) -> Row:
     system, username, uuid, request, state, result, problem, cause, created, finished = columns
     try:
         row = Row(
-            (system, username, uuid),
+            Key(system, username, uuid),
             Request.model_validate_json(request),
             state,
             created,
