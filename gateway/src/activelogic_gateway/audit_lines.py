@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from .logs import AuditLog
@@ -28,4 +29,31 @@ def write_end(audit: AuditLog, row: Row) -> None:
         outcome=outcome,
         bytes=(row.result or {}).get("size"),
         milliseconds=row.milliseconds,
+    )
+
+
+def write_request(
+    audit: AuditLog, scope: Mapping[str, Any], told: Mapping[str, Any], sent: Mapping[str, Any], milliseconds: int
+) -> None:
+    """Say what was asked for and answered.
+
+    :param scope: of the request, as ASGI has it.
+    :param told: what the layers of the API know of it: ``login``, ``system``, ``command``, ``name``, ``operation``,
+        ``kind``, and ``received`` (bytes).
+    :param sent: ``status`` and ``bytes`` of the answer.
+    """
+    login = told["login"]
+    user = login.username if login is not None and login.accepted else None
+    audit.write(
+        "request",
+        client=scope["client"][0] if scope.get("client") else None,
+        system=told.get("system"),
+        user=user,
+        command=told.get("command", "health" if scope["path"] == "/healthz" else None),
+        name=told.get("name") if user else None,  # a stranger's words stay out of the log
+        operation=told.get("operation"),
+        method=scope["method"],
+        outcome={"status": sent["status"], "kind": told.get("kind")},
+        bytes={"in": told.get("received", 0), "out": sent["bytes"]},
+        milliseconds=milliseconds,
     )

@@ -21,12 +21,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from . import __version__, logs
-from .app import create_app
+from .api.app import create_app
+from .api.openapi import openapi
 from .config import STANDARD_OUTPUT, Config, ConfigError, Limits, Tls, load
 from .gateway import Gateway
 from .isolation import Processes, check
 from .logins import Logins
-from .openapi import openapi
 from .server import GatewayServer, TlsError, days_left, listen, tls_context, url_of, write_ready_file
 from .setup_checks import state_dir_problem, tls_findings
 from .spool import Spool

@@ -17,14 +17,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from activelogic_gateway import app, cli, documents, sessions
+from activelogic_gateway import cli, documents, sessions
+from activelogic_gateway.api import parameters
 
 program: Any = cli
-routes: Any = app
 logins: Any = sessions.CallerSessions
-"""Modules, and a class, whose members are replaced."""
+"""A module and a class whose members are replaced."""
 
 
 @dataclass
@@ -162,11 +163,11 @@ def take_any_member() -> None:
 
 
 def take_any_uuid() -> None:
-    routes.OperationId = str
+    parameters.ADAPTERS["operation"] = TypeAdapter(str)
 
 
 def take_any_wait() -> None:
-    routes.Wait = float
+    parameters.ADAPTERS["wait"] = TypeAdapter(float)
 
 
 def take_any_password() -> None:

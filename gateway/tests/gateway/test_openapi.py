@@ -15,9 +15,10 @@ import pytest
 from openapi_reader import DOCUMENT, OPERATIONS, PATH, matches, resolve
 from openapi_spec_validator import validate
 
-from activelogic_gateway.app import OperationId, SystemName, Wait, routes
+from activelogic_gateway.api.parameters import OperationId, SystemName, Wait
+from activelogic_gateway.api.route_table import ROUTES
+from activelogic_gateway.api.routes import routes
 from activelogic_gateway.gateway import Gateway
-from activelogic_gateway.openapi import ROUTES
 from activelogic_gateway.problems import KINDS
 
 ONE = "/v1/systems/{system}/operations/{operation}"

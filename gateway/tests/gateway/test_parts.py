@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from activelogic_gateway.app import parse_range
+from activelogic_gateway.api.contents import parse_range
 from activelogic_gateway.auth import Login, parse_basic
 from activelogic_gateway.certificate import not_after
 from activelogic_gateway.names import why_illegal

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .problems import KINDS, Problem
+from ..problems import KINDS, Problem
 
 Json = dict[str, Any]
 

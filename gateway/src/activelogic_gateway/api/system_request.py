@@ -1,0 +1,72 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests for a system: who asks, for what, and what the audit log is to say of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+
+from ..auth import Caller, Login
+from ..gateway import Gateway
+from ..operations import Operation
+from ..problems import Problem
+from .parameters import read_parameters
+
+
+def client_address(request: Request) -> str:
+    """The peer's address, as the transport knows it; no header can change it."""
+    return request.client.host if request.client else ""
+
+
+class SystemRequest:
+    """A request for a system: who asks, and what the audit log is to say of it."""
+
+    def __init__(self, gateway: Gateway, request: Request, caller: Caller, parameters: dict[str, Any]) -> None:
+        self.audit: dict[str, Any] = request.scope["audit"]
+        self.caller = caller
+        self.system = caller.system
+        self.parameters = parameters
+        self._gateway = gateway
+
+    @classmethod
+    async def read(cls, gateway: Gateway, request: Request, command: str, **defaults: Any) -> SystemRequest:
+        """Look at what a request asks for.
+
+        :param command: its word for the audit log.
+        :param defaults: of the parameters that the query may have.
+        :raises Problem: ``invalid_request``; as :meth:`CallerSessions.refuse_unknown` for a system that is not there.
+        """
+        parameters = read_parameters(request, defaults)
+        audit: dict[str, Any] = request.scope["audit"]
+        audit["command"] = command
+        given = [name for name, _ in request.query_params.multi_items()]
+        if not defaults.keys() >= set(given) or len(set(given)) < len(given):
+            raise Problem("invalid_request", "the query has an unknown parameter, or one twice")
+        login: Login = audit["login"]  # the first layer lets no request without one through
+        address = client_address(request)
+        word: str = parameters["system"]  # its name or address
+        audit["word"] = word
+        system = gateway.config.find_system(word)
+        if system is None:
+            await gateway.callers.refuse_unknown(word, login, address)
+        audit["system"] = system
+        return cls(gateway, request, Caller(system, word, login, address), parameters)
+
+    @property
+    def uuid(self) -> str:
+        """The operation's UUID, in small letters."""
+        return str(self.parameters["operation"]).lower()
+
+    async def operation(self, is_named: bool = True) -> Operation:
+        """The operation that is asked about.
+
+        :param is_named: whether the audit log is to name its backup.
+        """
+        self.audit.update(operation=self.uuid)
+        operation = await self._gateway.find(self.caller, self.uuid)
+        if is_named:
+            self.audit.update(name=operation.request.name)
+        return operation
