@@ -20,16 +20,25 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from .exception import PLDBError, PLDBNewDataCommitted
 from .store import PIECE, TITLES, Level, Resource, StaleError, Store, StoreError
-from .troubles import Pump, QuirkState
-
-if TYPE_CHECKING:
-    from .connection import Connection
+from .transaction import Transaction
+from .troubles import Line, Pump, QuirkState
 
 T = TypeVar("T")
+
+
+class Session(Line, Protocol):
+    """What a session is to its resources."""
+
+    @property
+    def transaction(self) -> Transaction:
+        """What was sent to the system and is not committed."""
+
+    def require_open(self) -> None:
+        """:raises PLDBIOError: when the session is closed, lost or cut off."""
 
 
 @dataclass
@@ -53,7 +62,7 @@ def now() -> datetime:
 class Backup:
     """The backups of one system, in one session. Made by ``await connection.backup()``."""
 
-    def __init__(self, connection: Connection, store: Store, username: str, troubles: QuirkState) -> None:
+    def __init__(self, connection: Session, store: Store, username: str, troubles: QuirkState) -> None:
         self._connection = connection
         self._store = store
         self._username = username

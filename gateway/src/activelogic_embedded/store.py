@@ -38,6 +38,7 @@ from typing import Any, BinaryIO
 
 from . import archive
 from .archive import Archive
+from .system_folder import SystemFolder
 
 ROOT_VARIABLE = "ACTIVELOGIC_EMBEDDED_ROOT"
 PIECE = 1024 * 1024
@@ -104,17 +105,8 @@ def why_illegal(name: str) -> str:
     return f"it has more than {MAX_NAME_BYTES} bytes" if too_long else ""
 
 
-class Store:
+class Store(SystemFolder):
     """One system below a root."""
-
-    def __init__(self, folder: Path) -> None:
-        """:raises FileNotFoundError: when there is no system in the folder."""
-        self.folder = folder
-        self.backups = folder / "backups"
-        self.tmp = folder / "tmp"
-        self._database = folder / "system.sqlite"
-        if not self._database.is_file():
-            raise FileNotFoundError(str(folder))
 
     @classmethod
     def create(
@@ -152,33 +144,6 @@ class Store:
             rows = [(int(each), title, 0, _json(resources.get(each))) for each, title in TITLES.items()]
             database.executemany("INSERT INTO resources VALUES (?, ?, ?, ?)", rows)
         (making / "system.sqlite").chmod(0o600)
-
-    @contextlib.contextmanager
-    def _connect(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: committed at the end of the block, rolled back by an exception."""
-        with contextlib.closing(sqlite3.connect(self._database, timeout=30.0, isolation_level=None)) as database:
-            database.execute("PRAGMA synchronous = FULL")
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
-
-    def _rows(self, statement: str, *values: Any) -> list[Any]:
-        with contextlib.closing(sqlite3.connect(self._database, timeout=30.0)) as database:
-            return database.execute(statement, values).fetchall()
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """Keep every other process and thread from changing the system."""
-        descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
     # Facts, users, configuration
 

@@ -27,10 +27,11 @@ from .config import STANDARD_OUTPUT, Config, ConfigError, Limits, Tls, load
 from .gateway import Gateway
 from .isolation import Processes, check
 from .logins import Logins
-from .server import GatewayServer, TlsError, days_left, listen, tls_context, url_of, write_ready_file
+from .server import GatewayServer, listen, url_of, write_ready_file
 from .setup_checks import state_dir_problem, tls_findings
 from .spool import Spool
 from .store import Store
+from .tls import TlsError, days_left, tls_context
 from .vendor_package import SdkMissing
 from .vendor_session import Sessions
 

@@ -16,7 +16,6 @@ import logging
 import socket
 import ssl
 import time
-from asyncio.sslproto import SSLProtocol
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 from .config import Limits
 from .logins import place_of
 from .logs import AuditLog
+from .tls import limit_buffers
 
 logger = logging.getLogger(__name__)
 
@@ -35,9 +35,6 @@ WAITING = 2
 
 LOOK_SECONDS = 0.1
 """How often those who wait are looked at while nothing else happens."""
-
-TLS_BUFFER = 65536
-"""Bytes that asyncio sets aside for each TLS connection from its first moment; its default is four times as much."""
 
 AT_ONCE = 100
 """Connections that are accepted before anything else is done."""
@@ -199,7 +196,7 @@ class Listener:
         audit: AuditLog,
     ) -> None:
         self._sock = sock
-        SSLProtocol.max_size = TLS_BUFFER
+        limit_buffers()
         self._protocol = protocol
         self.context = context
         """Of the handshakes to come."""

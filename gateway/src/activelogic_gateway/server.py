@@ -13,61 +13,22 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .certificate import not_after
-from .config import Config, Tls
+from .config import Config
 from .connections import Listener, Slot
 from .gateway import Gateway
 from .protocol import GuardedProtocol
+from .tls import TlsError, tls_context
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 4096
 """Connections that the kernel holds until they are accepted; as many as net.core.somaxconn has by default."""
-
-
-class TlsError(Exception):
-    """Certificate, key or authority can't be used; the text is one sentence."""
-
-
-def tls_context(tls: Tls) -> ssl.SSLContext:
-    """A context for TLS 1.2 and later; with ``client_ca`` clients need a certificate.
-
-    :raises TlsError: if the files can't be used.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(tls.certificate, tls.key)
-    except (OSError, ssl.SSLError) as error:
-        reason = getattr(error, "reason", None) or error.strerror or str(error)
-        raise TlsError(f"tls: {tls.certificate} with the key {tls.key} can't be used: {reason}") from error
-    if tls.client_ca is not None:
-        try:
-            context.load_verify_locations(tls.client_ca)
-        except (OSError, ssl.SSLError) as error:
-            reason = getattr(error, "reason", None) or error.strerror or str(error)
-            raise TlsError(f"tls: client_ca {tls.client_ca} can't be used: {reason}") from error
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
-def days_left(tls: Tls | None) -> int | None:
-    """Whole days until the certificate expires, negative after that; ``None`` without TLS or if it can't be told."""
-    if tls is None:
-        return None
-    try:
-        return (not_after(tls.certificate) - datetime.now(UTC)).days
-    except (OSError, ValueError):
-        return None
 
 
 class GatewayServer(uvicorn.Server):
