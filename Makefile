@@ -52,8 +52,7 @@ lint: $(VENV)/test build
 typing: $(VENV)/test build
 	cd $(COLLECTIONS) && $(MYPY) --config-file $(CURDIR)/pyproject.toml ansible_collections/netops/activelogic/plugins
 	$(MYPY) gateway/src/activelogic_embedded gateway/src/activelogic_gateway
-	MYPYPATH=gateway/tests/embedded $(MYPY) gateway/tests/embedded
-	MYPYPATH=gateway/tests/gateway $(MYPY) gateway/tests/gateway
+	MYPYPATH=gateway $(MYPY) gateway/tests
 	MYPYPATH=tests/lab:$(COLLECTIONS) $(MYPY) tests/lab tests/demo tests/tools
 	MYPYPATH=tests/lab:tests/contract:tests/contract/mutants:$(COLLECTIONS) $(MYPY) tests/contract
 	MYPYPATH=tests/lab:tests/end_to_end $(MYPY) tests/end_to_end

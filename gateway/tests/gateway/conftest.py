@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 
-sys.path.insert(0, str(Path(__file__).parent))  # for gateway_lab, whatever the import mode
-
-from gateway_lab import PASSWORD, Lab, embedded
+from tests.harness.lab import PASSWORD, TROUBLED, Lab, embedded
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +26,7 @@ def make_lab(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
     def make(
         *,
-        sdk: str = "troubled_sdk",
+        sdk: str = TROUBLED,
         systems: tuple[str, ...] = ("edge1", "edge2"),
         limits: dict[str, Any] | None = None,
     ) -> Lab:
@@ -51,7 +47,7 @@ def make_lab(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "limits": limits or {},
         }
         lab = Lab(folder, ca, settings)
-        if sdk == "troubled_sdk":
+        if sdk == TROUBLED:
             # The configuration gives a root to the embedded SDK alone; this one finds it in its environment.
             settings["sdk"] = sdk
             del settings["embedded_root"]

@@ -26,8 +26,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from gateway_lab import PASSWORD, Lab
-from watching import MostMemory, resident, served_meanwhile
+
+from tests.harness.lab import PASSWORD, Lab
+from tests.harness.watching import MostMemory, resident, served_meanwhile
 
 SECONDS = float(os.environ.get("ATTACK_SECONDS", "2"))
 MOST_GROWTH = 64 * 1024 * 1024

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_lab import PASSWORD, Lab
+
+from tests.harness.lab import PASSWORD, Lab
 
 MEMBERS = {"time", "event", "client", "system", "user", "command", "name", "operation", "method", "outcome", "bytes"}
 MEMBERS |= {"milliseconds"}

@@ -22,9 +22,9 @@ import pytest
 import requests
 import trustme
 import yaml
-from gateway_lab import Lab
 
 from activelogic_gateway.cli import main
+from tests.harness.lab import Lab
 
 GATEWAY = (sys.executable, "-m", "activelogic_gateway")
 

@@ -16,11 +16,11 @@ from contextlib import ExitStack, contextmanager
 from typing import cast
 
 import pytest
-from gateway_lab import PASSWORD, Lab
-from watching import resident
 
 from activelogic_gateway.connections import Connections, Slot
 from activelogic_gateway.logs import AuditLog
+from tests.harness.lab import PASSWORD, Lab
+from tests.harness.watching import resident
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: gateway\r\n"
 LOGIN = b"Authorization: Basic " + base64.b64encode(b"admin:" + PASSWORD.encode()) + b"\r\n"

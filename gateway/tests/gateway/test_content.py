@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gateway_lab import Lab, descendants
+
+from tests.harness.lab import Lab, descendants
 
 
 @pytest.fixture(scope="module")

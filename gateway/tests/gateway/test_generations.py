@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from gateway_lab import PASSWORD, Answer, Lab
 
 import activelogic_embedded
 from activelogic_embedded import admin
+from tests.harness.lab import PASSWORD, TROUBLED, Answer, Lab
 
-SDKS = ("troubled_sdk", "activelogic_embedded.generation1", "closing_sdk")
+SDKS = (TROUBLED, "activelogic_embedded.generation1", "tests.harness.sdks.closing")
 
 QUIRKS: dict[str, dict[str, object]] = {
     "plain": {},

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 import requests
 import yaml
-from gateway_lab import HERE, PASSWORD, Lab
-from watching import served_meanwhile
+
+from tests.harness.lab import GATEWAY_FOLDER, PASSWORD, Lab
+from tests.harness.watching import served_meanwhile
 
 MIB = 1024 * 1024
 CRASHES = {
@@ -279,7 +280,7 @@ def check(lab_settings: dict[str, Any], folder: Path, **environment: str) -> sub
         text=True,
         timeout=30,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(HERE), **environment},
+        env={**os.environ, "PYTHONPATH": str(GATEWAY_FOLDER), **environment},
     )
 
 
@@ -295,7 +296,7 @@ def check(lab_settings: dict[str, Any], folder: Path, **environment: str) -> sub
 )
 def test_check_says_why_a_package_can_not_be_imported(tmp_path: Path, why: str, said: str, preload: bool) -> None:
     settings = {
-        "sdk": "unwilling_sdk",
+        "sdk": "tests.harness.sdks.unwilling",
         "listen": "127.0.0.1:0",
         "state_dir": "state",
         "systems": {"edge1": {"host": "edge1"}},
@@ -309,7 +310,7 @@ def test_check_says_why_a_package_can_not_be_imported(tmp_path: Path, why: str, 
 
 def test_package_with_threads_is_not_forked_but_imported_by_each_session(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab()
-    lab.settings["sdk"] = "threaded_sdk"
+    lab.settings["sdk"] = "tests.harness.sdks.threaded"
     result = check(lab.settings, lab.folder)
     assert (result.returncode, "set isolation.preload to false" in result.stderr) == (2, True)
     lab.settings["isolation"] = {"preload": False}

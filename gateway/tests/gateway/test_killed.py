@@ -23,9 +23,9 @@ from typing import Any
 
 import pytest
 import requests
-from gateway_lab import FINAL, PASSWORD, Lab
 
 from activelogic_embedded import admin, archive
+from tests.harness.lab import FINAL, PASSWORD, Lab
 
 KILLS = int(os.environ.get("GATEWAY_KILLS", "20"))
 SEED = os.environ.get("GATEWAY_SEED", "1")

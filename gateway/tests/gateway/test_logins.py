@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 import requests
-from gateway_lab import PASSWORD, Lab, embedded
 from requests.adapters import HTTPAdapter
 
 from activelogic_gateway.auth import Login
 from activelogic_gateway.logins import Logins, place_of
 from activelogic_gateway.problems import Problem
+from tests.harness.lab import PASSWORD, Lab, embedded
 
 TEN = tuple(f"edge{number}" for number in range(10))
 

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from gateway_lab import Lab
+
+from tests.harness.lab import Lab
 
 SYSTEMS = tuple(f"edge{number}" for number in range(10))
 EACH = 5

@@ -17,8 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from gateway_lab import Lab
-from watching import MostMemory, held, resident
+
+from tests.harness.lab import Lab
+from tests.harness.watching import MostMemory, held, resident
 
 MIB = 1024 * 1024
 SIZE = int(os.environ.get("GATEWAY_TRANSFER_MIB", "256")) * MIB

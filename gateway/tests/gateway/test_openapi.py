@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-from openapi_reader import DOCUMENT, OPERATIONS, PATH, matches, resolve
 from openapi_spec_validator import validate
 
 from activelogic_gateway.api.parameters import OperationId, SystemName, Wait
@@ -20,6 +19,7 @@ from activelogic_gateway.api.route_table import ROUTES
 from activelogic_gateway.api.routes import routes
 from activelogic_gateway.gateway import Gateway
 from activelogic_gateway.problems import KINDS
+from tests.harness.openapi_reader import DOCUMENT, OPERATIONS, PATH, matches, resolve
 
 ONE = "/v1/systems/{system}/operations/{operation}"
 

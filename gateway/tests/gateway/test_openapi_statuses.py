@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from gateway_lab import Lab
-from openapi_reader import OPERATIONS, matches, resolve
+
+from tests.harness.lab import Lab
+from tests.harness.openapi_reader import OPERATIONS, matches, resolve
 
 NO_FAILURE = "no request is known that makes the gateway itself fail here; all routes share the layer that answers"
 NOT_PRODUCED = {("health", 500): NO_FAILURE, ("show_system", 500): NO_FAILURE, ("list_backups", 500): NO_FAILURE}

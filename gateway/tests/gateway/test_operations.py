@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from gateway_lab import Lab
+
+from tests.harness.lab import Lab
 
 
 def names(folder: Path) -> set[str]:

@@ -10,10 +10,9 @@ import random
 import string
 from collections.abc import Callable
 
-from gateway_lab import Lab
-from troubled_sdk_forms import forms
-
 from activelogic_gateway.redaction import excerpt, redact
+from tests.harness.lab import Lab
+from tests.harness.sdks.password_forms import forms
 
 PASSWORDS = (
     "Xq7-correct-horse-9zT4",

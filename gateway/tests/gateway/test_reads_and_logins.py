@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from gateway_lab import Lab
+
+from tests.harness.lab import Lab
 
 
 def test_health_needs_no_login(lab: Lab) -> None:

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
-from gateway_lab import PASSWORD, Lab
+
+from tests.harness.lab import PASSWORD, Lab
 
 HEALTH = b"GET /healthz HTTP/1.1\r\n"
 HOST = b"Host: gateway\r\n"

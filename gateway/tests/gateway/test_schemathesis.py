@@ -15,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from defects import DEFECTS
-from fuzzing_exclusions import EXCLUSIONS
-from gateway_lab import HERE, PASSWORD, Lab
-from openapi_reader import PATH as DOCUMENT
+
+from tests.harness.fuzzing.defects import DEFECTS
+from tests.harness.fuzzing.exclusions import EXCLUSIONS
+from tests.harness.lab import GATEWAY_FOLDER, PASSWORD, Lab
+from tests.harness.openapi_reader import PATH as DOCUMENT
 
 SEED = 20261124
 MOST = 65536
@@ -82,8 +83,8 @@ def fuzz(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run schemathesis on the lab's gateway, with all checks and phases."""
     environment = {
         **os.environ,
-        "PYTHONPATH": str(HERE),
-        "SCHEMATHESIS_HOOKS": "fuzzing_hooks",
+        "PYTHONPATH": str(GATEWAY_FOLDER),
+        "SCHEMATHESIS_HOOKS": "tests.harness.fuzzing.hooks",
         "FUZZING_SEEDS": seeds(lab),
         "FUZZING_STATUSES": str(lab.folder / "statuses"),
     }
@@ -121,7 +122,7 @@ def test_no_finding_and_every_route_was_reached(make_lab: Callable[..., Lab]) ->
 @pytest.mark.parametrize("defect", sorted(DEFECTS))
 def test_planted_defect_is_found(make_lab: Callable[..., Lab], defect: str) -> None:
     lab = make_lab(sdk="activelogic_embedded", limits=LIMITS)
-    lab.program = (str(HERE / "defects.py"),)
+    lab.program = ("-m", "tests.harness.fuzzing.defects")
     lab.environment = {"GATEWAY_DEFECT": defect}
     lab.start()
     result = fuzz(lab, "--max-examples", "50", "--max-failures", "1", "--no-shrink")

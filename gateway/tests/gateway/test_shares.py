@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from gateway_lab import PASSWORD, Lab
+
+from tests.harness.lab import PASSWORD, Lab
 
 OTHER = {"user": "other", "password": "other-password-5521"}
 

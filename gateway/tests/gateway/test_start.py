@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from gateway_lab import Lab
 
 from activelogic_gateway.line_writer import MOST_LINES, LineWriter
+from tests.harness.lab import Lab
 
 REQUEST = json.dumps({"action": "upload", "name": "never.plb", "size": 5})
 INSERT = "INSERT INTO operations VALUES ('edge1', 'admin', ?, ?, ?, NULL, NULL, NULL, ?, ?)"

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from gateway_lab import Lab
+
+from tests.harness.lab import Lab
 
 OTHER = {"user": "other", "password": "other-password-5521"}
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import requests
-from gateway_lab import PASSWORD, Lab
+
+from tests.harness.lab import PASSWORD, Lab
 
 WITHIN = 2.0
 """Seconds in which a healthy system is served, whatever happens to others."""

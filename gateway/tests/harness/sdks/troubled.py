@@ -39,11 +39,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from troubled_sdk_forms import forms
-
 import activelogic_embedded as embedded
 from activelogic_embedded import BackupFile, exception
 from activelogic_embedded.exception import PLDBError, PLDBIOError, PLDBNewDataCommitted
+from tests.harness.sdks.password_forms import forms
 
 __all__ = ["BackupFile", "async_connect"]
 

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import schemathesis
-from fuzzing_exclusions import reason_against
+
+from tests.harness.fuzzing.exclusions import reason_against
 
 UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 SEEDS: dict[str, Any] = json.loads(os.environ["FUZZING_SEEDS"])

@@ -25,7 +25,10 @@ import trustme
 import yaml
 
 PASSWORD = "Xq7-correct-horse-9zT4"
-HERE = Path(__file__).parent
+GATEWAY_FOLDER = Path(__file__).parents[2]
+"""Processes find the stand-ins for the vendor's package from here."""
+
+TROUBLED = "tests.harness.sdks.troubled"
 FINAL = ("succeeded", "failed", "unknown")
 
 
@@ -60,7 +63,7 @@ class Lab:
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
         (self.folder / "gateway.yml").write_text(yaml.safe_dump(self.settings), encoding="utf-8")
-        environment = {**os.environ, "PYTHONPATH": str(HERE), "TROUBLE_FOLDER": str(self.folder)}
+        environment = {**os.environ, "PYTHONPATH": str(GATEWAY_FOLDER), "TROUBLE_FOLDER": str(self.folder)}
         environment["ACTIVELOGIC_EMBEDDED_ROOT"] = str(self.folder / "systems")
         environment.update(self.environment)
         command = [sys.executable, *self.program, "serve"]
