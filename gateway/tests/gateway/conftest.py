@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.harness.lab import PASSWORD, TROUBLED, Lab, embedded
+from activelogic_embedded import admin
+from tests.harness.lab import PASSWORD, TROUBLED, Lab
+
+MakeLab = Callable[..., Lab]
 
 
 @pytest.fixture(scope="session")
@@ -19,10 +22,15 @@ def ca() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture(scope="module")
-def make_lab(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Lab]]:
-    """Makes labs; those that run are stopped at the end of the module."""
-    labs: list[Lab] = []
+@pytest.fixture(scope="session")
+def certificate(ca: trustme.CA) -> bytes:
+    """Key and certificate chain of every lab's gateway, in PEM form."""
+    return ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes()
+
+
+@pytest.fixture(scope="session")
+def new_lab(ca: trustme.CA, certificate: bytes, tmp_path_factory: pytest.TempPathFactory) -> MakeLab:
+    """Makes the folder of a lab, whose gateway does not run yet."""
 
     def make(
         *,
@@ -31,11 +39,11 @@ def make_lab(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         limits: dict[str, Any] | None = None,
     ) -> Lab:
         folder = tmp_path_factory.mktemp("lab")
-        root = folder / "systems"
-        embedded("init", str(root), *systems, "--username", "admin", password=PASSWORD)
+        for name in systems:
+            admin.create_system(folder / "systems", name, "admin", PASSWORD)
         ca.cert_pem.write_to_path(str(folder / "ca.pem"))
-        ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(folder / "gateway.pem"))
-        (folder / "gateway.pem").chmod(0o600)
+        (folder / "gateway.pem").touch(0o600)
+        (folder / "gateway.pem").write_bytes(certificate)
         settings: dict[str, Any] = {
             "sdk": "activelogic_embedded",
             "embedded_root": "systems",
@@ -53,29 +61,49 @@ def make_lab(ca: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             del settings["embedded_root"]
         lab.session.verify = str(folder / "ca.pem")
         lab.session.trust_env = False
-        labs.append(lab)
         return lab
 
+    return make
+
+
+@pytest.fixture(scope="module")
+def make_module_lab(new_lab: MakeLab) -> Iterator[MakeLab]:
+    """Makes labs for all tests of a module; those that run are stopped at its end."""
+    labs: list[Lab] = []
+
+    def make(**options: Any) -> Lab:
+        labs.append(new_lab(**options))
+        return labs[-1]
+
     yield make
+    for lab in labs:
+        if lab.process is not None:
+            lab.ask_to_stop()
     for lab in labs:
         lab.session.close()
         if lab.process is not None:
             lab.stop()
 
 
+@pytest.fixture
+def make_lab(make_module_lab: MakeLab) -> Iterator[MakeLab]:
+    """Makes labs for one test: those that run are told to stop after it, and have ended by the end of the module."""
+    labs: list[Lab] = []
+
+    def make(**options: Any) -> Lab:
+        labs.append(make_module_lab(**options))
+        return labs[-1]
+
+    yield make
+    for lab in labs:
+        lab.session.close()
+        if lab.process is not None:
+            lab.ask_to_stop()
+
+
 @pytest.fixture(scope="module")
-def lab(make_lab: Callable[..., Lab]) -> Lab:
+def lab(make_module_lab: MakeLab) -> Lab:
     """A gateway that runs for the whole module, over the embedded SDK as it is."""
-    made = make_lab(sdk="activelogic_embedded", limits={"failed_logins_per_minute": 1000})
+    made = make_module_lab(sdk="activelogic_embedded", limits={"failed_logins_per_minute": 1000})
     made.start()
     return made
-
-
-@pytest.fixture
-def add_user() -> Callable[..., None]:
-    """Adds a user to an embedded system."""
-
-    def add(lab: Lab, system: str, username: str, password: str, privilege: str = "write") -> None:
-        embedded("user", str(lab.folder / "systems"), system, username, "--privilege", privilege, password=password)
-
-    return add

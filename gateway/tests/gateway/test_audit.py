@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.lab import PASSWORD, Lab
+from tests.harness.lab import PASSWORD, Lab, add_user
 
 MEMBERS = {"time", "event", "client", "system", "user", "command", "name", "operation", "method", "outcome", "bytes"}
 MEMBERS |= {"milliseconds"}
@@ -166,7 +166,7 @@ def test_every_end_of_an_operation_has_its_line(audited: Lab) -> None:
     assert all(set(line) == MEMBERS for line in lab.audit())
 
 
-def test_no_secret_is_in_any_log_state_or_argument(audited: Lab, add_user: Callable[..., None]) -> None:
+def test_no_secret_is_in_any_log_state_or_argument(audited: Lab) -> None:
     lab = audited
     for number, password in enumerate(ODD):
         add_user(lab, "edge1", f"odd{number}", password)
@@ -225,7 +225,7 @@ def forms(password: str) -> set[bytes]:
     return plain | {base64.b64encode(each)[:-4] for each in plain}
 
 
-def test_a_short_password_may_be_a_part_of_a_name(audited: Lab, add_user: Callable[..., None]) -> None:
+def test_a_short_password_may_be_a_part_of_a_name(audited: Lab) -> None:
     add_user(audited, "edge1", "short", "plb")
     login = {"user": "short", "password": "plb"}
     path = audited.path_of(audited.put({"action": "create_new", "name": "made.plb"}, **login))

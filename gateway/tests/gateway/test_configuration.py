@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import socket
@@ -55,15 +57,30 @@ def good(tmp_path: Path, ca: trustme.CA) -> dict[str, Any]:
 
 
 def check(folder: Path, settings: object, command: str = "check") -> subprocess.CompletedProcess[str]:
+    """Run a command on a configuration: ``serve`` as a program, ``check`` in this process, which is faster."""
     path = folder / "gateway.yml"
     path.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings), encoding="utf-8")
-    return run(command, "--config", str(path))
+    arguments = [command, "--config", str(path)]
+    if command == "serve":
+        return run(*arguments)
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+        code = main(arguments)
+    return subprocess.CompletedProcess(arguments, code, stdout.getvalue(), stderr.getvalue())
 
 
 def test_good_configuration_passes_and_leaves_nothing(tmp_path: Path, good: dict[str, Any]) -> None:
-    result = check(tmp_path, good)
+    (tmp_path / "gateway.yml").write_text(yaml.safe_dump(good), encoding="utf-8")
+    result = run("check", "--config", str(tmp_path / "gateway.yml"))
     assert (result.returncode, result.stderr) == (0, "")
     assert not (tmp_path / "state").exists()
+
+
+def test_check_of_a_wrong_configuration_exits_with_2(tmp_path: Path, good: dict[str, Any]) -> None:
+    (tmp_path / "gateway.yml").write_text(yaml.safe_dump({**good, "sytems": {}}), encoding="utf-8")
+    result = run("check", "--config", str(tmp_path / "gateway.yml"))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -137,12 +154,11 @@ def test_good_configuration_passes_and_leaves_nothing(tmp_path: Path, good: dict
     ],
 )
 def test_check_says_what_is_wrong_and_where(
-    tmp_path: Path, good: dict[str, Any], change: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, good: dict[str, Any], change: dict[str, Any], said: str
 ) -> None:
-    path = tmp_path / "gateway.yml"
-    path.write_text(yaml.safe_dump({**good, **change}), encoding="utf-8")
-    assert main(["check", "--config", str(path)]) == 2  # in this process, which is faster
-    told = capsys.readouterr().err
+    result = check(tmp_path, {**good, **change})
+    assert result.returncode == 2
+    told = result.stderr
     assert said in told
     for word in ("Input", "Value error", "valid", "NoneType", "errors.pydantic"):
         assert word not in told  # pydantic's words

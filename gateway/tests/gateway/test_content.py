@@ -20,8 +20,8 @@ from tests.harness.lab import Lab, descendants
 
 
 @pytest.fixture(scope="module")
-def troubled(make_lab: Callable[..., Lab]) -> Lab:
-    lab = make_lab(limits={"read_seconds": 2, "write_seconds": 2, "transfer_seconds": 2})
+def troubled(make_module_lab: Callable[..., Lab]) -> Lab:
+    lab = make_module_lab(limits={"read_seconds": 2, "write_seconds": 2, "transfer_seconds": 2})
     lab.start()
     return lab
 

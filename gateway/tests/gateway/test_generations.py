@@ -31,8 +31,8 @@ def quirks(lab: Lab, system: str, **given: object) -> None:
 
 
 @pytest.fixture(scope="module", params=SDKS)
-def any_generation(request: pytest.FixtureRequest, make_lab: Callable[..., Lab]) -> Lab:
-    lab = make_lab(systems=tuple(QUIRKS))
+def any_generation(request: pytest.FixtureRequest, make_module_lab: Callable[..., Lab]) -> Lab:
+    lab = make_module_lab(systems=tuple(QUIRKS))
     lab.settings["sdk"] = request.param
     for system, given in QUIRKS.items():
         quirks(lab, system, **given)

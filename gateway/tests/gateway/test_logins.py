@@ -20,7 +20,7 @@ from requests.adapters import HTTPAdapter
 from activelogic_gateway.auth import Login
 from activelogic_gateway.logins import Logins, place_of
 from activelogic_gateway.problems import Problem
-from tests.harness.lab import PASSWORD, Lab, embedded
+from tests.harness.lab import PASSWORD, Lab, add_user
 
 TEN = tuple(f"edge{number}" for number in range(10))
 
@@ -94,7 +94,7 @@ def test_after_five_refused_logins_of_a_user_none_is_tried(make_lab: Callable[..
         assert part in detail
 
 
-def test_refused_logins_of_a_user_stop_nobody_else(make_lab: Callable[..., Lab], add_user: Callable[..., None]) -> None:
+def test_refused_logins_of_a_user_stop_nobody_else(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab()
     lab.start()
     add_user(lab, "edge1", "other", "other-password-5521")
@@ -150,7 +150,7 @@ def test_a_login_that_worked_passes_an_address_at_its_limit_which_grows_with_the
     assert logins_tried(ten) == tried + 50
 
 
-def test_systems_that_cannot_be_reached_cost_an_address_nothing(ten: Lab, add_user: Callable[..., None]) -> None:
+def test_systems_that_cannot_be_reached_cost_an_address_nothing(ten: Lab) -> None:
     """Where no connection can be made the vendor's package may raise what it raises for a wrong password."""
     add_user(ten, "edge0", "other", "other-password-5521")
     ten.trouble(connect="raise:PLDBIOError")
@@ -305,7 +305,7 @@ def test_a_stranger_is_not_told_which_systems_there_are(make_lab: Callable[..., 
 
 
 def change_password(lab: Lab, password: str) -> dict[str, str]:
-    embedded("user", str(lab.folder / "systems"), "edge1", "admin", "--privilege", "write", password=password)
+    add_user(lab, "edge1", "admin", password)
     return {"password": password}
 
 

@@ -22,8 +22,8 @@ PAIRS = [(system, number) for number in range(EACH) for system in SYSTEMS]
 
 
 @pytest.fixture(scope="module")
-def ten(make_lab: Callable[..., Lab]) -> Lab:
-    lab = make_lab(systems=SYSTEMS)
+def ten(make_module_lab: Callable[..., Lab]) -> Lab:
+    lab = make_module_lab(systems=SYSTEMS)
     lab.start()
     return lab
 

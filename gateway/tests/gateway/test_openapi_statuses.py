@@ -177,31 +177,31 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def willing(make_lab: Callable[..., Lab]) -> Lab:
+def willing(make_module_lab: Callable[..., Lab]) -> Lab:
     """Logs in for every request, and is impatient."""
     limits = {
         "remember_login_seconds": 0.001, "read_seconds": 1, "header_seconds": 1, "upload_bytes": 10**6,
         "spool_bytes": 10**5, "failed_logins_per_minute": 1000,
     }  # fmt: skip
-    lab = make_lab(limits=limits)
+    lab = make_module_lab(limits=limits)
     lab.start()
     assert lab.get("/v1/systems/edge1").status_code == 200  # who has logged in is told which systems there are
     return lab
 
 
 @pytest.fixture(scope="module")
-def locked(make_lab: Callable[..., Lab]) -> Lab:
+def locked(make_module_lab: Callable[..., Lab]) -> Lab:
     """Has seen too many failed logins."""
-    lab = make_lab(limits={"failed_logins_per_minute": 1})
+    lab = make_module_lab(limits={"failed_logins_per_minute": 1})
     lab.start()
     assert lab.get("/v1/systems/edge1", password="wrong").status_code == 401
     return lab
 
 
 @pytest.fixture(scope="module")
-def broken(make_lab: Callable[..., Lab]) -> Lab:
+def broken(make_module_lab: Callable[..., Lab]) -> Lab:
     """Has lost its database."""
-    lab = make_lab()
+    lab = make_module_lab()
     lab.start()
     with sqlite3.connect(lab.folder / "state" / "operations.sqlite") as database:
         database.execute("DROP TABLE operations")
@@ -210,9 +210,9 @@ def broken(make_lab: Callable[..., Lab]) -> Lab:
 
 
 @pytest.fixture(scope="module")
-def busy(make_lab: Callable[..., Lab]) -> Lab:
+def busy(make_module_lab: Callable[..., Lab]) -> Lab:
     """Has one session for all, which somebody else uses."""
-    lab = make_lab(limits={"sessions": 1, "remember_login_seconds": 0.001})
+    lab = make_module_lab(limits={"sessions": 1, "remember_login_seconds": 0.001})
     lab.start()
     return lab
 

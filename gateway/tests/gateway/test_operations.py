@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.lab import Lab
+from tests.harness.lab import Lab, add_user
 
 
 def names(folder: Path) -> set[str]:
@@ -110,7 +110,7 @@ def test_another_body_under_the_same_uuid_is_409(lab: Lab) -> None:
     assert "second.plb" not in names(lab.backups())
 
 
-def test_for_anybody_else_an_operation_does_not_exist(lab: Lab, add_user: Callable[..., None]) -> None:
+def test_for_anybody_else_an_operation_does_not_exist(lab: Lab) -> None:
     add_user(lab, "edge1", "other", "other-password-5521")
     answer = lab.run({"action": "create_new", "name": "mine.plb"})
     other = {"user": "other", "password": "other-password-5521"}
@@ -308,7 +308,7 @@ def test_sigterm_lets_a_running_command_end_and_exits_0(make_lab: Callable[..., 
     path = lab.path_of(lab.put({"action": "create_new", "name": "ending.plb"}))
     while lab.get(path).json()["state"] != "running":
         time.sleep(0.02)
-    assert lab.stop() == 0
+    assert lab.stop(keep_connection=True) == 0
     lab.start()
     assert lab.get(path).json()["state"] == "succeeded"
     assert names(lab.backups()) == {"ending.plb"}
@@ -323,7 +323,7 @@ def test_sigterm_does_not_wait_for_a_call_that_hangs(make_lab: Callable[..., Lab
     while lab.get(path).json()["state"] != "running":
         time.sleep(0.02)
     began = time.monotonic()
-    assert lab.stop() == 0
+    assert lab.stop(keep_connection=True) == 0
     assert time.monotonic() - began < 10
     lab.trouble()
     lab.start()
@@ -335,5 +335,5 @@ def test_sigterm_does_not_wait_for_a_call_that_was_given_up(troubled: Lab, troub
     troubled.trouble(create_new=trouble)
     assert troubled.run({"action": "create_new", "name": "blocked.plb"}).document["cause"] == "time_limit"
     began = time.monotonic()
-    assert troubled.stop() == 0
+    assert troubled.stop(keep_connection=True) == 0
     assert time.monotonic() - began < 10

@@ -11,7 +11,7 @@ import string
 from collections.abc import Callable
 
 from activelogic_gateway.redaction import excerpt, redact
-from tests.harness.lab import Lab
+from tests.harness.lab import Lab, add_user
 from tests.harness.sdks.password_forms import forms
 
 PASSWORDS = (
@@ -31,7 +31,7 @@ def parts(password: str) -> set[str]:
     return {password, " ".join(password.split()), data.hex(), data.hex().upper(), data.hex(":")}
 
 
-def test_password_is_in_no_form_in_the_log(make_lab: Callable[..., Lab], add_user: Callable[..., None]) -> None:
+def test_password_is_in_no_form_in_the_log(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab()
     for number, password in enumerate(PASSWORDS):
         add_user(lab, "edge1", f"müller{number}", password)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.harness.lab import Lab
+from tests.harness.lab import Lab, add_user
 
 
 def test_health_needs_no_login(lab: Lab) -> None:
@@ -69,7 +69,7 @@ def test_no_wellformed_login_is_401_with_a_challenge(lab: Lab, header: str) -> N
 
 
 @pytest.mark.parametrize("password", ["pässwörd", "пароль", "a:b", " both ends ", "x" * 200])
-def test_passwords_of_every_kind_work(lab: Lab, add_user: Callable[..., None], password: str) -> None:
+def test_passwords_of_every_kind_work(lab: Lab, password: str) -> None:
     user = f"user-{hashlib.sha256(password.encode()).hexdigest()[:8]}"
     add_user(lab, "edge1", user, password)
     login = {"user": user, "password": password}

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.harness.lab import PASSWORD, Lab
+from tests.harness.lab import PASSWORD, Lab, add_user
 
 OTHER = {"user": "other", "password": "other-password-5521"}
 
@@ -119,9 +119,7 @@ def test_an_upload_without_a_byte_takes_no_room(make_lab: Callable[..., Lab]) ->
     assert lab.run({"action": "download", "name": "there.plb"}).document["state"] == "succeeded"
 
 
-def test_users_and_systems_have_quotas_of_their_own(
-    make_lab: Callable[..., Lab], add_user: Callable[..., None]
-) -> None:
+def test_users_and_systems_have_quotas_of_their_own(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab(limits={"spool_bytes_per_user": 1000, "spool_bytes_per_system": 1500})
     lab.start()
     add_user(lab, "edge1", OTHER["user"], OTHER["password"])
@@ -151,7 +149,7 @@ def test_an_upload_without_a_byte_ends_soon_however_often_it_is_asked_about(make
     assert lab.get(path).json()["problem"]["kind"] == "abandoned"
 
 
-def test_a_user_has_so_many_unfinished_uploads(make_lab: Callable[..., Lab], add_user: Callable[..., None]) -> None:
+def test_a_user_has_so_many_unfinished_uploads(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab(limits={"unfinished_uploads_per_user": 2})
     lab.start()
     add_user(lab, "edge1", OTHER["user"], OTHER["password"])
@@ -167,9 +165,7 @@ def test_a_user_has_so_many_unfinished_uploads(make_lab: Callable[..., Lab], add
 # Queues
 
 
-def test_a_full_queue_has_room_for_one_of_each_other_user(
-    make_lab: Callable[..., Lab], add_user: Callable[..., None]
-) -> None:
+def test_a_full_queue_has_room_for_one_of_each_other_user(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab(limits={"waiting_writes_per_system": 2})
     lab.start()
     add_user(lab, "edge1", OTHER["user"], OTHER["password"])

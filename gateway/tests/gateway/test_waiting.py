@@ -12,20 +12,20 @@ from typing import Any
 
 import pytest
 
-from tests.harness.lab import Lab
+from tests.harness.lab import Lab, add_user
 
 OTHER = {"user": "other", "password": "other-password-5521"}
 
 
 @pytest.fixture(scope="module")
-def shared(make_lab: Callable[..., Lab]) -> Lab:
-    lab = make_lab(limits={"parallel_downloads_per_system": 2})
+def shared(make_module_lab: Callable[..., Lab]) -> Lab:
+    lab = make_module_lab(limits={"parallel_downloads_per_system": 2})
     lab.start()
     return lab
 
 
 @pytest.fixture
-def lab(shared: Lab, add_user: Callable[..., None]) -> Lab:
+def lab(shared: Lab) -> Lab:
     shared.trouble()
     add_user(shared, "edge1", OTHER["user"], OTHER["password"])
     return shared

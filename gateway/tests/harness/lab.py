@@ -24,6 +24,9 @@ import requests
 import trustme
 import yaml
 
+from activelogic_embedded import admin
+from activelogic_embedded.store import EVERY_RESOURCE, Level
+
 PASSWORD = "Xq7-correct-horse-9zT4"
 GATEWAY_FOLDER = Path(__file__).parents[2]
 """Processes find the stand-ins for the vendor's package from here."""
@@ -82,16 +85,27 @@ class Lab:
             time.sleep(0.02)
         self.url = json.loads(ready.read_text(encoding="utf-8"))["url"]
 
-    def stop(self, how: int = signal.SIGTERM) -> int:
+    def stop(self, how: int = signal.SIGTERM, keep_connection: bool = False) -> int:
+        """End the gateway, and return its exit code.
+
+        :param keep_connection: leave the idle connection of this client open, for whose end a gateway waits a while.
+        """
+        self.ask_to_stop(how, keep_connection)
         assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(how)
         try:
             return self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
             raise
+
+    def ask_to_stop(self, how: int = signal.SIGTERM, keep_connection: bool = False) -> None:
+        """Send a signal, and do not wait for the end."""
+        assert self.process is not None
+        if not keep_connection:
+            self.session.close()
+        if self.process.poll() is None:
+            self.process.send_signal(how)
 
     def errors(self) -> str:
         return (self.folder / "stderr").read_text(encoding="utf-8")
@@ -240,10 +254,7 @@ def descendants(process: int) -> list[int]:
     return [each for child in children(process) for each in (child, *descendants(child))]
 
 
-def embedded(*arguments: str, password: str) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "activelogic_embedded", *arguments, "--password-file", "-"],
-        input=(password + "\n").encode(),
-        check=True,
-        capture_output=True,
-    )
+def add_user(lab: Lab, system: str, username: str, password: str, privilege: str = "write") -> None:
+    """Add a user to an embedded system, or give one another password."""
+    levels = {EVERY_RESOURCE: Level[privilege.upper()]}
+    admin.set_user(lab.folder / "systems", system, username, password, levels)
