@@ -135,8 +135,7 @@ def test_every_end_of_an_operation_has_its_line(audited: Lab) -> None:
     lab.run({"action": "create_new", "name": "lost.plb"})
     lab.trouble(create_new="hang")
     running = lab.path_of(lab.put({"action": "create_new", "name": "killed.plb"}))
-    while lab.get(running).json()["state"] != "running":
-        time.sleep(0.02)
+    lab.wait_until_running(running)
     lab.stop(signal.SIGKILL)
     lab.trouble()
     lab.start()

@@ -11,8 +11,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import cast
 
 import pytest
@@ -29,18 +29,6 @@ OPERATION = b"/v1/systems/edge1/operations/11111111-2222-3333-4444-555555555555"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 ENDS = (ConnectionError, ssl.SSLError, TimeoutError)
 SERVED_SECONDS = 2.0
-
-
-@contextmanager
-def connected(lab: Lab, address: str = "127.0.0.1", timeout: float = 10.0) -> Iterator[ssl.SSLSocket]:
-    """A TLS connection to the gateway from one of this machine's addresses."""
-    context = ssl.create_default_context(cafile=str(lab.folder / "ca.pem"))
-    port = int(lab.url.rsplit(":", 1)[1])
-    with (
-        socket.create_connection(("127.0.0.1", port), timeout, source_address=(address, 0)) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as sock,
-    ):
-        yield sock
 
 
 def read_to_the_end(sock: ssl.SSLSocket) -> bytes:
@@ -68,7 +56,7 @@ def test_trailers_are_no_headers(lab: Lab) -> None:
 def test_framing_without_an_end_is_ended(make_lab: Callable[..., Lab], endless: bytes) -> None:
     """While the answer is being made: nobody reads the body, so no clock of a body runs."""
     lab = _slow_lab(make_lab)
-    with connected(lab) as sock:
+    with lab.connected() as sock:
         sock.sendall(BACKUPS + LOGIN + CHUNKED + b"\r\n" + endless)
         sent = 0
         with contextlib.suppress(*ENDS):
@@ -100,7 +88,7 @@ def test_more_than_a_hundred_headers_are_refused(lab: Lab, head: bytes) -> None:
 def test_empty_lines_do_not_keep_a_connection(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab(limits={"keep_alive_seconds": 1})
     lab.start()
-    with connected(lab) as sock:
+    with lab.connected() as sock:
         sock.sendall(HEALTH + b"\r\n")
         assert sock.recv(65536).startswith(b"HTTP/1.1 200 ")
         began = time.monotonic()
@@ -117,7 +105,7 @@ def test_empty_lines_do_not_keep_a_connection(make_lab: Callable[..., Lab]) -> N
 def test_a_refused_body_that_ends_leaves_no_connection_without_a_clock(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab(limits={"keep_alive_seconds": 1})
     lab.start()
-    with connected(lab) as sock:
+    with lab.connected() as sock:
         sock.sendall(b"PUT " + OPERATION + b" HTTP/1.1\r\nHost: gateway\r\nContent-Length: 5\r\n\r\n")
         assert sock.recv(65536).startswith(b"HTTP/1.1 401 ")
         sock.sendall(b"hello")
@@ -129,7 +117,7 @@ def test_a_refused_body_that_ends_leaves_no_connection_without_a_clock(make_lab:
 def test_requests_far_ahead_of_their_answers_end_the_connection(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab()
     lab.start()
-    with connected(lab) as sock:
+    with lab.connected() as sock:
         with contextlib.suppress(*ENDS):
             sock.sendall((BACKUPS + LOGIN + b"\r\n") * 2000)
         answer = read_to_the_end(sock)
@@ -162,7 +150,7 @@ def test_idle_connections_of_an_address_keep_nobody_out(make_lab: Callable[..., 
             if sent is None:
                 held.enter_context(socket.create_connection(("127.0.0.1", port)))
                 continue
-            sock = held.enter_context(connected(lab))
+            sock = held.enter_context(lab.connected())
             sock.sendall(sent)
         for _ in range(3):
             began = time.monotonic()
@@ -189,7 +177,7 @@ def test_who_is_at_work_is_not_ended_and_who_comes_too_late_waits(make_lab: Call
     answers: list[bytes] = []
 
     def ask(address: str) -> None:
-        with connected(lab, address, timeout=20) as sock:
+        with lab.connected(address, timeout=20) as sock:
             sock.sendall(BACKUPS + LOGIN + b"Connection: close\r\n\r\n")
             answers.append(read_to_the_end(sock))
 
@@ -198,7 +186,7 @@ def test_who_is_at_work_is_not_ended_and_who_comes_too_late_waits(make_lab: Call
         thread.start()
     time.sleep(0.7)
     began = time.monotonic()
-    with connected(lab, "127.0.0.2") as sock:  # another address has a share of its own
+    with lab.connected("127.0.0.2") as sock:  # another address has a share of its own
         sock.sendall(HEALTH + b"Connection: close\r\n\r\n")
         assert read_to_the_end(sock).startswith(b"HTTP/1.1 200 ")
     assert time.monotonic() - began < SERVED_SECONDS
@@ -214,7 +202,7 @@ def test_who_finds_no_place_in_time_is_ended_and_the_log_says_so(make_lab: Calla
     lab.trouble(list="slow:4")
     with ExitStack() as held:
         for _ in range(2):
-            held.enter_context(connected(lab)).sendall(BACKUPS + LOGIN + b"\r\n")
+            held.enter_context(lab.connected()).sendall(BACKUPS + LOGIN + b"\r\n")
         port = int(lab.url.rsplit(":", 1)[1])
         with socket.create_connection(("127.0.0.1", port), timeout=5) as late:
             began = time.monotonic()
@@ -232,7 +220,7 @@ def test_connections_that_have_ended_leave_no_memory_behind(make_lab: Callable[.
 
     def connect(times: int) -> None:
         for _ in range(times):
-            with connected(lab) as sock, contextlib.suppress(*ENDS):
+            with lab.connected() as sock, contextlib.suppress(*ENDS):
                 sock.sendall(b"GET /" + b"a" * 400_000)
                 read_to_the_end(sock)
 

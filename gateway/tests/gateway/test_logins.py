@@ -319,8 +319,7 @@ def changed(make_lab: Callable[..., Lab]) -> Iterator[tuple[Lab, str, str]]:
     assert lab.get(path + "/content").status_code == 200
     lab.trouble(create_new="slow:6")
     running = lab.path_of(lab.put({"action": "create_new", "name": "slow.plb"}))
-    while lab.get(running).json()["state"] != "running":
-        time.sleep(0.02)
+    lab.wait_until_running(running)
     yield lab, path, running
 
 

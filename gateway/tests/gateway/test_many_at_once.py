@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -91,8 +90,7 @@ def test_writes_of_every_kind_share_one_lane(ten: Lab) -> None:
 def test_nine_waiting_writes_are_one_too_many_and_room_comes_back(ten: Lab) -> None:
     ten.trouble(create_new="slow:1.5")
     first = ten.path_of(ten.put({"action": "create_new", "name": "first.plb"}, system="edge2"))
-    while ten.get(first).json()["state"] != "running":
-        time.sleep(0.02)
+    ten.wait_until_running(first)
     with ThreadPoolExecutor(12) as pool:
         responses = list(
             pool.map(lambda n: ten.put({"action": "create_new", "name": f"w{n}.plb"}, system="edge2"), range(12))

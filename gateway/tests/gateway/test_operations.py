@@ -192,8 +192,7 @@ def test_deleted_before_it_began_never_runs(troubled: Lab) -> None:
     troubled.trouble(create_new="slow:1")
     running = troubled.path_of(troubled.put({"action": "create_new", "name": "running.plb"}))
     waiting = troubled.path_of(troubled.put({"action": "create_new", "name": "waiting.plb"}))
-    while troubled.get(running).json()["state"] != "running":
-        time.sleep(0.02)
+    troubled.wait_until_running(running)
     response = troubled.request("DELETE", running)
     assert (response.status_code, response.json()["kind"]) == (409, "conflict")
     deleted = troubled.request("DELETE", waiting)
@@ -276,8 +275,7 @@ def test_killed_gateway_reports_unknown_after_its_restart(make_lab: Callable[...
     waiting = lab.path_of(lab.put({"action": "create_new", "name": "waiting.plb"}))
     upload = lab.path_of(lab.put({"action": "upload", "name": "up.plb", "size": 3}))
     lab.request("PUT", upload + "/content", data=b"abc")
-    while lab.get(running).json()["state"] != "running":
-        time.sleep(0.02)
+    lab.wait_until_running(running)
     lab.stop(signal.SIGKILL)
     lab.trouble()
     lab.start()
@@ -306,8 +304,7 @@ def test_sigterm_lets_a_running_command_end_and_exits_0(make_lab: Callable[..., 
     lab.start()
     lab.trouble(create_new="slow:1")
     path = lab.path_of(lab.put({"action": "create_new", "name": "ending.plb"}))
-    while lab.get(path).json()["state"] != "running":
-        time.sleep(0.02)
+    lab.wait_until_running(path)
     assert lab.stop(keep_connection=True) == 0
     lab.start()
     assert lab.get(path).json()["state"] == "succeeded"
@@ -320,8 +317,7 @@ def test_sigterm_does_not_wait_for_a_call_that_hangs(make_lab: Callable[..., Lab
     lab.start()
     lab.trouble(create_new=trouble)
     path = lab.path_of(lab.put({"action": "create_new", "name": "blocked.plb"}))
-    while lab.get(path).json()["state"] != "running":
-        time.sleep(0.02)
+    lab.wait_until_running(path)
     began = time.monotonic()
     assert lab.stop(keep_connection=True) == 0
     assert time.monotonic() - began < 10

@@ -234,7 +234,7 @@ def test_slow_headers_and_bodies_are_ended(make_lab: Callable[..., Lab]) -> None
 def test_headers_that_trickle_in_are_ended(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab(limits={"header_seconds": 1})
     lab.start()
-    with _connect(lab) as sock:
+    with lab.connected() as sock:
         sock.settimeout(0.2)
         began = time.monotonic()
         answer = b""
@@ -266,11 +266,10 @@ def test_a_gateway_that_ends_takes_nothing_new_and_says_when_to_ask_again(make_l
     lab.start()
     lab.trouble(create_new="slow:3")
     running = lab.path_of(lab.put({"action": "create_new", "name": "running.plb"}))
-    while lab.get(running).json()["state"] != "running":
-        time.sleep(0.02)
+    lab.wait_until_running(running)
     body = b'{"action": "create_new", "name": "late.plb"}'
     target = running.encode()[:-4] + b"beef"
-    with _connect(lab) as sock:
+    with lab.connected() as sock:
         head = b"PUT " + target + b" HTTP/1.1\r\n" + HOST + LOGIN + b"Content-Type: application/json\r\n"
         sock.sendall(head + b"Content-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body[:5])
         time.sleep(0.3)
@@ -290,7 +289,7 @@ def test_a_body_of_a_byte_a_second_is_ended(make_lab: Callable[..., Lab]) -> Non
     lab = make_lab(limits={"stalled_seconds": 2})
     lab.start()
     path = lab.path_of(lab.put({"action": "upload", "name": "slow.plb", "size": 100})).encode()
-    with _connect(lab) as sock:
+    with lab.connected() as sock:
         sock.sendall(b"PUT " + path + b"/content HTTP/1.1\r\n" + HOST + LOGIN + b"Content-Length: 100\r\n\r\n")
         sock.settimeout(1)
         answer = b""
@@ -334,17 +333,6 @@ def _old_server(lab: Lab) -> Iterator[int]:
         thread.start()
         yield int(server.getsockname()[1])
         thread.join(5)
-
-
-@contextmanager
-def _connect(lab: Lab) -> Iterator[ssl.SSLSocket]:
-    """A TLS connection to the gateway."""
-    context = ssl.create_default_context(cafile=str(lab.folder / "ca.pem"))
-    with (
-        socket.create_connection(("127.0.0.1", int(lab.url.rsplit(":", 1)[1])), timeout=10) as plain,
-        context.wrap_socket(plain, server_hostname="127.0.0.1") as sock,
-    ):
-        yield sock
 
 
 def _handshake(port: int, version: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.harness.lab import Lab, add_user
+from tests.harness.waiting import until
 
 OTHER = {"user": "other", "password": "other-password-5521"}
 
@@ -34,20 +35,13 @@ def lab(shared: Lab) -> Lab:
 def running(lab: Lab, body: dict[str, Any]) -> str:
     """Path of an operation that runs."""
     path = lab.path_of(lab.put(body))
-    until(lambda: lab.get(path).json()["state"] == "running")
+    lab.wait_until_running(path)
     return path
 
 
 def works(lab: Lab) -> bool:
     """Whether the system takes the next write."""
     return bool(lab.run({"action": "create_new", "name": f"{uuid.uuid4()}.plb"}).document["state"] == "succeeded")
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_queued_write_says_what_it_waits_for(lab: Lab) -> None:

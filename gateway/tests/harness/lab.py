@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import yaml
 
 from activelogic_embedded import admin
 from activelogic_embedded.store import EVERY_RESOURCE, Level
+from tests.harness.waiting import until
 
 PASSWORD = "Xq7-correct-horse-9zT4"
 GATEWAY_FOLDER = Path(__file__).parents[2]
@@ -201,6 +203,10 @@ class Lab:
         assert response.status_code in (200, 202), response.text
         return self.finish(self.path_of(response))
 
+    def wait_until_running(self, path: str) -> None:
+        """Wait until an operation runs, for ten seconds at most."""
+        until(lambda: bool(self.get(path).json()["state"] == "running"))
+
     def finish(self, path: str) -> Answer:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
@@ -226,16 +232,21 @@ class Lab:
         assert self.request("PUT", path + "/commit", json={"sha256": digest}).status_code == 202
         return self.finish(path)
 
-    def raw(self, data: bytes, seconds: float = 5.0) -> bytes:
-        """Send bytes over TLS and return all that comes back until the end, or for so long."""
+    @contextlib.contextmanager
+    def connected(self, address: str = "127.0.0.1", timeout: float = 10.0) -> Iterator[ssl.SSLSocket]:
+        """A TLS connection to the gateway from one of this machine's addresses; its limit is in seconds."""
         context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
         port = int(self.url.rsplit(":", 1)[1])
-        received = b""
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=seconds) as plain,
+            socket.create_connection(("127.0.0.1", port), timeout, source_address=(address, 0)) as plain,
             context.wrap_socket(plain, server_hostname="127.0.0.1") as sock,
-            contextlib.suppress(TimeoutError, ConnectionResetError),
         ):
+            yield sock
+
+    def raw(self, data: bytes, seconds: float = 5.0) -> bytes:
+        """Send bytes over TLS and return all that comes back until the end, or for so long."""
+        received = b""
+        with self.connected(timeout=seconds) as sock, contextlib.suppress(TimeoutError, ConnectionResetError):
             sock.sendall(data)
             while piece := sock.recv(65536):
                 received += piece
