@@ -34,7 +34,7 @@ help:  ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and bring it back
-	$(BIN)/python tests/demo/demo.py
+	$(BIN)/python -m tests.demo.demo
 
 test: check sanity test-unit test-errors test-contract test-gateway test-schemathesis test-end-to-end test-faults-short molecule  ## Run everything that a change has to pass
 	$(MAKE) test-mutants STEP=6
@@ -53,13 +53,7 @@ typing: $(VENV)/test build
 	cd $(COLLECTIONS) && $(MYPY) --config-file $(CURDIR)/pyproject.toml ansible_collections/netops/activelogic/plugins
 	$(MYPY) gateway/src/activelogic_embedded gateway/src/activelogic_gateway
 	MYPYPATH=gateway $(MYPY) gateway/tests
-	MYPYPATH=tests/lab:$(COLLECTIONS) $(MYPY) tests/lab tests/demo tests/tools
-	MYPYPATH=tests/lab:tests/contract:tests/contract/mutants:$(COLLECTIONS) $(MYPY) tests/contract
-	MYPYPATH=tests/lab:tests/end_to_end $(MYPY) tests/end_to_end
-	MYPYPATH=tests/lab:tests/end_to_end:tests/truth $(MYPY) tests/truth
-	MYPYPATH=tests/lab:tests/end_to_end:tests/tools:tests/errors:$(COLLECTIONS) $(MYPY) tests/errors
-	MYPYPATH=tests/lab:tests/end_to_end:tests/faults:$(COLLECTIONS) $(MYPY) tests/faults
-	MYPYPATH=tests/lab:tests/end_to_end:tests/bench $(MYPY) tests/bench
+	MYPYPATH=$(CURDIR):$(COLLECTIONS) $(MYPY) tests --exclude '^tests/unit/'
 
 docs-lint: $(VENV)/test build
 	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs self $(COPY)
@@ -132,7 +126,7 @@ BENCH_WORKS ?=
 BENCH_SCALE ?= 1
 
 bench: $(VENV)/demo build  ## Measure the modules beside curl, get_url, uri and a program; needs 10 GiB of disk, 20 minutes
-	$(BIN)/python tests/bench/bench.py --folder $(BUILD) --scale $(BENCH_SCALE) $(BENCH_WORKS)
+	$(BIN)/python -m tests.bench.bench --folder $(BUILD) --scale $(BENCH_SCALE) $(BENCH_WORKS)
 
 bench-gateway: $(VENV)/test  ## Measure speed and memory of the gateway with files of 2 GiB; needs 20 GiB of disk
 	cd gateway && GATEWAY_TRANSFER_MIB=2048 $(PYTEST) --capture=no tests/gateway/test_memory.py

@@ -19,18 +19,14 @@ from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
 
-HERE = Path(__file__).parent
-for each in (HERE.parent / "lab", HERE.parent / "end_to_end"):
-    sys.path.insert(0, str(each))
-
-from lab import Lab, LabError  # noqa: E402
-from listings import listings  # noqa: E402
-from many_systems import SYSTEMS, many_systems  # noqa: E402
-from memory import memory  # noqa: E402
-from rounds import Row, table  # noqa: E402
-from stage import BenchError, Stage  # noqa: E402
-from transfers import fetch, push  # noqa: E402
-from unchanged import unchanged  # noqa: E402
+from tests.bench.listings import listings
+from tests.bench.many_systems import SYSTEMS, many_systems
+from tests.bench.memory import memory
+from tests.bench.rounds import Row, table
+from tests.bench.stage import BenchError, Stage
+from tests.bench.transfers import fetch, push
+from tests.bench.unchanged import unchanged
+from tests.harness.lab import Lab, LabError
 
 WORKS = {
     "fetch": fetch,

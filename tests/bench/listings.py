@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from rounds import Row, in_turn
-from runner import INFO
-from stage import Stage, require
+from tests.bench.rounds import Row, in_turn
+from tests.bench.stage import Stage, require
+from tests.harness.ansible_runs import INFO
 
 SYSTEMS = 20
 FORKS = 10

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from activelogic_embedded.store import Store
-from rounds import Row, in_turn
-from runner import succeeded
-from stage import HERE, LIMIT, Stage, require
+
+from tests.bench.rounds import Row, in_turn
+from tests.bench.stage import HERE, LIMIT, Stage, require
+from tests.harness.ansible_runs import succeeded
 
 PLAYBOOK = "netops.activelogic.backup_and_fetch"
 SYSTEMS = 50

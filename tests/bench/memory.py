@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import shutil
 
-from rounds import Row, in_turn
-from stage import LargeFile, Stage
+from tests.bench.rounds import Row, in_turn
+from tests.bench.stage import LargeFile, Stage
 
 MIB_OF_SMALL = 10
 MIB_OF_LARGE = 2048

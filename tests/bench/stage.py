@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import Lab
-from module_process import start_module
-from runner import GATEWAY, Run, Runner, succeeded
+from tests.harness.ansible_runs import Run, Runner, succeeded
+from tests.harness.lab import Lab
+from tests.harness.login import GATEWAY, login_options
+from tests.harness.module_process import start_module
 
 MIB = 1024 * 1024
 HERE = Path(__file__).parent
@@ -98,11 +99,8 @@ class Stage:
 
     def transfer(self, **options: Any) -> tuple[dict[str, Any], float]:
         """Run the module as a process of its own; returns its result, and the most memory (MiB) that it had."""
-        login = {"host": self.lab.systems[0], "username": self.lab.username, "password": self.lab.password}
-        there = {"gateway_url": self.lab.url, "ca_path": str(self.lab.ca_path)}
-        process = start_module(
-            "activelogic_backup_transfer", {**login, **there, **options}, {"HOME": str(self.folder)}, hurry=False
-        )
+        given = login_options(self.lab, self.lab.systems[0], GATEWAY, **options)
+        process = start_module("activelogic_backup_transfer", given, {"HOME": str(self.folder)}, hurry=False)
         deadline, peak = time.monotonic() + LIMIT, 0
         try:
             while process.poll() is None:

@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from rounds import Row, in_turn
-from runner import TRANSFER
-from stage import LargeFile, Stage, require
+from tests.bench.rounds import Row, in_turn
+from tests.bench.stage import LargeFile, Stage, require
+from tests.harness.ansible_runs import TRANSFER
 
 MIB_OF_FILE = 1024
 NAME = "large.plb"

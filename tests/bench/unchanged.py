@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import shutil
 
-from rounds import Row, in_turn
-from runner import TRANSFER
-from stage import Stage, require
+from tests.bench.rounds import Row, in_turn
+from tests.bench.stage import Stage, require
+from tests.harness.ansible_runs import TRANSFER
 
 MIB_OF_FILE = 1024
 NAME = "unchanged.plb"

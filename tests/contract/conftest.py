@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "lab")]
-
-import sentences  # noqa: E402
-import standins  # noqa: E402
-from lab import Lab  # noqa: E402
-from systems import NEIGHBOUR, System  # noqa: E402
-from ways import CLIENT_GATEWAY, CLIENT_WAYS, SDK_WAYS, WAYS, Way  # noqa: E402
+from tests.contract import sentences, standins
+from tests.contract.systems import NEIGHBOUR, System
+from tests.contract.ways import CLIENT_GATEWAY, CLIENT_WAYS, SDK_WAYS, WAYS, Way
+from tests.harness.lab import Lab
 
 NOBODY = "nobody"
 """A system that the gateway knows and that does not exist."""

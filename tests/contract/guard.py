@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ways import SdkSession, Way
+from tests.contract.ways import SdkSession, Way
 
 PREFIX = "contract-"
 """With what the names of all backups begin that any run makes."""

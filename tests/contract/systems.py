@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import standins
-from ways import REFUSED, SDK_SYNC, STALE, CommandError, SdkSession
+
+from tests.contract import standins
+from tests.contract.ways import REFUSED, SDK_SYNC, STALE, CommandError, SdkSession
 
 NEIGHBOUR = "-other"
 """What stands behind the name of a system in that of a second one for the same test."""

@@ -14,11 +14,12 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-import standins
-from conftest import NOBODY
-from standins import Standin
-from systems import System
-from ways import LOCAL_FILE, LOGIN, NO_SESSION, SDK_ASYNC, UNREACHABLE, CommandError
+
+from tests.contract import standins
+from tests.contract.conftest import NOBODY
+from tests.contract.standins import Standin
+from tests.contract.systems import System
+from tests.contract.ways import LOCAL_FILE, LOGIN, NO_SESSION, SDK_ASYNC, UNREACHABLE, CommandError
 
 
 async def settle(result: Any) -> Any:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import standins
-from examples import ILLEGAL, LEGAL, PLAIN
-from systems import System
-from ways import CommandError
+
+from tests.contract import standins
+from tests.contract.examples import ILLEGAL, LEGAL, PLAIN
+from tests.contract.systems import System
+from tests.contract.ways import CommandError
 
 
 def generated(session: Any, system: System, **named: Any) -> str:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import standins
-from examples import CONTENT
-from systems import System
-from ways import TYPE, CommandError
+
+from tests.contract import standins
+from tests.contract.examples import CONTENT
+from tests.contract.systems import System
+from tests.contract.ways import TYPE, CommandError
 
 
 @pytest.fixture

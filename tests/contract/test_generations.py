@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import standins
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import RefusedError
-from conftest import running_lab
-from lab import Lab
-from systems import System
-from ways import CLIENT_DIRECT, CLIENT_WAYS, LOGIN, REFUSED, UNKNOWN, CommandError, Way, run_command
+
+from tests.contract import standins
+from tests.contract.conftest import running_lab
+from tests.contract.systems import System
+from tests.contract.ways import CLIENT_DIRECT, CLIENT_WAYS, LOGIN, REFUSED, UNKNOWN, CommandError, Way, run_command
+from tests.harness.lab import Lab
 
 WAYS = CLIENT_WAYS
 EARLIER = "earlier"

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guard import ForbiddenError, GuardedSession, Leave
-from lab import Lab
-from systems import System
-from ways import SDK_SYNC, Way
+
+from tests.contract.guard import ForbiddenError, GuardedSession, Leave
+from tests.contract.systems import System
+from tests.contract.ways import SDK_SYNC, Way
+from tests.harness.lab import Lab
 
 RUN_SECONDS = 240
 KEPT = "production.plb"

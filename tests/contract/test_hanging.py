@@ -14,11 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import standins
-from conftest import running_lab
-from lab import Lab
-from systems import System
-from ways import CLIENT_DIRECT, CLIENT_GATEWAY, DEADLINE, UNKNOWN, UNREACHABLE, CommandError, Way, run_command
+
+from tests.contract import standins
+from tests.contract.conftest import running_lab
+from tests.contract.systems import System
+from tests.contract.ways import (
+    CLIENT_DIRECT,
+    CLIENT_GATEWAY,
+    DEADLINE,
+    UNKNOWN,
+    UNREACHABLE,
+    CommandError,
+    Way,
+    run_command,
+)
+from tests.harness.lab import Lab
 
 READING = ["connect", "list", "download"]
 WRITING = ["create_new", "restore", "remove", "upload"]

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import standins
-from systems import System
-from ways import VALUE, CommandError
+
+from tests.contract import standins
+from tests.contract.systems import System
+from tests.contract.ways import VALUE, CommandError
 
 
 @dataclass

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import standins
-from systems import System
+
+from tests.contract import standins
+from tests.contract.systems import System
 
 WRITING = ["create_new", "create_one", "create_unnamed", "restore", "restore_one", "remove", "upload"]
 READING = ["list", "download"]

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_way
-from guard import GuardedSession, Leave
-from systems import System
-from ways import CLIENT_GATEWAY, SDK_WAYS, TYPE, VALUE, WAYS, CommandError, Way
+
+from tests.contract.conftest import make_way
+from tests.contract.guard import GuardedSession, Leave
+from tests.contract.systems import System
+from tests.contract.ways import CLIENT_GATEWAY, SDK_WAYS, TYPE, VALUE, WAYS, CommandError, Way
 
 RESTORE_SECONDS = 900.0
 """How long a real system may take after a restore until it answers again."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import standins
-from systems import System
+
+from tests.contract import standins
+from tests.contract.systems import System
 
 
 @pytest.mark.sentence("remove.removes")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import sentences
+from tests.contract import sentences
 
 
 def test_every_sentence_has_a_test() -> None:

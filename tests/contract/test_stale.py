@@ -7,15 +7,16 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import standins
-from systems import System
-from ways import STALE, CommandError, run_command
+
+from tests.contract import standins
+from tests.contract.systems import System
+from tests.contract.ways import STALE, CommandError, run_command
+from tests.harness.waiting import rounds_until
 
 COMMITS = ["create_new", "restore", "remove", "upload"]
 COMMANDS = ["list", "download", *COMMITS]
@@ -161,18 +162,10 @@ def commits_of_others(system: System) -> Iterator[list[str]]:
     thread.join()
 
 
-def until(done: Callable[[], bool]) -> Iterator[None]:
-    """Go on until something is done, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        yield
-
-
 @pytest.mark.sentence("stale.for_good")
 def test_the_client_lists_whatever_others_commit(client_way: Any, system: System, commits_of_others: list[str]) -> None:
     client = client_way.connect(system.name, system.username, system.password)
-    for _round in until(lambda: len(commits_of_others) >= 20):
+    for _round in rounds_until(lambda: len(commits_of_others) >= 20):
         listed = client.list()
         assert listed.items() <= {name: len(content) for name, content in system.backups().items()}.items()
     assert len(client.list()) >= 20
@@ -186,9 +179,9 @@ def test_the_client_downloads_whatever_others_commit(
     tmp_path: Path,
 ) -> None:
     client = client_way.connect(system.name, system.username, system.password)
-    for _round in until(lambda: bool(commits_of_others)):
+    for _round in rounds_until(lambda: bool(commits_of_others)):
         client.list()
     expected = system.backups()["other-0.plb"]
-    for _round in until(lambda: len(commits_of_others) >= 20):
+    for _round in rounds_until(lambda: len(commits_of_others) >= 20):
         client.download("other-0.plb", tmp_path / "target")
         assert (tmp_path / "target").read_bytes() == expected

@@ -10,9 +10,10 @@ import io
 from typing import Any
 
 import pytest
-import standins
-from systems import System
-from ways import STALE, CommandError
+
+from tests.contract import standins
+from tests.contract.systems import System
+from tests.contract.ways import STALE, CommandError
 
 
 class Interrupted(io.BytesIO):

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import IncompleteBackupError, TransferError
-from systems import System
-from ways import (
+
+from tests.contract.systems import System
+from tests.contract.ways import (
     LOGIN,
     REFUSED,
     STALE,

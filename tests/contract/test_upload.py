@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import standins
-from examples import CONTENT, ILLEGAL, LEGAL, PLAIN
-from systems import System
-from ways import LOCAL_FILE, TYPE, CommandError
+
+from tests.contract import standins
+from tests.contract.examples import CONTENT, ILLEGAL, LEGAL, PLAIN
+from tests.contract.systems import System
+from tests.contract.ways import LOCAL_FILE, TYPE, CommandError
 
 
 @pytest.fixture

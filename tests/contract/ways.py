@@ -21,10 +21,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Protocol
 
-import standins
 from ansible_collections.netops.activelogic.plugins.module_utils import _errors
 from ansible_collections.netops.activelogic.plugins.module_utils._client import Client, open_client
 from ansible_collections.netops.activelogic.plugins.module_utils._connection import Settings
+
+from tests.contract import standins
+from tests.harness.login import DIRECT, GATEWAY, route_options
 
 SDK_ASYNC = "sdk-async"
 SDK_SYNC = "sdk-sync"
@@ -393,9 +395,9 @@ class Way:
         if self.name in SDK_WAYS:
             session = SdkSession(self.module, self.name, host, username, password, *after_restore)
         else:
-            through = {"gateway_url": self.gateway_url, "ca_path": self.ca_path}
-            more: dict[str, Any] = through if self.name == CLIENT_GATEWAY else {"sdk_module": self.module}
-            given: dict[str, Any] = {"retries": 1, "retry_delay": 0.05, **more, **options}
+            way = GATEWAY if self.name == CLIENT_GATEWAY else DIRECT
+            there = route_options(way, self.gateway_url, self.ca_path, self.module)
+            given: dict[str, Any] = {"retries": 1, "retry_delay": 0.05, **there, **options}
             settings = Settings(host, username, password, **given)
             session = ClientSession(settings, *after_restore)
         self._open.append(session)

@@ -17,14 +17,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tests.harness.lab import BIN, Lab, LabError, remove
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "lab"))
-
-from lab import Lab, LabError, remove  # noqa: E402
-
 WORK = HERE.parent.parent / ".demo"
 ARCHIVE = WORK / "archive"
-BIN = Path(sys.executable).parent
 VICTIM = "edge2"
 """The system that is broken and brought back; restore.yml names it too."""
 

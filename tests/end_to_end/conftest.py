@@ -6,17 +6,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent / "lab")]
-
-from lab import Lab  # noqa: E402
-from runner import GATEWAY, WAYS, Runner  # noqa: E402
+from tests.harness.ansible_runs import Runner
+from tests.harness.lab import Lab
+from tests.harness.login import GATEWAY, WAYS
 
 
 @pytest.fixture(scope="session")

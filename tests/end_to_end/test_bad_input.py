@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner import Run, Runner, digest_of_systems, digest_of_tree
+
+from tests.harness.ansible_runs import Run, Runner
+from tests.harness.observer import digest_of_systems, digest_of_tree
 
 BACKUP = "activelogic_backup"
 INFO = "activelogic_backup_info"

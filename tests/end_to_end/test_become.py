@@ -17,8 +17,10 @@ from typing import Any
 
 import activelogic_embedded
 import pytest
-from lab import Lab
-from runner import BACKUP, DIRECT, INFO, TRANSFER, WAYS, Runner, succeeded
+
+from tests.harness.ansible_runs import BACKUP, INFO, TRANSFER, Runner, succeeded
+from tests.harness.lab import Lab
+from tests.harness.login import DIRECT, WAYS
 
 ANOTHER = "nobody"
 SYSTEM_PYTHON = "/usr/bin/python3"

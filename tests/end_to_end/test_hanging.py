@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
-from runner import Runner, backups_on, set_quirks
+
+from tests.harness.ansible_runs import Runner
+from tests.harness.lab import Lab
+from tests.harness.observer import backups_on
+from tests.harness.systems import set_quirks
 
 WITHIN = 25.0
 """Seconds for a task with clocks of 2 s, the end of its process, and what Ansible itself takes on a busy machine."""

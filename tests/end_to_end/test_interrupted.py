@@ -17,8 +17,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from lab import Lab
-from runner import BACKUP, BIN, Runner, backups_on, change_configuration, log_in, restores_on, set_quirks
+
+from tests.harness.ansible_runs import BACKUP, Runner
+from tests.harness.lab import BIN, Lab
+from tests.harness.observer import backups_on, restores_on
+from tests.harness.systems import change_configuration, log_in, set_quirks
 
 EDGE = "edge1"
 WANTED = "wanted.plb"

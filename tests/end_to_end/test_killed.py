@@ -18,17 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
-from module_process import start_module
-from runner import (
-    GATEWAY,
-    WAYS,
-    backups_on,
-    change_configuration,
-    configuration_of,
-    log_in,
-    restores_on,
-)
+
+from tests.harness.lab import Lab
+from tests.harness.login import WAYS, login_options
+from tests.harness.module_process import start_module
+from tests.harness.observer import backups_on, configuration_of, restores_on
+from tests.harness.systems import change_configuration, log_in
 
 EDGE = "edge1"
 WANTED = "wanted.plb"
@@ -104,11 +99,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 
 
 def start(lab: Lab, way: str, task: str, point: str) -> subprocess.Popen[str]:
-    options = {"host": EDGE, "username": lab.username, "password": lab.password, "retries": 1, "retry_delay": 0.1}
-    if way == GATEWAY:
-        options |= {"gateway_url": lab.url, "ca_path": str(lab.ca_path)}
-    else:
-        options |= {"sdk_module": "activelogic_embedded"}
+    options = login_options(lab, EDGE, way, retries=1, retry_delay=0.1)
     environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(lab.root)}
     return start_module("activelogic_backup", {**options, **TASKS[task]}, environment, point=point)
 

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
-from runner import BACKUP, DIRECT, INFO, WAYS, Runner, add_user, backups_on, succeeded
+
+from tests.harness.ansible_runs import BACKUP, INFO, Runner, succeeded
+from tests.harness.lab import Lab
+from tests.harness.login import DIRECT, WAYS
+from tests.harness.observer import backups_on
+from tests.harness.systems import add_user
 
 SHORT = "The password is shorter than 8 characters."
 PART = "The password is part of a name or another value in the options or the result."

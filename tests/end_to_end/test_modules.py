@@ -12,16 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner import (
-    GATEWAY,
-    Run,
-    Runner,
-    backups_on,
-    change_configuration,
-    configuration_of,
-    digest_of_systems,
-    digest_of_tree,
-)
+
+from tests.harness.ansible_runs import Run, Runner
+from tests.harness.login import GATEWAY
+from tests.harness.observer import backups_on, configuration_of, digest_of_systems, digest_of_tree
+from tests.harness.systems import change_configuration
 
 BACKUP = "activelogic_backup"
 INFO = "activelogic_backup_info"

@@ -19,19 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
-from runner import (
-    BACKUP,
-    DIRECT,
-    GATEWAY,
-    INFO,
-    TRANSFER,
-    Run,
-    Runner,
-    change_configuration,
-    configuration_of,
-    succeeded,
-)
+
+from tests.harness.ansible_runs import BACKUP, INFO, TRANSFER, Run, Runner, succeeded
+from tests.harness.lab import Lab
+from tests.harness.login import DIRECT, GATEWAY
+from tests.harness.observer import configuration_of
+from tests.harness.systems import change_configuration
 
 FULL = os.environ.get("FAULTS") == "full"
 KIB, MIB, GIB = 1024, 1024 * 1024, 1024 * 1024 * 1024

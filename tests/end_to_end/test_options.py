@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interpreters import old_pythons
-from runner import BIN, Run, Runner, set_quirks, succeeded
+
+from tests.harness.ansible_runs import Run, Runner, succeeded
+from tests.harness.interpreters import old_pythons
+from tests.harness.lab import BIN
+from tests.harness.systems import set_quirks
 
 TRANSFER = "netops.activelogic.activelogic_backup_transfer"
 INFO = "netops.activelogic.activelogic_backup_info"

@@ -17,8 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
-from runner import BIN, Runner, backups_on, log_in, set_quirks, until
+
+from tests.harness.ansible_runs import Runner
+from tests.harness.lab import BIN, Lab
+from tests.harness.observer import backups_on
+from tests.harness.systems import log_in, set_quirks
+from tests.harness.waiting import until
 
 EDGE = "edge1"
 

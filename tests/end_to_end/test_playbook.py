@@ -13,9 +13,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import ansible_collections.netops.activelogic as collection  # type: ignore[import-untyped]
+import ansible_collections.netops.activelogic as collection
 import yaml
-from runner import Runner, backups_on, digest_of_systems, digest_of_tree
+
+from tests.harness.ansible_runs import Runner
+from tests.harness.observer import backups_on, digest_of_systems, digest_of_tree
 
 PLAYBOOK = "netops.activelogic.backup_and_fetch"
 ROLE = Path(next(iter(collection.__path__))) / "roles" / "backup_and_fetch"

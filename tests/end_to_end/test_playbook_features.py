@@ -14,7 +14,11 @@ from typing import Any
 
 import pytest
 import trustme
-from runner import BACKUP, BIN, INFO, TRANSFER, Runner, backups_on, digest_of_systems, succeeded, until
+
+from tests.harness.ansible_runs import BACKUP, INFO, TRANSFER, Runner, succeeded
+from tests.harness.lab import BIN
+from tests.harness.observer import backups_on, digest_of_systems
+from tests.harness.waiting import until
 
 GROUP = "group/netops.activelogic.activelogic"
 WRONG = "wrong-Pa55word-of-the-test"

@@ -13,18 +13,11 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from lab import Lab
-from runner import (
-    Run,
-    Runner,
-    backups_on,
-    change_configuration,
-    configuration_of,
-    digest_of_systems,
-    log_in,
-    restores_on,
-    set_quirks,
-)
+
+from tests.harness.ansible_runs import Run, Runner
+from tests.harness.lab import Lab
+from tests.harness.observer import backups_on, configuration_of, digest_of_systems, restores_on
+from tests.harness.systems import change_configuration, log_in, set_quirks
 
 EDGE = "edge1"
 WANTED = "wanted.plb"

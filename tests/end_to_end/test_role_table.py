@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner import Run, Runner, digest_of_systems
+
+from tests.harness.ansible_runs import Run, Runner
+from tests.harness.observer import digest_of_systems
 
 ROLE = "netops.activelogic.backup_and_fetch"
 GHOST, REMOTE, UNDEFINED, SPOILT = "edge-ghost", "edge-remote", "edge-undefined", "edge-spoilt"

@@ -6,17 +6,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), *(str(HERE.parent / each) for each in ("end_to_end", "lab", "tools"))]
-
-from cases import CASES  # noqa: E402
-from lab import Lab  # noqa: E402
+from tests.errors.cases import CASES
+from tests.harness.lab import Lab
 
 VENDOR = "vendor"
 """The system of test_vendor_package.py."""

@@ -17,10 +17,14 @@ from typing import Any
 
 from activelogic_embedded import admin
 from activelogic_embedded.store import EVERY_RESOURCE, Level
-from lab import Lab
-from module_process import start_module
-from odd_gateway import OddGateway
-from runner import GATEWAY, WAYS, Runner, backups_on, digest_of_tree, log_in, set_quirks
+
+from tests.errors.odd_gateway import OddGateway
+from tests.harness.ansible_runs import Runner
+from tests.harness.lab import Lab
+from tests.harness.login import DIRECT, GATEWAY, WAYS, login_options
+from tests.harness.module_process import start_module
+from tests.harness.observer import backups_on, digest_of_tree
+from tests.harness.systems import log_in, set_quirks
 
 BACKUP = "activelogic_backup"
 INFO = "activelogic_backup_info"
@@ -143,17 +147,11 @@ class Scene:
 
     def options(self) -> dict[str, Any]:
         """How to reach the system."""
-        options: dict[str, Any] = {
-            "host": self.host,
-            "username": self.lab.username,
-            "password": self.lab.password,
-            "retries": 0,
-        }
-        if self.way == GATEWAY:
-            return {**options, "gateway_url": self.lab.url, "ca_path": str(self.lab.ca_path)}
         if self.way == ODD_GATEWAY:
-            return {**options, "gateway_url": self.odd.url}
-        return {**options, "sdk_module": "odd_sdk" if "ODD_SDK" in self.environment else "activelogic_embedded"}
+            there = {"gateway_url": self.odd.url, "ca_path": None}
+            return login_options(self.lab, self.host, GATEWAY, retries=0, **there)
+        package = {"sdk_module": "odd_sdk"} if "ODD_SDK" in self.environment and self.way == DIRECT else {}
+        return login_options(self.lab, self.host, self.way, retries=0, **package)
 
     def start(self, module: str, **options: Any) -> subprocess.Popen[str]:
         """Start a module; an option that is None is left out."""

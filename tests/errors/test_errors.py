@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import errors_page
 import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils._failures import ALL
-from cases import CASES
-from lab import Lab
-from runner import digest_of_tree
-from scene import Case, Facts, Scene
+
+from tests.errors.cases import CASES
+from tests.errors.scene import Case, Facts, Scene
+from tests.harness.lab import Lab
+from tests.harness.observer import digest_of_tree
+from tests.tools import errors_page
 
 ERROR_KEYS = ["elapsed", "hint", "kind", "operation", "system", "tries"]
 ROOT = Path(__file__).parent.parent.parent

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
-from odd_gateway import NAME, content, document, state
-from runner import DIRECT
-from scene import INFO, ODD_GATEWAY, TRANSFER, Scene
+
+from tests.errors.odd_gateway import NAME, content, document, state
+from tests.errors.scene import INFO, ODD_GATEWAY, TRANSFER, Scene
+from tests.harness.lab import Lab
+from tests.harness.login import DIRECT
 
 OUTSIDE = "../../20250601T000000Z-0000.plb"
 GOOD = "20250101T000000Z-0000.plb"

@@ -13,7 +13,8 @@ import sys
 from typing import Any
 
 import pytest
-from hostile_gateway import ANSWERS, MIB, hostile_gateway, requests_for
+
+from tests.errors.hostile_gateway import ANSWERS, MIB, hostile_gateway, requests_for
 
 MEMORY = 64 * MIB
 """Bytes above those of an idle client."""

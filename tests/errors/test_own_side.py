@@ -15,10 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import OWN_SIDE
-from lab import Lab
-from runner import DIRECT, GATEWAY, WAYS, change_configuration, restores_on, until
-from scene import BACKUP, INFO, Scene
+
+from tests.errors.conftest import OWN_SIDE
+from tests.errors.scene import BACKUP, INFO, Scene
+from tests.harness.lab import Lab
+from tests.harness.login import DIRECT, GATEWAY, WAYS
+from tests.harness.observer import restores_on
+from tests.harness.systems import change_configuration
+from tests.harness.waiting import until
 
 WANTED = "wanted.plb"
 SAFETY = re.compile(r"pre-restore-\d{8}T\d{6}Z-[0-9a-f]{4}\.plb")

@@ -28,10 +28,11 @@ from ansible_collections.netops.activelogic.plugins.module_utils._errors import 
 )
 from ansible_collections.netops.activelogic.plugins.module_utils._failures import PROBLEM_LOGIN, PROBLEM_LOGINS
 from ansible_collections.netops.activelogic.plugins.module_utils._transport._gateway import GatewayTransport
-from lab import Lab
-from odd_gateway import Answer, OddGateway, document, failed, problem, state
-from runner import GATEWAY
-from scene import BACKUP, Scene
+
+from tests.errors.odd_gateway import Answer, OddGateway, document, failed, problem, state
+from tests.errors.scene import BACKUP, Scene
+from tests.harness.lab import Lab
+from tests.harness.login import GATEWAY
 
 PASSWORD = "right-Pa55word-of-the-test"  # noqa: S105 - of a test
 LISTED = document([{"name": "there.plb", "size": 5}])

@@ -11,16 +11,18 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from activelogic_embedded import admin
-from conftest import VENDOR
-from lab import Lab
-from runner import DIRECT
-from scene import BACKUP, INFO, TRANSFER, Scene
+
+from tests.errors.conftest import VENDOR
+from tests.errors.scene import BACKUP, INFO, TRANSFER, Scene
+from tests.harness.lab import Lab
+from tests.harness.login import DIRECT
+from tests.harness.waiting import until
 
 QUICK = 15.0
 """Seconds within which a failure is noticed: far less than the shortest clock of the options."""
@@ -313,11 +315,11 @@ def test_its_process_ends_with_the_module(scene: Scene, number: int) -> None:
     scene.fault("list", "block", times=1)
     state = scene.backups.parent / "quirks.json"
     process = scene.start(INFO)
-    until(lambda: bool(json.loads(state.read_text(encoding="utf-8"))["state"]["happened"]))
+    until(lambda: bool(json.loads(state.read_text(encoding="utf-8"))["state"]["happened"]), 20)
     (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
     os.kill(process.pid, number)
     scene.end(process)
-    until(lambda: not Path(f"/proc/{child}").exists())
+    until(lambda: not Path(f"/proc/{child}").exists(), 20)
 
 
 def test_a_call_that_keeps_the_interpreter_is_ended_in_time(scene: Scene) -> None:
@@ -337,11 +339,3 @@ def descendants() -> list[str]:
             if b"ODD_SDK_TRICK=hold" in each.read_bytes():
                 found.append(each.parent.name)
     return found
-
-
-def until(done: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for something."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cases.backups import name_of
-from conftest import OWN_SIDE
-from lab import Lab
-from runner import DIRECT
-from scene import BACKUP, INFO, TRANSFER, Scene
+
+from tests.errors.cases.backups import name_of
+from tests.errors.conftest import OWN_SIDE
+from tests.errors.scene import BACKUP, INFO, TRANSFER, Scene
+from tests.harness.lab import Lab
+from tests.harness.login import DIRECT
 
 AHEAD = name_of(-timedelta(hours=2))  # so far that it is still ahead when the last of these tests runs
 NEAR = name_of(-timedelta(minutes=2))

@@ -7,17 +7,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "lab"), str(HERE.parent / "end_to_end")]
-
-from lab import Lab  # noqa: E402
-from scene import EDGE, OLD_REQUESTS, Scene, version_of_urllib3  # noqa: E402
+from tests.faults.scene import EDGE, OLD_REQUESTS, Scene, version_of_urllib3
+from tests.harness.lab import Lab
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -24,10 +24,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from lab import Lab
-from module_process import start_module
-from proxy import Fault, Proxy
-from runner import DIRECT, GATEWAY, log_in, set_quirks
+
+from tests.faults.proxy import Fault, Proxy
+from tests.harness.lab import Lab
+from tests.harness.login import GATEWAY, login_options
+from tests.harness.module_process import start_module
+from tests.harness.systems import log_in, set_quirks
 
 EDGE = "edge1"
 TRANSFER = "activelogic_backup_transfer"
@@ -129,11 +131,8 @@ class Scene:
 
     def options(self, way: str = GATEWAY, **more: Any) -> dict[str, Any]:
         """Options of the connection, with short clocks."""
-        there = {"gateway_url": self.url, "ca_path": str(self.lab.ca_path)}
-        if way == DIRECT:
-            there = {"sdk_module": "activelogic_embedded"}
-        login = {"host": EDGE, "username": self.lab.username, "password": self.lab.password}
-        return {**login, **there, **CLOCKS, **more}
+        proxied = {"gateway_url": self.url} if way == GATEWAY else {}
+        return login_options(self.lab, EDGE, way, **{**proxied, **CLOCKS, **more})
 
     def start(
         self, options: Mapping[str, Any], point: str = "", wrapper: Sequence[str] = (), module: str = TRANSFER

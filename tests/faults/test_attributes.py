@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner import DIRECT, GATEWAY, digest_of_tree
-from scene import EDGE, NAME, WANTED, Outcome, Scene, names
+
+from tests.faults.scene import EDGE, NAME, WANTED, Outcome, Scene, names
+from tests.harness.login import DIRECT, GATEWAY
+from tests.harness.observer import digest_of_tree
 
 THREE = (NAME, f"{NAME}.json", f"{NAME}.sha256")
 NOBODY = 65534

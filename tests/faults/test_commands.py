@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 
-from proxy import OPERATION, POLL, Fault
-from scene import CLOCKS, Scene, names
+from tests.faults.proxy import OPERATION, POLL, Fault
+from tests.faults.scene import CLOCKS, Scene, names
 
 TRIES = 1 + CLOCKS["retries"]
 GIVE_UP = r"DELETE .*/operations/[0-9a-f-]+"

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner import DIRECT
-from scene import NAME, OLD, WANTED, Scene, digest, names, noise
+
+from tests.faults.scene import NAME, OLD, WANTED, Scene, digest, names, noise
+from tests.harness.login import DIRECT
 
 STRANGER = "ffffffffffff"
 EXCHANGE_POINTS = [

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import pytest
 import requests
 import urllib3
-from proxy import ANY, DOWNLOAD, ELSEWHERE, LISTING, OPERATION, POLL, Fault
-from scene import CLOCKS, NAME, OLD, PATIENCE, SLACK, WANTED, Naive, Scene
+
+from tests.faults.proxy import ANY, DOWNLOAD, ELSEWHERE, LISTING, OPERATION, POLL, Fault
+from tests.faults.scene import CLOCKS, NAME, OLD, PATIENCE, SLACK, WANTED, Naive, Scene
 
 FAR = 1_000_000
 """A position in the middle of the content."""

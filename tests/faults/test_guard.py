@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner import DIRECT
-from scene import NAME, PUSHED, WANTED, Outcome, Scene, digest
+
+from tests.faults.scene import NAME, PUSHED, WANTED, Outcome, Scene, digest
+from tests.harness.login import DIRECT
 
 STRANGER = "ffffffffffff"
 WITHOUT_PRIVILEGES = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from proxy import DOWNLOAD, Fault
-from runner import DIRECT, GATEWAY, WAYS
-from scene import NAME, OLD, PUSHED, WANTED, Naive, Outcome, Scene, digest, names
+
+from tests.faults.proxy import DOWNLOAD, Fault
+from tests.faults.scene import NAME, OLD, PUSHED, WANTED, Naive, Outcome, Scene, digest, names
+from tests.harness.login import DIRECT, GATEWAY, WAYS
 
 RANDOM_KILLS = int(os.environ.get("RANDOM_KILLS", "1"))
 """Random moments at which each transfer is killed."""

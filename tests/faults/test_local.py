@@ -19,9 +19,12 @@ from typing import Any
 import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError
 from ansible_collections.netops.activelogic.plugins.module_utils._transport import _content
-from proxy import DOWNLOAD, UPLOAD, Fault
-from runner import DIRECT, GATEWAY, WAYS, digest_of_tree, set_quirks
-from scene import EDGE, NAME, OLD, PUSHED, SIZE, WANTED, Scene, digest, names
+
+from tests.faults.proxy import DOWNLOAD, UPLOAD, Fault
+from tests.faults.scene import EDGE, NAME, OLD, PUSHED, SIZE, WANTED, Scene, digest, names
+from tests.harness.login import DIRECT, GATEWAY, WAYS
+from tests.harness.observer import digest_of_tree
+from tests.harness.systems import set_quirks
 
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all")

@@ -10,8 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from runner import DIRECT, GATEWAY
-from scene import NAME, WANTED, Scene, digest, names
+
+from tests.faults.scene import NAME, WANTED, Scene, digest, names
+from tests.harness.login import DIRECT, GATEWAY
 
 
 @pytest.fixture(scope="session")

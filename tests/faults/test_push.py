@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import pytest
 import requests
-from proxy import ANY, COMMIT, ELSEWHERE, LISTING, OPERATION, POLL, UPLOAD, Fault
-from scene import NAME, PATIENCE, PUSHED, SLACK, WANTED, Naive, Scene, digest
+
+from tests.faults.proxy import ANY, COMMIT, ELSEWHERE, LISTING, OPERATION, POLL, UPLOAD, Fault
+from tests.faults.scene import NAME, PATIENCE, PUSHED, SLACK, WANTED, Naive, Scene, digest
 
 FAR = 1_000_000
 NEW = "new.plb"

@@ -10,8 +10,20 @@ import os
 import random
 
 import pytest
-from proxy import ANSWERS, COMMIT, DOWNLOAD, LISTING, OPERATION, POLL, REPLACEMENTS, REQUESTS, UPLOAD, Fault
-from scene import NAME, PUSHED, SIZE, SLACK, WANTED, Scene, digest
+
+from tests.faults.proxy import (
+    ANSWERS,
+    COMMIT,
+    DOWNLOAD,
+    LISTING,
+    OPERATION,
+    POLL,
+    REPLACEMENTS,
+    REQUESTS,
+    UPLOAD,
+    Fault,
+)
+from tests.faults.scene import NAME, PUSHED, SIZE, SLACK, WANTED, Scene, digest
 
 SEEDS = int(os.environ.get("FAULT_SEEDS", "3"))
 SECONDS = 45.0

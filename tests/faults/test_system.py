@@ -12,8 +12,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from runner import WAYS, set_quirks
-from scene import EDGE, NAME, OLD, PUSHED, SLACK, WANTED, Outcome, Scene, digest
+
+from tests.faults.scene import EDGE, NAME, OLD, PUSHED, SLACK, WANTED, Outcome, Scene, digest
+from tests.harness.login import WAYS
+from tests.harness.systems import set_quirks
 
 FAR = 1_000_000
 NEW = "new.plb"

@@ -18,9 +18,10 @@ from typing import Any
 from activelogic_embedded import admin, sync_connect
 from activelogic_embedded.quirks import Quirks
 from activelogic_embedded.store import ROOT_VARIABLE
-from lab import Lab
-from observer import QUIRKS, look
-from table import BEFORE, EMPTY, ENDLESS, GROWING, RULES, SHORT, THIS_MINUTE, WANTED, Row
+
+from tests.harness.lab import Lab
+from tests.harness.observer import QUIRKS, look
+from tests.truth.table import BEFORE, EMPTY, ENDLESS, GROWING, RULES, SHORT, THIS_MINUTE, WANTED, Row
 
 LOOKS: dict[str, dict[str, Any]] = {
     EMPTY: {"complete_after": -1, "incomplete_size": "empty"},

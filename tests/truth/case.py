@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 from activelogic_embedded.exception import PLDBError
-from arrangement import Arrangement, Made
-from lab import Lab
-from module_process import start_module
-from observer import Seen, effect, everything, kind_of, look
-from runner import GATEWAY
-from table import NOTHING, OTHERWISE, SAFETY, Effect, Outcome, Row
+
+from tests.harness.lab import Lab
+from tests.harness.login import login_options
+from tests.harness.module_process import start_module
+from tests.harness.observer import Seen, everything, look
+from tests.truth.arrangement import Arrangement, Made
+from tests.truth.effects import effect, kind_of
+from tests.truth.table import NOTHING, OTHERWISE, SAFETY, Effect, Outcome, Row
 
 SECONDS = 60
 """Within which a module ends."""
@@ -114,12 +116,8 @@ class Case:
         lab = self._lab
         temporary = self.folder / "remote_tmp"
         temporary.mkdir(exist_ok=True)
-        options: dict[str, Any] = {"host": self.arrangement.system, "username": lab.username, "password": lab.password}
-        options |= {"retries": 1, "retry_delay": 0.1, "_ansible_check_mode": check, "_ansible_tmpdir": str(temporary)}
-        if self.way == GATEWAY:
-            options |= {"gateway_url": lab.url, "ca_path": str(lab.ca_path)}
-        else:
-            options |= {"sdk_module": "activelogic_embedded"}
+        options = login_options(lab, self.arrangement.system, self.way, retries=1, retry_delay=0.1)
+        options |= {"_ansible_check_mode": check, "_ansible_tmpdir": str(temporary)}
         environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(lab.root), "TMPDIR": str(temporary)}
         process = start_module(module_of(self.row), {**options, **options_of(self.row)}, environment)
         output, _none = process.communicate(timeout=SECONDS)

@@ -7,16 +7,11 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent.parent
-sys.path[:0] = [str(TESTS / "truth"), str(TESTS / "end_to_end"), str(TESTS / "lab")]
-
-from lab import Lab  # noqa: E402
+from tests.harness.lab import Lab
 
 SYSTEMS = tuple(f"edge{number}" for number in range(1, 9))
 """More than one, because the gateway may still be busy with the system of the case before."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from table import (
+from tests.truth.table import (
     EMPTY,
     FRESH,
     FRESH_BY_SYSTEM,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from table import (
+from tests.truth.table import (
     COMMA,
     CREATED,
     EMPTY,

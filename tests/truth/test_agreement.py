@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from arrangement import Arrangement
-from case import module_of, options_of, outcome_of
-from lab import Lab
-from observer import effect, everything, look
-from runner import WAYS, Runner
-from table import Row
-from test_truth import ROWS
+
+from tests.harness.ansible_runs import Runner
+from tests.harness.lab import Lab
+from tests.harness.login import WAYS
+from tests.harness.observer import everything, look
+from tests.truth.arrangement import Arrangement
+from tests.truth.case import module_of, options_of, outcome_of
+from tests.truth.effects import effect
+from tests.truth.table import Row
+from tests.truth.test_truth import ROWS
 
 SAMPLE = [row for row in ROWS if row.sampled]
 

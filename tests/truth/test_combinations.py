@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from arrangement import Arrangement
-from case import Case
-from lab import Lab
-from observer import effect, everything, look
-from runner import WAYS
-from table import (
+
+from tests.harness.lab import Lab
+from tests.harness.login import WAYS
+from tests.harness.observer import everything, look
+from tests.truth.arrangement import Arrangement
+from tests.truth.case import Case
+from tests.truth.effects import effect
+from tests.truth.table import (
     BEFORE,
     COMPARE,
     EMPTY,

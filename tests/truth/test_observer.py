@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from activelogic_embedded import admin
 from activelogic_embedded.exception import PLDBError
-from arrangement import Arrangement
-from lab import Lab
-from observer import effect, everything, look
-from table import CREATED, IN_WANTED, NOTHING, RULES, SAFETY, WANTED, Effect, Row
+
+from tests.harness.lab import Lab
+from tests.harness.observer import everything, look
+from tests.truth.arrangement import Arrangement
+from tests.truth.effects import effect
+from tests.truth.table import CREATED, IN_WANTED, NOTHING, RULES, SAFETY, WANTED, Effect, Row
 
 ROW = Row("any", "present", {"always": True}, CREATED, NOTHING, None)
 

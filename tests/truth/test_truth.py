@@ -15,16 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import rows_absent
-import rows_info
-import rows_present
-import rows_restored
 from activelogic_embedded.quirks import Quirks
-from arrangement import Arrangement
-from case import Case
-from lab import Lab
-from runner import WAYS
-from table import Row
+
+from tests.harness.lab import Lab
+from tests.harness.login import WAYS
+from tests.truth import rows_absent, rows_info, rows_present, rows_restored
+from tests.truth.arrangement import Arrangement
+from tests.truth.case import Case
+from tests.truth.table import Row
 
 ROWS = (*rows_present.ROWS, *rows_absent.ROWS, *rows_restored.ROWS, *rows_info.ROWS)
 

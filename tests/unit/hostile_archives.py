@@ -17,7 +17,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from archives import END_OF_TAR, Entry, extra, gzip, pax_record, tar, tar_header, tar_member, with_checksum, zipped
+from tests.unit.archives import (
+    END_OF_TAR,
+    Entry,
+    extra,
+    gzip,
+    pax_record,
+    tar,
+    tar_header,
+    tar_member,
+    with_checksum,
+    zipped,
+)
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB

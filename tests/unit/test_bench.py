@@ -6,14 +6,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.append(str(Path(__file__).parent.parent / "bench"))
-
-from rounds import Row, in_turn, table
+from tests.bench.rounds import Row, in_turn, table
 
 
 def row(ours: list[float], others: list[float], goal: float | None = None, unit: str = "s") -> Row:

@@ -44,7 +44,8 @@ from ansible_collections.netops.activelogic.plugins.module_utils._contents impor
 )
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError
 from ansible_collections.netops.activelogic.plugins.module_utils._localfiles import PIECE
-from archives import (
+
+from tests.unit.archives import (
     END_OF_TAR,
     Entry,
     altered,

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import END_OF_TAR, tar, tar_header, tar_member
-from hostile_archives import DAMAGED, HOSTILE, LIMIT, MIB, UNKNOWN, WHOLE
+
+from tests.unit.archives import END_OF_TAR, tar, tar_header, tar_member
+from tests.unit.hostile_archives import DAMAGED, HOSTILE, LIMIT, MIB, UNKNOWN, WHOLE
 
 SECONDS = 4.0
 """Time of the processor that one look may take here; tests that share a machine wait for theirs."""

@@ -27,7 +27,19 @@ from ansible_collections.netops.activelogic.plugins.module_utils._archive import
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError
 from ansible_collections.netops.activelogic.plugins.module_utils._localfiles import told
 from ansible_collections.netops.activelogic.plugins.module_utils._wholeness import Finding, inspect
-from archives import Entry, altered, descriptor, extra, pax, tar, tar_header, tar_member, with_checksum, zipped
+
+from tests.unit.archives import (
+    Entry,
+    altered,
+    descriptor,
+    extra,
+    pax,
+    tar,
+    tar_header,
+    tar_member,
+    with_checksum,
+    zipped,
+)
 
 CHANCE = random.Random(7)  # noqa: S311 - no secret
 CONTENT = CHANCE.randbytes(9_000) + b"the same over and over " * 500

@@ -7,21 +7,20 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
-import standins
+from tests.contract import standins
 
-HERE = str(Path(__file__).parent)
-sys.path.insert(0, HERE)
+ROOT = str(Path(__file__).parents[3])
+"""Where the package of the tests is found."""
 
 
 class Mutated(standins.Embedded):
     """The embedded system with a defect; the gateway finds its module by ``PYTHONPATH``."""
 
-    module = "mutated_embedded"
+    module = "tests.contract.mutants.mutated_embedded"
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        paths = [HERE, *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
         self.environment = {**self.environment, "PYTHONPATH": os.pathsep.join(paths)}

@@ -11,7 +11,8 @@ import sys
 
 import activelogic_embedded
 from activelogic_embedded import exception
-from defects import DEFECTS, VARIABLE
+
+from tests.contract.mutants.defects import DEFECTS, VARIABLE
 
 if os.environ.get(VARIABLE):
     DEFECTS[os.environ[VARIABLE]].apply()

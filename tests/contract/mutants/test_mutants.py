@@ -14,7 +14,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from defects import DEFECTS, VARIABLE, WAYS
+
+from tests.contract.mutants.defects import DEFECTS, VARIABLE, WAYS
 
 CONTRACT = Path(__file__).parents[1]
 RUN_SECONDS = 240

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from scene import Case, case
+from tests.errors.scene import Case, case
 
 from . import backups, direct, files, gateway, operations, options, paths, problems, restores, tls, transfers
 

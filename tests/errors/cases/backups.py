@@ -10,8 +10,8 @@ import bz2
 import re
 from datetime import datetime, timedelta, timezone
 
-from runner import DIRECT
-from scene import BACKUP, INFO, TRANSFER, Facts, Scene, case
+from tests.errors.scene import BACKUP, INFO, TRANSFER, Facts, Scene, case
+from tests.harness.login import DIRECT
 
 TAKEN = "taken.plb"
 HALF = bz2.compress(b"configuration" * 1000)[:-20]

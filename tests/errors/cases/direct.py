@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from runner import DIRECT, log_in
-from scene import BACKUP, INFO, Facts, Scene, case
+from tests.errors.scene import BACKUP, INFO, Facts, Scene, case
+from tests.harness.login import DIRECT
+from tests.harness.systems import log_in
 
 WRONG = "wrong-Pa55word-of-the-test"
 

@@ -13,8 +13,8 @@ import re
 import subprocess
 from typing import Any
 
-from runner import DIRECT
-from scene import TRANSFER, Facts, Scene, case
+from tests.errors.scene import TRANSFER, Facts, Scene, case
+from tests.harness.login import DIRECT
 
 
 def fetch(scene: Scene, dest: str, name: str = "there.plb", **options: Any) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 
-from odd_gateway import document, hang_up, plain
-from runner import GATEWAY
-from scene import INFO, ODD_GATEWAY, Facts, Scene, case
+from tests.errors.odd_gateway import document, hang_up, plain
+from tests.errors.scene import INFO, ODD_GATEWAY, Facts, Scene, case
+from tests.harness.login import GATEWAY
 
 
 @contextmanager

@@ -12,9 +12,10 @@ import uuid
 from http.server import BaseHTTPRequestHandler
 
 import requests
-from odd_gateway import CONTENT, SHA256, content, document, hang_up, problem, state
-from runner import GATEWAY
-from scene import BACKUP, ODD_GATEWAY, TRANSFER, Facts, Scene, case
+
+from tests.errors.odd_gateway import CONTENT, SHA256, content, document, hang_up, problem, state
+from tests.errors.scene import BACKUP, ODD_GATEWAY, TRANSFER, Facts, Scene, case
+from tests.harness.login import GATEWAY
 
 
 def fetch(scene: Scene, **options: object) -> None:

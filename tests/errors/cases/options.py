@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from interpreters import old_pythons
-from runner import DIRECT, GATEWAY
-from scene import BACKUP, INFO, ODD_GATEWAY, TRANSFER, Facts, Scene, case
+
+from tests.errors.scene import BACKUP, INFO, ODD_GATEWAY, TRANSFER, Facts, Scene, case
+from tests.harness.interpreters import old_pythons
+from tests.harness.login import DIRECT, GATEWAY
 
 from .tls import nobody_connects
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 
-from runner import DIRECT
-from scene import Facts, Scene, case
+from tests.errors.scene import Facts, Scene, case
+from tests.harness.login import DIRECT
 
 LOCAL_PATH = "activelogic_local_path"
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 
 import requests
-from lab import Lab
-from odd_gateway import failed, plain, problem
-from runner import GATEWAY
-from scene import BACKUP, INFO, ODD_GATEWAY, TRANSFER, Facts, Scene, case
+
+from tests.errors.odd_gateway import failed, plain, problem
+from tests.errors.scene import BACKUP, INFO, ODD_GATEWAY, TRANSFER, Facts, Scene, case
+from tests.harness.lab import Lab
+from tests.harness.login import GATEWAY
 
 WRONG = "wrong-Pa55word-of-the-test"
 SAID = "something that the gateway says"

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from runner import DIRECT, GATEWAY, change_configuration, restores_on
-from scene import BACKUP, Facts, Scene, case
+from tests.errors.scene import BACKUP, Facts, Scene, case
+from tests.harness.login import DIRECT, GATEWAY
+from tests.harness.observer import restores_on
+from tests.harness.systems import change_configuration
 
 WANTED = "wanted.plb"
 SAFETY = r"; the configuration from before is in the safety backup (pre-restore-\S+), bring it back with: .*name=\1 .*"

@@ -20,8 +20,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import trustme
-from runner import GATEWAY
-from scene import INFO, ODD_GATEWAY, Facts, Scene, case
+
+from tests.errors.scene import INFO, ODD_GATEWAY, Facts, Scene, case
+from tests.harness.login import GATEWAY
 
 YEAR = datetime.timedelta(days=365)
 NOW = datetime.datetime.now(datetime.timezone.utc)

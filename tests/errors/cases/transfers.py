@@ -11,8 +11,8 @@ import json
 import re
 from typing import Any
 
-from runner import DIRECT
-from scene import TRANSFER, Facts, Scene, case
+from tests.errors.scene import TRANSFER, Facts, Scene, case
+from tests.harness.login import DIRECT
 
 NAME = "pushed.plb"
 CONTENT = b"the content of a file"

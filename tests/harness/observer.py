@@ -9,23 +9,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import re
 import sqlite3
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from table import BEFORE, COMPARE, IN_RULES, IN_WANTED, OTHERWISE, OURS, OURS_OF_A_PART, SAFETY, SYSTEM, Effect
+from tests.harness.lab import BIN, Lab
 
 QUIRKS = "quirks.json"
 TABLES = ("facts", "users", "privileges", "resources")
-KINDS = {
-    SAFETY: r"pre-restore-\d{8}T\d{6}Z-[0-9a-f]{4}\.plb",
-    COMPARE: r"compare-\d{8}T\d{6}Z-[0-9a-f]{4}(-only-.+)?\.plb",
-    OURS: r"(nightly-|x-only-|pre-restore-x-)?\d{8}T\d{6}Z-[0-9a-f]{4}\.plb",
-    OURS_OF_A_PART: r"(nightly-)?\d{8}T\d{6}Z-[0-9a-f]{4}-only-ruleset\.plb",
-    SYSTEM: r"\d{8}-\d\d\.\d\d\.plb",
-}
 
 
 def everything(root: Path) -> dict[str, Any]:
@@ -55,6 +48,10 @@ def _rows(database: Path, statement: str) -> list[tuple[Any, ...]]:
         return sorted(opened.execute(statement).fetchall(), key=repr)
 
 
+def _restores(database: Path) -> int:
+    return int(_rows(database, "SELECT value FROM facts WHERE key = 'restores'")[0][0])
+
+
 @dataclass(frozen=True)
 class Seen:
     """What a user would miss: the backups, the configuration, and the count of restores.
@@ -75,34 +72,36 @@ def look(folder: Path) -> Seen:
     }
     database = folder / "system.sqlite"
     resources = _rows(database, "SELECT name, data FROM resources WHERE data != 'null'")
-    restores = _rows(database, "SELECT value FROM facts WHERE key = 'restores'")
-    return Seen(backups, {name: json.loads(data) for name, data in resources}, int(restores[0][0]))
+    return Seen(backups, {name: json.loads(data) for name, data in resources}, _restores(database))
 
 
-def effect(before: Seen, after: Seen, wanted: dict[str, Any]) -> Effect:
-    """What happened between two looks.
-
-    :param wanted: the configuration that the usual backups hold.
-    """
-    made = {name for name, entry in after.backups.items() if before.backups.get(name) != entry}
-    kinds = {name: name if name in before.backups else kind_of(name) for name in made}
-    return Effect(
-        made=tuple(sorted(kinds.values())),
-        gone=tuple(sorted(before.backups.keys() - after.backups.keys())),
-        restores=after.restores - before.restores,
-        holds=_label(before.configuration, after.configuration, wanted),
-    )
+def backups_on(lab: Lab, system: str) -> dict[str, int]:
+    """Names and sizes of the backups of a system, read from its disk."""
+    return {each.name: each.stat().st_size for each in (lab.root / system / "backups").iterdir()}
 
 
-def kind_of(name: str) -> str:
-    """The kind of a name that was not known before, or the name itself."""
-    return next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, name)), name)
+def configuration_of(lab: Lab, system: str) -> Any:
+    """All configuration data of a system, as its own command shows it."""
+    command = [str(BIN / "activelogic-embedded"), "show", str(lab.root), system]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout)
 
 
-def _label(before: dict[str, Any], after: dict[str, Any], wanted: dict[str, Any]) -> str:
-    labels = {
-        BEFORE: before,
-        IN_WANTED: wanted,
-        IN_RULES: {**before, "Ruleset": wanted["Ruleset"]},
-    }
-    return next((label for label, configuration in labels.items() if configuration == after), OTHERWISE)
+def restores_on(lab: Lab, system: str) -> int:
+    """How often a backup was restored on a system, read from its database."""
+    return _restores(lab.root / system / "system.sqlite")
+
+
+def digest_of_systems(lab: Lab) -> str:
+    """A digest of everything that all systems hold."""
+    command = [str(BIN / "activelogic-embedded"), "digest", str(lab.root)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+def digest_of_tree(folder: Path) -> dict[str, tuple[int, int, int, str]]:
+    """Inode, mode, time of change and content of everything in a folder."""
+    found = {}
+    for each in sorted(folder.rglob("*")):
+        status = each.lstat()
+        content = hashlib.sha256(each.read_bytes()).hexdigest() if each.is_file() else ""
+        found[str(each.relative_to(folder))] = (status.st_ino, status.st_mode, status.st_mtime_ns, content)
+    return found

@@ -4,8 +4,8 @@
 
 """A laboratory: embedded systems, certificates, and a running gateway, below one folder.
 
-For demonstrations and tests. As a program, ``lab.py up FOLDER`` starts one that outlives the command, and
-``lab.py down FOLDER`` ends it.
+For demonstrations and tests. The command ``python -m tests.harness.lab up FOLDER`` starts one that outlives it, and
+``python -m tests.harness.lab down FOLDER`` ends that.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ import trustme
 import yaml
 
 SYSTEMS = ("edge1", "edge2", "edge3")
+BIN = Path(sys.executable).parent
+"""Where the programs are that were installed with the Python that runs this."""
+
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 MARK = "activelogic-laboratory"
@@ -136,7 +139,7 @@ class Lab:
         :raises LabError: with the end of its log, when it does not.
         """
         self._ready.unlink(missing_ok=True)
-        command = [_program("activelogic-gateway"), "serve", "--config", str(self.folder / "gateway.yml")]
+        command = [str(BIN / "activelogic-gateway"), "serve", "--config", str(self.folder / "gateway.yml")]
         with self.gateway_log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, "--ready-file", str(self._ready)],
@@ -196,18 +199,13 @@ class Lab:
 
     @staticmethod
     def _run(command: list[str]) -> None:
-        words = [_program(command[0]), *command[1:]]
+        words = [str(BIN / command[0]), *command[1:]]
         try:
             done = subprocess.run(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, check=False)
         except subprocess.TimeoutExpired as error:
             raise LabError(f"{command[0]} took longer than 60 seconds") from error
         if done.returncode != 0:
             raise LabError(f"{command[0]} failed: {done.stderr.decode('utf-8', 'replace').strip()}")
-
-
-def _program(name: str) -> str:
-    """A program that is installed with the Python that runs this."""
-    return str(Path(sys.executable).parent / name)
 
 
 def remove(folder: Path) -> None:
@@ -224,7 +222,9 @@ def remove(folder: Path) -> None:
 
 def main() -> int:
     """Run the command."""
-    parser = argparse.ArgumentParser(description="Start and stop a laboratory of embedded systems behind a gateway.")
+    parser = argparse.ArgumentParser(
+        prog="lab.py", description="Start and stop a laboratory of embedded systems behind a gateway."
+    )
     parser.add_argument("action", choices=["up", "down"])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--systems", nargs="+", default=SYSTEMS, metavar="NAME")

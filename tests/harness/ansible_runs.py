@@ -2,36 +2,28 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the real ansible commands against a laboratory, and look at the systems without the collection's help."""
+"""Ansible's commands, run in a clean environment with an inventory of the laboratory's systems."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
-import sqlite3
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import activelogic_embedded
 import yaml
-from activelogic_embedded.quirks import Quirks
+
+from tests.harness.lab import BIN, Lab
+from tests.harness.login import login_options
 
 BACKUP = "netops.activelogic.activelogic_backup"
 INFO = "netops.activelogic.activelogic_backup_info"
 TRANSFER = "netops.activelogic.activelogic_backup_transfer"
 
 HERE = Path(__file__).parent
-BIN = Path(sys.executable).parent
-GATEWAY = "gateway"
-DIRECT = "direct"
-WAYS = (GATEWAY, DIRECT)
 
 
 @dataclass
@@ -66,21 +58,16 @@ def succeeded(run: Run) -> Run:
 class Runner:
     """Ansible commands in a clean environment, with an inventory of the laboratory's systems."""
 
-    def __init__(self, lab: Any, way: str, folder: Path) -> None:
+    def __init__(self, lab: Lab, way: str, folder: Path) -> None:
         self.lab = lab
         self.way = way
         self.folder = folder
+        login = login_options(lab, "", way, retries=1, retry_delay=0.1)
+        del login["host"]  # in an inventory it is the name of the host
         self.variables: dict[str, Any] = {
             "ansible_connection": "local",
-            "activelogic_username": lab.username,
-            "activelogic_password": lab.password,
-            "activelogic_retries": 1,
-            "activelogic_retry_delay": 0.1,
+            **{f"activelogic_{option}": value for option, value in login.items()},
         }
-        if way == GATEWAY:
-            self.variables |= {"activelogic_gateway_url": lab.url, "activelogic_ca_path": str(lab.ca_path)}
-        else:
-            self.variables |= {"activelogic_sdk_module": "activelogic_embedded"}
         self.hosts = tuple(lab.systems)
 
     def inventory(self, **variables: Any) -> str:
@@ -168,70 +155,3 @@ class Runner:
         path = self.folder / "play.yml"
         path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")
         return self.run(["ansible-playbook", "-i", self.inventory(), str(path), *arguments], process_environment)
-
-
-def until(done: Callable[[], Any]) -> None:
-    """Wait until something is done, at most a minute."""
-    deadline = time.monotonic() + 60
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def backups_on(lab: Any, system: str) -> dict[str, int]:
-    """Names and sizes of the backups of a system, read from its disk."""
-    return {each.name: each.stat().st_size for each in (Path(lab.root) / system / "backups").iterdir()}
-
-
-def configuration_of(lab: Any, system: str) -> Any:
-    """All configuration data of a system, as its own command shows it."""
-    command = [str(BIN / "activelogic-embedded"), "show", str(lab.root), system]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout)
-
-
-def change_configuration(lab: Any, system: str, resource: str, key: str, value: str) -> None:
-    """Change a value on a system with the system's own command."""
-    command = [str(BIN / "activelogic-embedded"), "set", str(lab.root), system, resource, key, value]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-
-
-def add_user(lab: Any, system: str, username: str, password: str) -> None:
-    """Add a user who may do everything to a system."""
-    command = [str(BIN / "activelogic-embedded"), "user", str(lab.root), system, username, "--privilege", "write"]
-    subprocess.run([*command, "--password-file", "-"], input=f"{password}\n", text=True, check=True, timeout=60)
-
-
-def log_in(lab: Any, system: str) -> Any:
-    """A session with a system, without the collection."""
-    os.environ["ACTIVELOGIC_EMBEDDED_ROOT"] = str(lab.root)
-    return activelogic_embedded.sync_connect(system, lab.username, lab.password)
-
-
-def set_quirks(lab: Any, system: str, **quirks: Any) -> None:
-    """Give a system the quirks of :class:`activelogic_embedded.quirks.Quirks`, and no others."""
-    given = {**asdict(Quirks()), **quirks}
-    command = [str(BIN / "activelogic-embedded"), "quirks", str(lab.root), system]
-    command += [f"{key}={json.dumps(value)}" for key, value in given.items()]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-
-
-def restores_on(lab: Any, system: str) -> int:
-    """How often a backup was restored on a system, read from its database."""
-    with contextlib.closing(sqlite3.connect(Path(lab.root) / system / "system.sqlite")) as database:
-        return int(database.execute("SELECT value FROM facts WHERE key = 'restores'").fetchone()[0])
-
-
-def digest_of_systems(lab: Any) -> str:
-    """A digest of everything that all systems hold."""
-    command = [str(BIN / "activelogic-embedded"), "digest", str(lab.root)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
-
-
-def digest_of_tree(folder: Path) -> dict[str, tuple[int, int, int, str]]:
-    """Inode, mode, time of change and content of everything in a folder."""
-    found = {}
-    for each in sorted(folder.rglob("*")):
-        status = each.lstat()
-        content = hashlib.sha256(each.read_bytes()).hexdigest() if each.is_file() else ""
-        found[str(each.relative_to(folder))] = (status.st_ino, status.st_mode, status.st_mtime_ns, content)
-    return found
