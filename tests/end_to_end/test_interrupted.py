@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import re
@@ -20,7 +19,7 @@ import yaml
 
 from tests.harness.ansible_runs import BACKUP, Runner
 from tests.harness.lab import BIN, Lab
-from tests.harness.observer import backups_on, restores_on
+from tests.harness.observer import backups_on, has_begun, restores_on
 from tests.harness.systems import change_configuration, log_in, set_quirks
 
 EDGE = "edge1"
@@ -67,12 +66,6 @@ def interrupted(ansible: Runner, command: list[str], is_time: Callable[[], bool]
     return [line.strip() for line in output.decode().splitlines() if line.strip()]
 
 
-def has_begun(lab: Lab) -> bool:
-    """Whether the system's trouble has begun."""
-    state = json.loads((lab.root / EDGE / "quirks.json").read_bytes())["state"]
-    return bool(state.get("happened", {}).get("0"))
-
-
 def safety_backups(lab: Lab) -> list[str]:
     return [name for name in backups_on(lab, EDGE) if name.startswith("pre-restore-")]
 
@@ -88,7 +81,7 @@ def restore(ansible: Runner) -> list[str]:
 
 def test_while_the_safety_backup_is_made(ansible: Runner) -> None:
     set_quirks(ansible.lab, EDGE, faults=[{"command": "create_new", "does": "wait", "seconds": 2, "times": 1}])
-    lines = interrupted(ansible, restore(ansible), lambda: has_begun(ansible.lab))
+    lines = interrupted(ansible, restore(ansible), lambda: has_begun(ansible.lab, EDGE))
     assert re.search(r"nothing was restored; if the safety backup pre-restore-\S+\.plb is there", lines[-1]), lines
     assert restores_on(ansible.lab, EDGE) == 0
     assert safety_backups(ansible.lab) == []
@@ -96,7 +89,7 @@ def test_while_the_safety_backup_is_made(ansible: Runner) -> None:
 
 def test_while_the_restore_runs(ansible: Runner) -> None:
     set_quirks(ansible.lab, EDGE, faults=[{"command": "restore", "does": "wait", "seconds": 2, "times": 1}])
-    lines = interrupted(ansible, restore(ansible), lambda: has_begun(ansible.lab))
+    lines = interrupted(ansible, restore(ansible), lambda: has_begun(ansible.lab, EDGE))
     require_named(ansible, lines)
 
 
@@ -120,6 +113,6 @@ def test_what_left_nothing_says_nothing(through_gateway: Runner) -> None:
     """Also a task that is over leaves no file that would be shown."""
     set_quirks(through_gateway.lab, EDGE, faults=[{"command": "list", "does": "wait", "seconds": 2, "times": 1}])
     command = ["ansible", EDGE, "-i", through_gateway.inventory(), "-m", BACKUP, "-a", "name=new.plb"]
-    lines = interrupted(through_gateway, command, lambda: has_begun(through_gateway.lab))
+    lines = interrupted(through_gateway, command, lambda: has_begun(through_gateway.lab, EDGE))
     assert "[activelogic]" not in "".join(lines)
     assert "interrupted" in lines[-1].lower()

@@ -18,6 +18,7 @@ from tests.harness.ansible_runs import Run, Runner
 from tests.harness.lab import Lab
 from tests.harness.observer import backups_on, configuration_of, digest_of_systems, restores_on
 from tests.harness.systems import change_configuration, log_in, set_quirks
+from tests.harness.waiting import until
 
 EDGE = "edge1"
 WANTED = "wanted.plb"
@@ -179,10 +180,7 @@ def test_somebody_else_at_work_stops_the_restore(ansible: Runner) -> None:
     runs: list[Run] = []
     thread = Thread(target=lambda: runs.append(restore(ansible)))
     thread.start()
-    deadline = time.monotonic() + 60
-    while not any(name.startswith("pre-restore-") for name in backups_on(ansible.lab, EDGE)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: any(name.startswith("pre-restore-") for name in backups_on(ansible.lab, EDGE)))
     with log_in(ansible.lab, EDGE) as connection:
         connection.backup().create_new("of a colleague.plb")
     thread.join(120)

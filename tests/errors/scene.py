@@ -23,7 +23,7 @@ from tests.harness.ansible_runs import Runner
 from tests.harness.lab import Lab
 from tests.harness.login import DIRECT, GATEWAY, WAYS, login_options
 from tests.harness.module_process import start_module
-from tests.harness.observer import backups_on, digest_of_tree
+from tests.harness.observer import backups_on, digest_of_tree, has_begun
 from tests.harness.systems import log_in, set_quirks
 
 BACKUP = "activelogic_backup"
@@ -113,8 +113,7 @@ class Scene:
 
     def has_begun(self) -> bool:
         """Whether the first trouble, which has a number of times, has happened or happens now."""
-        state = json.loads((self.backups.parent / "quirks.json").read_bytes())["state"]
-        return bool(state.get("happened", {}).get("0"))
+        return has_begun(self.lab, self.system)
 
     def begin_outage(self) -> None:
         """Have the system down from now on, as the quirk ``outage`` says."""

@@ -91,6 +91,12 @@ def restores_on(lab: Lab, system: str) -> int:
     return _restores(lab.root / system / "system.sqlite")
 
 
+def has_begun(lab: Lab, system: str) -> bool:
+    """Whether the first of a system's faults, which has a number of times, has happened or happens now."""
+    state = json.loads((lab.root / system / QUIRKS).read_bytes())["state"]
+    return bool(state.get("happened", {}).get("0"))
+
+
 def digest_of_systems(lab: Lab) -> str:
     """A digest of everything that all systems hold."""
     command = [str(BIN / "activelogic-embedded"), "digest", str(lab.root)]

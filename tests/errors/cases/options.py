@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -20,6 +19,7 @@ import pytest
 from tests.errors.scene import BACKUP, INFO, ODD_GATEWAY, TRANSFER, Facts, Scene, case
 from tests.harness.interpreters import old_pythons
 from tests.harness.login import DIRECT, GATEWAY
+from tests.harness.waiting import until
 
 from .tls import nobody_connects
 
@@ -356,11 +356,7 @@ def no_package_of_the_vendor(scene: Scene) -> Facts:
 def asked_to_end(scene: Scene) -> Facts:
     scene.fault("list", "wait", seconds=20, times=1)
     process = scene.start(INFO)
-    deadline = time.monotonic() + 20
-    state = scene.lab.root / scene.system / "quirks.json"
-    while not json.loads(state.read_text(encoding="utf-8"))["state"]["happened"]:
-        assert time.monotonic() < deadline, "the module never listed"
-        time.sleep(0.05)
+    until(scene.has_begun, 20, "the module never listed")
     process.send_signal(signal.SIGTERM)
     scene.end(process)
     return {"signal": "SIGTERM"}
@@ -376,10 +372,8 @@ def asked_to_end_while_it_looks_into_an_archive(scene: Scene) -> Facts:
     path = scene.file("pushed.plb", header * 40 + tarfile.TarInfo("a").tobuf() + bytes(1024))
     process = scene.start(TRANSFER, direction="push", src=path, verify="content")
     reading = Path(f"/proc/{process.pid}/io")
-    deadline = time.monotonic() + 20
-    while int(reading.read_text(encoding="ascii").split()[1]) < 40 * len(header):  # it has hashed all of it
-        assert time.monotonic() < deadline, "the module never read the file"
-        time.sleep(0.05)
+    whole = 40 * len(header)  # it has hashed all of it
+    until(lambda: int(reading.read_text(encoding="ascii").split()[1]) >= whole, 20, "the module never read the file")
     asked_at = time.monotonic()
     process.send_signal(signal.SIGTERM)
     scene.end(process)
