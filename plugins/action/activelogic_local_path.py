@@ -13,7 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import ActiveLogicError
-from ansible_collections.netops.activelogic.plugins.module_utils._local_path import checked, in_container_of_a_job
+from ansible_collections.netops.activelogic.plugins.module_utils._files._lasting import checked, in_container_of_a_job
 from ansible_collections.netops.activelogic.plugins.modules.activelogic_local_path import argument_spec
 from ansible_collections.netops.activelogic.plugins.plugin_utils._action import take_environment
 

@@ -34,7 +34,7 @@ from ._failures import (
     NOT_READY,
     NOT_READY_LOGIN,
 )
-from ._localfiles import Opener
+from ._files._access import Opener
 from ._model import BackupFile, Backups, Received, Sent, System, find
 from ._names import MAX_SHOWN, require_legal, why_illegal
 from ._text import shorten

@@ -32,7 +32,7 @@ from ._failures import (
     SDK_MODULE_NOT_A_NAME,
     SECONDS_NOT_POSITIVE,
 )
-from ._localfiles import native, shown
+from ._files._access import native, shown
 from ._names import why_illegal
 from ._options import hide_login, logins_in
 
@@ -48,7 +48,7 @@ SHORTEST_PASSWORD = 8
 class Settings:
     """How to reach one system. Times are seconds; see the documentation of the options for their meaning.
 
-    Paths are as :func:`_localfiles.native` makes them.
+    Paths are as :func:`_access.native` makes them.
     """
 
     host: str

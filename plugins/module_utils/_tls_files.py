@@ -4,7 +4,7 @@
 
 """The files of certificates and keys: whether they can be used is seen before anything is sent.
 
-Private to this collection. Paths are as :func:`_localfiles.native` makes them.
+Private to this collection. Paths are as :func:`_access.native` makes them.
 OpenSSL says "PEM lib" of nearly everything that can be wrong with them, and asks for a pass phrase on the terminal.
 """
 
@@ -23,7 +23,7 @@ from ._failures import (
     OPTION_FILE_UNREADABLE,
     TLS_FILE_WRONG,
 )
-from ._localfiles import shown
+from ._files._access import shown
 
 MAX_BYTES = 16 * 1024 * 1024
 """Of a file with certificates; the bundles of operating systems have less than one MiB."""

@@ -329,8 +329,8 @@ from ansible_collections.netops.activelogic.plugins.module_utils._connection imp
     connection_argument_spec,
     connection_required_by,
 )
+from ansible_collections.netops.activelogic.plugins.module_utils._module._backup import apply_state
 from ansible_collections.netops.activelogic.plugins.module_utils._runner import run
-from ansible_collections.netops.activelogic.plugins.module_utils._states import apply_state
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:

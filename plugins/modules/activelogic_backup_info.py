@@ -216,7 +216,7 @@ from ansible_collections.netops.activelogic.plugins.module_utils._connection imp
     connection_argument_spec,
     connection_required_by,
 )
-from ansible_collections.netops.activelogic.plugins.module_utils._query import query
+from ansible_collections.netops.activelogic.plugins.module_utils._module._backup_info import query
 from ansible_collections.netops.activelogic.plugins.module_utils._runner import run
 
 

@@ -337,8 +337,8 @@ from ansible_collections.netops.activelogic.plugins.module_utils._connection imp
     connection_argument_spec,
     connection_required_by,
 )
+from ansible_collections.netops.activelogic.plugins.module_utils._module._transfer import transfer
 from ansible_collections.netops.activelogic.plugins.module_utils._runner import run
-from ansible_collections.netops.activelogic.plugins.module_utils._transfer import transfer
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:

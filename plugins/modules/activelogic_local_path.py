@@ -86,7 +86,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import ActiveLogicError
-from ansible_collections.netops.activelogic.plugins.module_utils._local_path import checked, in_container_of_a_job
+from ansible_collections.netops.activelogic.plugins.module_utils._files._lasting import checked, in_container_of_a_job
 
 
 def argument_spec() -> dict[str, dict[str, Any]]:

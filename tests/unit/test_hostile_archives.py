@@ -26,8 +26,8 @@ MEMORY = 64 * MIB
 # In a process of its own: its memory can be limited, so that a reader without a bound ends, and its peak be measured.
 LOOK = """
 import json, resource, sys, time
-from ansible_collections.netops.activelogic.plugins.module_utils._contents import compare
-from ansible_collections.netops.activelogic.plugins.module_utils._wholeness import inspect
+from ansible_collections.netops.activelogic.plugins.module_utils._archive._equal import compare
+from ansible_collections.netops.activelogic.plugins.module_utils._archive._whole import inspect
 
 path, other, seconds, most = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 from .._connection import Settings
 from .._errors import AccessDeniedError, ActiveLogicError
-from .._localfiles import Opener
+from .._files._access import Opener
 from .._model import Backups, Received, Sent, System
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from .. import _failures, _sentences
 from .._connection import Settings
 from .._errors import AccessDeniedError, ActiveLogicError, UnreachableError
-from .._localfiles import PIECE, Opener, shown, told
+from .._files._access import PIECE, Opener, shown, told
 from .._model import Received
 from ._base import pause, repeat
 from ._documents import digest, whole

@@ -36,7 +36,7 @@ from .._failures import (
     PROXY_LOGIN,
     PROXY_UNUSABLE,
 )
-from .._localfiles import shown
+from .._files._access import shown
 from .._tls_files import expired, said
 
 SECONDS = 2.0

@@ -30,7 +30,7 @@ from .._errors import (
     ProtocolError,
     UnreachableError,
 )
-from .._localfiles import Opener, open_regular
+from .._files._access import Opener, open_regular
 from .._model import Backups, Received, Sent, System, listed
 from .._text import shorten
 from ._base import LOST, RETURNED, repeat

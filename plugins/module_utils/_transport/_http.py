@@ -37,7 +37,7 @@ else:
 from .. import _failures, _sentences
 from .._connection import Settings
 from .._errors import ActiveLogicError, UnreachableError
-from .._localfiles import PIECE, own_trouble, shown
+from .._files._access import PIECE, own_trouble, shown
 from .._options import expand, require_absolute
 from .._tls_files import check_authorities, check_client, said
 from ._base import repeat

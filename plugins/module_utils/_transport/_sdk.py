@@ -36,7 +36,7 @@ from .._failures import (
     SYSTEM_LATE_UNKNOWN,
     SYSTEM_NOT_ANSWERING,
 )
-from .._localfiles import Opener, digest_file, private_folder, require_room, told
+from .._files._access import Opener, digest_file, private_folder, require_room, told
 from .._model import BackupFile, Backups, Received, Sent, System, find, listed
 from ._base import LOST, RETURNED, repeat
 from ._sdk_errors import Translator

@@ -37,7 +37,7 @@ from .._failures import (
     SYSTEM_STALE,
     SYSTEM_UNREACHABLE,
 )
-from .._localfiles import file_error
+from .._files._access import file_error
 from ._sdk_process import SdkEndedError
 
 LOST = ("PLDBIOError", "PLDBDetached", "ConnectionError", "EOFError", "TimeoutError")

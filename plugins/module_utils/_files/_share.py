@@ -1,0 +1,142 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Folders on file systems that can't do everything: SMB, NFS without a lock daemon, vfat, FUSE.
+
+Private to this collection. What is missing is done without where that is safe, and told once in a task.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from .._failures import FOLDER_LOCKED
+from ._access import shown, told, why_of
+
+UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
+"""What file systems answer to a call that they don't have; EBADF is that of NFS to a lock on a folder (flock(2))."""
+
+NO_LOCKS = UNSUPPORTED | {errno.ENOLCK}
+NO_MODES = UNSUPPORTED | {errno.EPERM}
+PAUSE = 0.05
+"""Seconds between two tries to lock a folder."""
+
+
+class Share:
+    """What is missing where a task puts its files.
+
+    :param warn: takes a sentence for the user.
+    """
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self._said: set[str] = set()
+
+    def _lacks(self, what: str, sentence: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            self._warn(sentence)
+
+    def sync(self, descriptor: int, path: str) -> None:
+        """Have what happened in a folder on disk; ``path`` is the folder's, for messages."""
+        with told(path):
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                if error.errno not in UNSUPPORTED:
+                    raise
+                self._lacks(
+                    "sync",
+                    f"{shown(path)}: the file system can't flush folders ({why_of(error)}), so after a power failure "
+                    "the old file may be there again",
+                )
+
+    def sync_folder(self, path: str) -> None:
+        """The same for a folder by its path."""
+        with told(path):
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self.sync(descriptor, path)
+        finally:
+            os.close(descriptor)
+
+    def lock(self, descriptor: int, path: str) -> bool:
+        """Try to lock an open file or folder; whether it is locked now, or can't be locked there.
+
+        The lock ends with the descriptor.
+        """
+        with told(path):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                self._lacks(
+                    "lock",
+                    f"{shown(path)}: the file system offers no locks ({why_of(error)}), so don't let two tasks "
+                    "write to the same file at once",
+                )
+        return True
+
+    @contextmanager
+    def alone(self, descriptor: int, path: str, seconds: float) -> Iterator[None]:
+        """Work in a folder while no other task does; nothing is left there. On a share without locks, go on.
+
+        :param seconds: how long to wait for others (``wait_timeout``).
+        :raises DeadlineError: when they are not done by then.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.lock(descriptor, path):
+            if time.monotonic() >= deadline:
+                raise FOLDER_LOCKED.error(folder=shown(path), seconds=seconds)
+            time.sleep(PAUSE)
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # it ends with the descriptor
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def set_mode(self, descriptor: int, mode: int, path: str) -> bool:
+        """Set the permissions of an open file or folder; whether that changed anything.
+
+        :raises LocalFileError: when the file system could do it, and does not let this user.
+        """
+        status = os.fstat(descriptor)
+        before = stat.S_IMODE(status.st_mode)
+        if before == mode:
+            return False
+        with told(path):
+            try:
+                os.fchmod(descriptor, mode)
+            except OSError as error:
+                if error.errno not in NO_MODES or (error.errno == errno.EPERM and not _is_own(status)):
+                    raise
+                self._lacks(
+                    "mode",
+                    f"{shown(path)}: the file system can't set permissions ({why_of(error)}): it has the mode "
+                    f"{before:04o} instead of {mode:04o}{_who_can_read(before & ~mode)}",
+                )
+                return False
+        return True
+
+
+def _is_own(status: os.stat_result) -> bool:
+    return os.geteuid() in (0, status.st_uid)
+
+
+def _who_can_read(more: int) -> str:
+    """Who can read a backup that should not, by the bits that its mode has too many."""
+    if more & stat.S_IROTH:
+        return ", so every user of that file system can read the secrets in the backup"
+    if more & stat.S_IRGRP:
+        return ", so its group can read the secrets in the backup"
+    return ""
