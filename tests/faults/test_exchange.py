@@ -23,14 +23,14 @@ from tests.harness.login import DIRECT
 
 STRANGER = "ffffffffffff"
 EXCHANGE_POINTS = [
-    "_placing:Part.place:before:0",
-    "_placing:Part._set_aside:after:0",
-    "_placing:Part._set_aside:after:1",
-    "_placing:Part._move:before:0",
-    "_placing:Part._move:after:0",
-    "_placing:Part._move:after:1",
-    "_placing:Part._move:after:2",
-    "_placing:Part._require_together:after:0",
+    "_files._placing:Part.place:before:0",
+    "_files._placing:Part._set_aside:after:0",
+    "_files._placing:Part._set_aside:after:1",
+    "_files._placing:Part._move:before:0",
+    "_files._placing:Part._move:after:0",
+    "_files._placing:Part._move:after:1",
+    "_files._placing:Part._move:after:2",
+    "_files._placing:Part._require_together:after:0",
 ]
 """Where a task is killed, and after how many of them the new data are in place."""
 

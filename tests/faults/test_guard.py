@@ -143,7 +143,7 @@ def test_a_push_that_nothing_speaks_against_runs(scene: Scene, content: bytes) -
 def test_a_manifest_that_a_killed_fetch_put_aside_still_counts(scene: Scene) -> None:
     beside(scene.src, ".json", manifest())
     options = scene.options(DIRECT, direction="fetch", name=NAME, dest=str(scene.src), verify="size")
-    killed = scene.run({**options, "other_machine": True}, "_placing:Part._set_aside:after:1")
+    killed = scene.run({**options, "other_machine": True}, "_files._placing:Part._set_aside:after:1")
     assert killed.code < 0, killed.output
     assert not scene.src.with_name("pushed.plb.json").exists()
     outcome = push(scene, scene.src)

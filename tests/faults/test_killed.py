@@ -24,16 +24,16 @@ RANDOM_KILLS = int(os.environ.get("RANDOM_KILLS", "1"))
 
 NEW = "new.plb"
 FETCH_POINTS = [
-    "_fetch:make_folders:after:0",
+    "_module._fetch:make_folders:after:0",
     "_client:Client.download:before:0",
     "_client:Client.download:after:0",
-    "_placing:Part.finish:before:0",
-    "_placing:Part.place:before:0",
-    "_placing:Part._move:before:0",
-    "_placing:Part._move:after:0",
-    "_placing:Part._move:after:1",
-    "_placing:Part._move:after:2",
-    "_placing:Part.place:after:0",
+    "_files._placing:Part.finish:before:0",
+    "_files._placing:Part.place:before:0",
+    "_files._placing:Part._move:before:0",
+    "_files._placing:Part._move:after:0",
+    "_files._placing:Part._move:after:1",
+    "_files._placing:Part._move:after:2",
+    "_files._placing:Part.place:after:0",
 ]
 PUSH_POINTS = [
     "_client:Client.upload:before:0",

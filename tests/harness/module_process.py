@@ -77,7 +77,7 @@ def shorten_pauses() -> None:
     client.SETTLING_TIME = client.PROBE_PAUSE = client.DAMAGE_PAUSE = PAUSE  # logins that are refused keep their pause
     sdk: Any = importlib.import_module(f"{COLLECTION}.module_utils._transport._sdk")
     sdk.STEADY_PAUSE = PAUSE
-    restored: Any = importlib.import_module(f"{COLLECTION}.module_utils._restored")
+    restored: Any = importlib.import_module(f"{COLLECTION}.module_utils._module._restored")
     restored.MINUTE = PAUSE
 
 

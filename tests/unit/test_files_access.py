@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError, OptionError
-from ansible_collections.netops.activelogic.plugins.module_utils._files import _access as _localfiles
+from ansible_collections.netops.activelogic.plugins.module_utils._files import _access
 from ansible_collections.netops.activelogic.plugins.module_utils._files import _destination
 
 NOBODY = 65534
@@ -120,18 +120,18 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path) -
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path(os.devnull)):
         with pytest.raises(LocalFileError, match="is not a regular file"):
-            _localfiles.digest_file(str(path))
+            _access.digest_file(str(path))
 
 
 NAMES = """
 import os, sys
-from ansible_collections.netops.activelogic.plugins.module_utils._files import _access as _localfiles
+from ansible_collections.netops.activelogic.plugins.module_utils._files import _access
 path = sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-made = _localfiles.native(path)
+made = _access.native(path)
 assert os.fsencode(made) == path.encode("utf-8", "surrogateescape"), made
-assert _localfiles.exact(made) == path
+assert _access.exact(made) == path
 open(made, "wb").close()
-sys.stdout.buffer.write(_localfiles.shown(made).encode("utf-8"))
+sys.stdout.buffer.write(_access.shown(made).encode("utf-8"))
 """
 
 
@@ -165,14 +165,14 @@ def test_a_name_is_the_same_bytes_in_any_locale(
 @pytest.mark.parametrize("path", ["/srv/a\0b", "/srv/\ud800"])
 def test_a_path_that_no_file_can_have_is_one_sentence(path: str) -> None:
     with pytest.raises(OptionError, match="the path "):
-        _localfiles.native(path)
+        _access.native(path)
 
 
 def test_an_error_names_the_file_and_not_what_it_was_called_in_its_folder(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY)
     with (
         pytest.raises(LocalFileError, match=r"^/srv/a\.plb: No such file or directory$"),
-        _localfiles.told("/srv/a.plb"),
+        _access.told("/srv/a.plb"),
     ):
         os.open("content", os.O_RDONLY, dir_fd=descriptor)
     os.close(descriptor)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.netops.activelogic.plugins.module_utils._files import _access as _localfiles
+from ansible_collections.netops.activelogic.plugins.module_utils._files import _access
 from ansible_collections.netops.activelogic.plugins.module_utils._files import _manifest
 from ansible_collections.netops.activelogic.plugins.module_utils._files._manifest import Manifest, UnusableError
 
@@ -124,7 +124,7 @@ def test_digest_that_can_not_be_used_is_not_none(tmp_path: Path, content: str, s
 def test_digest_line_is_what_sha256sum_checks(tmp_path: Path, name: str) -> None:
     target = tmp_path / name
     target.write_bytes(b"abc")
-    assert _localfiles.digest_file(str(target)) == (3, SHA)
+    assert _access.digest_file(str(target)) == (3, SHA)
     (tmp_path / "sums").write_bytes(_manifest.digest_line(SHA, str(target)))
     command = ["sha256sum", "-c", "--strict", "sums"]
     subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, capture_output=True)
