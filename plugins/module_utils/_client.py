@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from . import _sentences
 from ._connection import Settings
+from ._deadline import Deadline
 from ._errors import (
     AccessDeniedError,
     ActiveLogicError,
@@ -22,11 +22,10 @@ from ._errors import (
     NotFoundError,
     OutcomeUnknownError,
     StaleDataError,
+    during,
 )
 from ._failures import (
-    BACKUP_INCOMPLETE,
     BACKUP_LATE,
-    BACKUP_MISSING,
     BACKUP_NAMED_ILLEGALLY,
     BACKUP_NOT_NEW,
     BACKUP_RENAMED,
@@ -35,13 +34,11 @@ from ._failures import (
     NOT_READY_LOGIN,
 )
 from ._files._access import Opener
-from ._model import BackupFile, Backups, Received, Sent, System, find
+from ._model import BackupFile, Listing, Received, Sent, System
 from ._names import MAX_SHOWN, require_legal, why_illegal
 from ._text import shorten
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from ._transport._base import Transport
 
 T = TypeVar("T")
@@ -59,7 +56,7 @@ minute, one in the long run: gateways allow five, and the operator who comes to 
 MAX_REPLANS = 5
 """How often a command is sent anew because another session had committed."""
 
-Still = Callable[[Backups], bool]
+StillNeeded = Callable[[Listing], bool]
 """Whether a new listing still asks for a command that did not run because another session had committed."""
 
 Damage = Callable[[str], str]
@@ -74,26 +71,6 @@ DAMAGE_PAUSE = 5.0
 
 def _no_damage(_name: str) -> str:
     return ""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What the system holds, and for the names that were looked at twice why they are not complete."""
-
-    backups: tuple[BackupFile, ...]
-    incomplete: Mapping[str, str]
-
-    def find(self, name: str) -> BackupFile | None:
-        """The backup of exactly that name, complete or not."""
-        return find(self.backups, name)
-
-    def is_complete(self, name: str) -> bool:
-        """Whether the name is listed and nothing speaks against it."""
-        return self.find(name) is not None and name not in self.incomplete
-
-    def but_incomplete(self, name: str, why: str) -> Listing:
-        """The same, with what speaks against one more of them."""
-        return Listing(self.backups, {**self.incomplete, name: why})
 
 
 class Client:
@@ -112,14 +89,6 @@ class Client:
         self._clock = clock
         self._sleep = sleep
 
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     @property
     def tries(self) -> int:
         """How often the most repeated request was sent; 1 when nothing was repeated."""
@@ -134,32 +103,36 @@ class Client:
         """End the session."""
         self._transport.close()
 
-    def identity(self) -> System:
-        """Log in, and say which system answered."""
-        with _during("log in"):
-            return self._transport.identity()
+    def identity(self, expected_machine_id: str | None = None) -> System:
+        """Log in, and say which system answered.
 
-    def list(self) -> Backups:
+        :raises ConflictError: when it is another machine than the expected one.
+        """
+        with during("log in"):
+            system = self._transport.identity()
+            system.require_machine(expected_machine_id)
+            return system
+
+    def list(self) -> Listing:
         """All backups of the system, in the order it gives them."""
-        with _during("list the backups"):
-            return self._transport.list()
+        with during("list the backups"):
+            return replace(self._transport.list(), taken_at=self._clock())
 
     def find(self, name: str) -> BackupFile | None:
         """The backup of exactly that name, as a new listing shows it."""
-        return find(self.list(), name)
+        return self.list().find(name)
 
-    def create_new(self, name: str = "", resource_name: str | None = None, still: Still | None = None) -> str:
+    def create_new(self, name: str = "", resource_name: str | None = None, still: StillNeeded | None = None) -> str:
         """Create a backup, of everything or of one resource, and return its name; ``""`` lets the system choose.
 
-        :param still: see :data:`Still`; by default the name has to be free.
+        :param still: see :data:`StillNeeded`; by default the name has to be free.
         """
-        with _during(f"create the backup {name!r}" if name else "create a backup"):
+        with during(f"create the backup {name!r}" if name else "create a backup"):
             if name:
                 require_legal(name)
-            made = self._write(
-                lambda: self._transport.create_new(name, resource_name),
-                still or (lambda listing: find(listing, name) is None),
-            )
+            for attempt in self._unless_stale(still or (lambda listing: listing.find(name) is None)):
+                with attempt:
+                    made = self._transport.create_new(name, resource_name)
             flaw = why_illegal(made)
             if flaw:
                 error = BACKUP_NAMED_ILLEGALLY.error(name=shorten(made, MAX_SHOWN), flaw=flaw)
@@ -172,24 +145,26 @@ class Client:
         name: str,
         resource_name: str | None = None,
         expected_machine_id: str | None = None,
-        still: Still | None = None,
+        still: StillNeeded | None = None,
     ) -> str:
         """Restore a backup: ``returned``, or ``lost`` when the connection ended before the answer.
 
-        :param still: see :data:`Still`; by default the backup has to be there.
+        :param still: see :data:`StillNeeded`; by default the backup has to be there.
         """
-        with _during(f"restore the backup {name!r}"):
+        with during(f"restore the backup {name!r}"):
             require_legal(name)
-            return self._write(
-                lambda: self._transport.restore(name, resource_name, expected_machine_id),
-                still or (lambda listing: find(listing, name) is not None),
-            )
+            for attempt in self._unless_stale(still or (lambda listing: listing.find(name) is not None)):
+                with attempt:
+                    outcome = self._transport.restore(name, resource_name, expected_machine_id)
+            return outcome
 
     def remove(self, name: str) -> None:
         """Remove a backup; a missing one is a :class:`NotFoundError`."""
-        with _during(f"remove the backup {name!r}"):
+        with during(f"remove the backup {name!r}"):
             require_legal(name)
-            self._write(lambda: self._transport.remove(name), lambda _listing: True)
+            for attempt in self._unless_stale(lambda _listing: True):
+                with attempt:
+                    self._transport.remove(name)
 
     def discard(self, name: str) -> None:
         """Have a backup gone: a missing one is fine, and where the answer gets lost a listing tells.
@@ -204,69 +179,64 @@ class Client:
             if self.is_listed_after(error, name):
                 raise
 
-    def upload(self, name: str, path: str, replace: bool = False, still: Still | None = None) -> Sent:
+    def upload(self, name: str, path: str, replace: bool = False, still: StillNeeded | None = None) -> Sent:
         """Send the local file ``path`` as backup ``name``.
 
-        :param still: see :data:`Still`; by default the name has to be free.
+        :param still: see :data:`StillNeeded`; by default the name has to be free.
         """
-        with _during(f"upload the backup {name!r}"):
+        with during(f"upload the backup {name!r}"):
             require_legal(name)
-            return self._write(
-                lambda: self._transport.upload(name, path, replace),
-                still or (lambda listing: find(listing, name) is None),
-            )
+            for attempt in self._unless_stale(still or (lambda listing: listing.find(name) is None)):
+                with attempt:
+                    sent = self._transport.upload(name, path, replace)
+            return sent
 
-    def _write(self, command: Callable[[], T], still: Still) -> T:
+    def _unless_stale(self, still: StillNeeded) -> Iterator[_Command]:
         """Run a command that changes something; where another session had committed it did not run, and may again."""
-        for _number in range(MAX_REPLANS):
-            try:
-                return command()
-            except StaleDataError:
-                if not still(self._transport.list()):
-                    raise
-        return command()
+        for number in range(MAX_REPLANS + 1):
+            command = _Command(may_repeat=number < MAX_REPLANS)
+            yield command
+            if command.stale is None:
+                return
+            if not still(self._transport.list()):
+                raise command.stale
 
     def download(self, name: str, path: str, opener: Opener | None = None) -> Received:
         """Write a backup to the local file ``path``, which is created or overwritten.
 
         :param opener: opens the file instead of its name, which is then for messages only.
         """
-        with _during(f"download the backup {name!r}"):
+        with during(f"download the backup {name!r}"):
             return self._transport.download(require_legal(name), path, opener)
 
     def digest(self, name: str) -> Received:
         """Size and SHA-256 of a backup as the system gives it now; nothing is kept."""
-        with _during(f"read the backup {name!r} back"):
+        with during(f"read the backup {name!r} back"):
             return self._transport.digest(require_legal(name))
 
     # Looking twice
 
-    def settle(
-        self,
-        names: Iterable[str],
-        min_size: int = 1,
-        first: Iterable[BackupFile] | None = None,
-        first_at: float | None = None,
-    ) -> Listing:
+    def settle(self, names: Iterable[str], min_size: int = 1, first: Listing | None = None) -> Listing:
         """List twice, :data:`SETTLING_TIME` apart, and judge the backups ``names``.
 
-        Complete is a backup that is listed, has at least ``min_size`` bytes (never less than 1) and has the same size
-        in both listings.
+        A backup is complete when it is listed, has at least ``min_size`` bytes (never less than 1) and has the same
+        size in both listings.
 
-        :param first: a listing that was taken before, to be used as the first of the two.
-        :param first_at: when that was (monotonic), so that only the rest of the pause is waited; just now by default.
+        :param first: a listing that was taken before, to be used as the first of the two; only the rest of the pause
+            is waited then.
         """
-        before = {each.name: each.size for each in (self.list() if first is None else first)}
-        passed = 0.0 if first_at is None else self._clock() - first_at
+        first = first or self.list()
+        before = {each.name: each.size for each in first.backups}
+        passed = 0.0 if first.taken_at is None else self._clock() - first.taken_at
         self._sleep(max(0.0, SETTLING_TIME - passed))
-        after = tuple(self.list())
-        sizes = {each.name: each.size for each in after}
+        after = self.list()
+        sizes = {each.name: each.size for each in after.backups}
         incomplete = {}
         for name in names:
             reason = _why_incomplete(before.get(name), sizes.get(name), max(1, min_size))
             if reason:
                 incomplete[name] = reason
-        return Listing(after, incomplete)
+        return replace(after, incomplete=incomplete)
 
     def await_complete(self, name: str, min_size: int = 1, damage: Damage = _no_damage) -> Listing:
         """Wait until a backup that was just made is complete, at most ``wait_timeout`` seconds.
@@ -275,31 +245,22 @@ class Client:
             :data:`DAMAGE_PATIENCE` seconds is given up.
         :raises IncompleteBackupError: when the time is up. The backup is still there then.
         """
-        limit = self.settings.wait_timeout
-        operation = f"create the backup {name!r}"
-        deadline = self._clock() + limit
-        damaged_since = None
-        latest: Iterable[BackupFile] | None = None
+        deadline = self.deadline("wait_timeout")
+        damage_limit: Deadline | None = None
+        latest: Listing | None = None
         while True:
-            listing = self.settle([name], min_size, latest)
-            if listing.is_complete(name):
+            latest = self.settle([name], min_size, latest)
+            if latest.is_complete(name):
                 why = damage(name)
                 if not why:
-                    return listing
-                now = self._clock()
-                damaged_since = now if damaged_since is None else damaged_since
-                last_look = min(deadline, damaged_since + DAMAGE_PATIENCE)
-                if now >= last_look:
-                    raise NEW_BACKUP_DAMAGED.error(name=name, why=why, operation=operation)
-                self._sleep(min(DAMAGE_PAUSE, last_look - now))
-            elif self._clock() >= deadline:
-                raise BACKUP_LATE.error(
-                    seconds=limit,
-                    name=name,
-                    why=listing.incomplete[name],
-                    operation=operation,
-                )
-            latest = listing.backups
+                    return latest
+                damage_limit = damage_limit or Deadline("", DAMAGE_PATIENCE, self._clock)
+                left = min(deadline.left(), damage_limit.left())
+                if left <= 0:
+                    raise NEW_BACKUP_DAMAGED.error(name=name, why=why)
+                self._sleep(min(DAMAGE_PAUSE, left))
+            elif deadline.is_over():
+                raise BACKUP_LATE.error(seconds=deadline.seconds, name=name, why=latest.incomplete[name])
 
     def create_complete(
         self,
@@ -309,7 +270,7 @@ class Client:
         known: set[str],
         *,
         damage: Damage,
-        still: Still | None = None,
+        still: StillNeeded | None = None,
         keep_doubtful: bool = True,
     ) -> tuple[BackupFile, Listing]:
         """Create a backup, wait until it is complete, and return it with the listing that shows it.
@@ -330,10 +291,16 @@ class Client:
             if not name or not self.is_listed_after(error, name):
                 raise
             made = name
-        if made in known:
-            raise BACKUP_NOT_NEW.error(name=made, operation="create a backup")
-        if name and made != name:
-            raise BACKUP_RENAMED.error(name=made, operation=f"create the backup {name!r}")
+        with during("create a backup"):
+            if made in known:
+                raise BACKUP_NOT_NEW.error(name=made)
+        with during(f"create the backup {name or made!r}"):
+            if name and made != name:
+                raise BACKUP_RENAMED.error(name=made)
+            return self._complete(made, min_size, damage, keep_doubtful)
+
+    def _complete(self, made: str, min_size: int, damage: Damage, keep_doubtful: bool) -> tuple[BackupFile, Listing]:
+        """Wait until a backup that this run made is complete; one that isn't is removed again, or named."""
         try:
             listing = self.await_complete(made, min_size, damage)
         except IncompleteBackupError as error:
@@ -355,7 +322,7 @@ class Client:
             error.hint = f"{made_it}; {error.hint}" if error.hint else made_it
             error.facts["changed"] = True
             raise
-        return require_found(listing.backups, made, f"create the backup {made!r}"), listing
+        return listing.require(made), listing
 
     def is_listed_after(self, error: OutcomeUnknownError, name: str) -> bool:
         """Whether a backup is there after a command of unknown outcome; a failing look adds to ``error`` why."""
@@ -365,7 +332,7 @@ class Client:
             error.hint = f"looking for it failed too ({second.reason}): {error.hint}"
             raise error from second
 
-    def await_ready(self, operation: str, settle_seconds: float) -> bool:
+    def await_ready(self, settle_seconds: float) -> bool:
         """Wait until the system is ready for work after a restore; returns whether an outage of the system was seen.
 
         Ready: three logins with a listing in a row, and at least ``settle_seconds`` since the call of this method,
@@ -373,9 +340,8 @@ class Client:
 
         :raises DeadlineError: when the system is not ready within ``wait_timeout`` seconds.
         """
-        limit = self.settings.wait_timeout
-        quiet_since = self._clock()
-        deadline = quiet_since + limit
+        deadline = self.deadline("wait_timeout")
+        quiet = Deadline("settle_after_restore", settle_seconds, self._clock)
         in_a_row = refusals = 0
         failures: list[ActiveLogicError] = []
         while True:
@@ -386,23 +352,47 @@ class Client:
             except ActiveLogicError as error:
                 in_a_row = 0
                 failures.append(error)
-                quiet_since = self._clock()
+                quiet = Deadline("settle_after_restore", settle_seconds, self._clock)
                 if isinstance(error, (AuthenticationError, AccessDeniedError)):
                     rest = max(REFUSED_PAUSES[min(refusals, len(REFUSED_PAUSES) - 1)], error.retry_after or 0.0)
                     refusals += 1
-            now = self._clock()
-            if in_a_row >= PROBES_IN_A_ROW and now - quiet_since >= settle_seconds:
+            if in_a_row >= PROBES_IN_A_ROW and quiet.is_over():
                 return any(each.is_outage for each in failures)
-            if now >= deadline:
-                raise _not_ready(operation, limit, failures)
-            self._sleep(min(rest, max(0.0, deadline - now)))
+            left = deadline.left()
+            if left <= 0:
+                raise _not_ready(deadline, failures)
+            self._sleep(min(rest, left))
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        self._sleep(seconds)
+
+    def deadline(self, option: str) -> Deadline:
+        """The moment at which the seconds of an option are over that begin now."""
+        return Deadline(option, getattr(self.settings, option), self._clock)
 
 
-def _not_ready(operation: str, limit: float, failures: list[ActiveLogicError]) -> ActiveLogicError:
+class _Command:
+    """One try of a command; what another session had committed before it is kept, if the command may run again."""
+
+    def __init__(self, *, may_repeat: bool) -> None:
+        self.stale: StaleDataError | None = None
+        self._may_repeat = may_repeat
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if self._may_repeat and isinstance(error, StaleDataError):
+            self.stale = error
+        return self.stale is not None
+
+
+def _not_ready(deadline: Deadline, failures: list[ActiveLogicError]) -> ActiveLogicError:
     seen = f", at last: {failures[-1].reason}" if failures else ""
     if any(isinstance(each, AuthenticationError) for each in failures[-2:]):
-        return NOT_READY_LOGIN.error(seconds=limit, seen=seen, operation=operation)
-    return NOT_READY.error(seconds=limit, seen=seen, operation=operation)
+        return NOT_READY_LOGIN.error(seconds=deadline.seconds, seen=seen)
+    return NOT_READY.error(seconds=deadline.seconds, seen=seen)
 
 
 def _why_incomplete(before: int | None, after: int | None, min_size: int) -> str:
@@ -417,32 +407,6 @@ def _why_incomplete(before: int | None, after: int | None, min_size: int) -> str
     if before != after:
         return "is still changing in size ({} to {})".format(*_sentences.sizes(before, after))
     return ""
-
-
-@contextmanager
-def _during(operation: str) -> Iterator[None]:
-    """Give an error that leaves the block the operation that it happened in, unless it has one already."""
-    try:
-        yield
-    except ActiveLogicError as error:
-        error.operation = error.operation or operation
-        raise
-
-
-def require_found(listing: Collection[BackupFile], name: str, operation: str) -> BackupFile:
-    """The backup of that name; a missing one is an error that lists what there is."""
-    found = find(listing, name)
-    if found is not None:
-        return found
-    raise BACKUP_MISSING.error(name=name, there=_sentences.names(each.name for each in listing), operation=operation)
-
-
-def require_complete(settled: Listing, name: str, operation: str) -> BackupFile:
-    """The backup of that name in a listing that judged it; a missing or incomplete one is an error."""
-    found = require_found(settled.backups, name, operation)
-    if not settled.is_complete(name):
-        raise BACKUP_INCOMPLETE.error(why=settled.incomplete[name], operation=operation)
-    return found
 
 
 def open_client(

@@ -35,6 +35,8 @@ Foreign exceptions are translated once, in the transports and in the code that t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ._text import printable
@@ -92,6 +94,19 @@ class ActiveLogicError(Exception):
         details = {"kind": self.kind, "system": system, **texts}
         counts = {"tries": tries, "elapsed": elapsed}
         return {"msg": self.sentence(system), "error": {**details, **counts}, **counts, **self.facts}
+
+
+@contextmanager
+def during(operation: str) -> Iterator[None]:
+    """Give an error that leaves the block the operation that it happened in, unless it has one already.
+
+    :param operation: as in "list the backups".
+    """
+    try:
+        yield
+    except ActiveLogicError as error:
+        error.operation = error.operation or operation
+        raise
 
 
 class OptionError(ActiveLogicError):

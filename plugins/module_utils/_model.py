@@ -6,13 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from typing import Any
 
-from . import _names
-from ._failures import IDENTITY_WRONG, LISTING_LONG, MACHINE_OTHER
+from . import _names, _sentences
+from ._failures import BACKUP_INCOMPLETE, BACKUP_MISSING, IDENTITY_WRONG, LISTING_LONG, MACHINE_OTHER
 from ._text import printable, shorten
 
 SIZE = "size"
@@ -42,18 +42,69 @@ class BackupFile:
     size: int | None
 
 
-Backups = list[BackupFile]
-"""A listing. It has a name, because inside a class with a method ``list`` the type can't be written out."""
+@dataclass(frozen=True)
+class Listing:
+    """What a system holds, in its own order, and for names that were judged why they are not complete.
+
+    :ivar passed_over: a warning about rows that can't be used; empty when there were none.
+    :ivar taken_at: when it was asked for, in seconds of the client's clock.
+    """
+
+    backups: tuple[BackupFile, ...] = ()
+    incomplete: Mapping[str, str] = field(default_factory=dict)
+    passed_over: str = ""
+    taken_at: float | None = field(default=None, compare=False)
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all backups."""
+        return {each.name for each in self.backups}
+
+    def find(self, name: str) -> BackupFile | None:
+        """The backup of exactly that name, complete or not."""
+        return next((each for each in self.backups if each.name == name), None)
+
+    def require(self, name: str) -> BackupFile:
+        """The backup of that name.
+
+        :raises NotFoundError: which lists what there is.
+        """
+        found = self.find(name)
+        if found is None:
+            raise BACKUP_MISSING.error(name=name, there=_sentences.names(self.names))
+        return found
+
+    def is_complete(self, name: str) -> bool:
+        """Whether the name is listed and nothing speaks against it."""
+        return self.find(name) is not None and name not in self.incomplete
+
+    def require_complete(self, name: str) -> BackupFile:
+        """The backup of that name, in a listing that judged it.
+
+        :raises NotFoundError: when it is missing.
+        :raises IncompleteBackupError: when it is not complete.
+        """
+        found = self.require(name)
+        if name in self.incomplete:
+            raise BACKUP_INCOMPLETE.error(why=self.incomplete[name])
+        return found
+
+    def with_incomplete(self, name: str, why: str) -> Listing:
+        """The same, with what speaks against one more of them."""
+        return replace(self, incomplete={**self.incomplete, name: why})
+
+    def only(self, names: Container[str]) -> Listing:
+        """The same, with these backups alone."""
+        return replace(self, backups=tuple(each for each in self.backups if each.name in names))
 
 
-def listed(rows: Iterable[tuple[str, int]]) -> tuple[Backups, str]:
+def listed(rows: Iterable[tuple[str, int]]) -> Listing:
     """Make a listing of what a system says; both transports do it here, before anything uses a name.
 
     A name that is not legal could choose a folder, or lead into another URL. Its row is passed over, and so are rows
     that give one name several sizes: one of them must not hide the others.
 
     :param rows: names, and sizes in bytes.
-    :return: the listing, and a warning about what was passed over; ``""`` when nothing was.
     :raises ProtocolError: when there are more than :data:`MAX_BACKUPS`.
     """
     found: dict[str, BackupFile] = {}
@@ -71,18 +122,12 @@ def listed(rows: Iterable[tuple[str, int]]) -> tuple[Backups, str]:
             passed_over += 1
             if len(examples) < MAX_EXAMPLES:
                 examples.append(f"{shorten(name, _names.MAX_SHOWN)!r} {flaw}")
-    backups = [each for each in found.values() if each.name not in doubtful] if doubtful else list(found.values())
+    backups = tuple(each for each in found.values() if each.name not in doubtful)
     if not passed_over:
-        return backups, ""
-    more = ", ..." if passed_over > len(examples) else ""
-    return backups, f"rows of the system's listing that can't be used were passed over ({passed_over}): " + (
-        ", ".join(examples) + more
-    )
-
-
-def find(backups: Iterable[BackupFile], name: str) -> BackupFile | None:
-    """The backup of exactly that name."""
-    return next((each for each in backups if each.name == name), None)
+        return Listing(backups)
+    shown = ", ".join(examples) + (", ..." if passed_over > len(examples) else "")
+    warning = f"rows of the system's listing that can't be used were passed over ({passed_over}): {shown}"
+    return Listing(backups, passed_over=warning)
 
 
 @dataclass(frozen=True)
@@ -104,10 +149,10 @@ class System:
                 raise IDENTITY_WRONG.error(what=what, most=MAX_FACT)
         return cls(host, machineid, distversion)
 
-    def require_machine(self, expected: str | None, operation: str = "") -> None:
+    def require_machine(self, expected: str | None) -> None:
         """:raises ConflictError: when a machine id is expected and the system has another one."""
         if expected is not None and self.machineid != expected:
-            raise MACHINE_OTHER.error(found=self.machineid, expected=expected, operation=operation)
+            raise MACHINE_OTHER.error(found=self.machineid, expected=expected)
 
     def to_result(self) -> dict[str, Any]:
         """Return value ``system``."""

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Container
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
-from ._failures import NAME_NOT_LEGAL, PREFIX_RESERVED, TIMEZONE_UNKNOWN
+from ._failures import NAME_NOT_LEGAL, NO_UNUSED_NAME, PREFIX_RESERVED, TIMEZONE_UNKNOWN
 from ._text import shorten
 
 MAX_NAME_BYTES = 255
@@ -98,6 +99,18 @@ def generate(now: datetime, *, prefix: str = "", resource_name: str | None = Non
         return f"{whole}.plb"
     part = re.sub(r"[^A-Za-z0-9]+", "-", resource_name).strip("-").lower()
     return require_legal(f"{whole}{PARTIAL_MARK}{part or 'part'}.plb", "resource_name")
+
+
+def unused(now: datetime, taken: Container[str], *, prefix: str, resource_name: str | None = None) -> str:
+    """Make a name of ours that is not taken, as :func:`generate` does.
+
+    :raises ConflictError: when twenty names were taken.
+    """
+    for _number in range(20):
+        name = generate(now, prefix=prefix, resource_name=resource_name)
+        if name not in taken:
+            return name
+    raise NO_UNUSED_NAME.error()
 
 
 def require_prefix(prefix: str) -> str:

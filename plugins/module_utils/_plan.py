@@ -16,9 +16,9 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from . import _names
-from ._client import Listing
+from ._errors import during
 from ._failures import BACKUP_INCOMPLETE_THERE, DURATION_WRONG
-from ._model import BackupFile
+from ._model import BackupFile, Listing
 from ._sentences import duration, names
 
 REUSED = "reused"
@@ -106,9 +106,8 @@ def plan_named(found: Listing, name: str, force: bool, *, now: datetime, zone: t
     if found.find(name) is None:
         return _create(found.backups, name, f"there is no backup {name}")
     if not force:
-        raise BACKUP_INCOMPLETE_THERE.error(
-            name=name, why=found.incomplete[name], operation=f"rely on the backup {name!r}"
-        )
+        with during(f"rely on the backup {name!r}"):
+            raise BACKUP_INCOMPLETE_THERE.error(name=name, why=found.incomplete[name])
     rest = tuple(each for each in found.backups if each.name != name)
     plan = _create(rest, name, f"the backup {name} {found.incomplete[name]}, and force is set")
     return Plan(CREATED, plan.reason, name, found.backups, plan.after, remove=(name,))

@@ -11,15 +11,16 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ._client import Client, open_client
 from ._connection import logins_in_places, masking_warning, settings_from
+from ._context import Context, Notes
 from ._errors import ActiveLogicError
 from ._failures import ENDED_BY_SIGNAL, UNEXPECTED
+from ._names import zone_from
 from ._notice import VARIABLE, Notice
 from ._options import hide_login, require_absolute_paths
 from ._text import printable
@@ -28,53 +29,38 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
-class Notes:
-    """What has to be said of this run if it fails, whatever ends it: an error, a signal, a defect.
+class _Module:
+    """:class:`Ansible`, by an AnsibleModule."""
 
-    :ivar hint: where something is, and what to do with it, as a clause.
-    :ivar facts: return values that hold in spite of the failure.
-    """
+    def __init__(self, module: AnsibleModule) -> None:
+        self._module = module
 
-    def __init__(self, system: str, notice: Notice) -> None:
-        self.hint = ""
-        self.facts: dict[str, Any] = {}
-        self._system = system
-        self._notice = notice
-
-    def say(self, hint: str, **facts: Any) -> None:
-        """Say this from now on, and nothing else."""
-        self.hint, self.facts = hint, facts
-        self._notice.write(f"ActiveLogic system {self._system}: {hint}." if hint else "")
-
-    def clear(self) -> None:
-        """There is nothing to be said any more."""
-        self.say("")
-
-    def complete(self, error: ActiveLogicError) -> None:
-        """Let a failure say it too; what the failure itself knows goes before."""
-        if self.hint:
-            error.hint = f"{error.hint}; {self.hint}" if error.hint else self.hint
-        error.facts = {**self.facts, **error.facts}
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a module's work gets: its options, the client, whether it may write, the time, and what a failure says.
-
-    :param diff: whether the task returns what was there before and what is there now.
-    """
-
-    params: Mapping[str, Any]
-    client: Client
-    check_mode: bool
-    module: AnsibleModule
-    now: datetime
-    notes: Notes
-    diff: bool = False
+    @property
+    def temporary_folder(self) -> str:
+        folder: str = self._module.tmpdir  # made when it is first asked for
+        return folder
 
     def warn(self, text: str) -> None:
-        """Warn the user; Ansible prints a warning as it is, so whatever comes from outside is escaped here."""
-        self.module.warn(printable(text))
+        self._module.warn(text)
+
+    def run(self, command: list[str]) -> tuple[int, str]:
+        code, _out, errors = self._module.run_command(command, expand_user_and_vars=False, handle_exceptions=False)
+        return code, errors
+
+    def program(self, name: str) -> str | None:
+        found: str | None = self._module.get_bin_path(name)
+        return found
+
+    def mode_from(self, status: os.stat_result, text: str) -> int:
+        return int(self._module._symbolic_mode_to_octal(status, text))
+
+    def flags_of(self, path: str) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self._module.get_file_attributes(path, include_version=False)
+        return found
+
+    def set_security_context(self, path: str) -> bool:
+        arguments = self._module.load_file_common_arguments(dict(self._module.params), path=path)
+        return bool(self._module.set_context_if_different(path, arguments["secontext"], False))
 
 
 class _EndedBySignal(BaseException):
@@ -96,10 +82,18 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
     try:
         try:
             require_absolute_paths(module.argument_spec, module.params)
+            zone = zone_from(module.params["timezone"])
             client = open_client(settings_from(module.params))
-            now = datetime.now(timezone.utc)
-            diff = bool(module._diff)
-            context = Context(module.params, client, module.check_mode, module, now, notes, diff)
+            context = Context(
+                params=module.params,
+                client=client,
+                check_mode=module.check_mode,
+                ansible=_Module(module),
+                now=datetime.now(timezone.utc),
+                zone=zone,
+                notes=notes,
+                diff=bool(module._diff),
+            )
             result = work(context)
         finally:
             if client is not None:

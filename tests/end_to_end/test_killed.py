@@ -48,7 +48,7 @@ POINTS = {
         "_client:Client.create_new:after:0",
         "_client:Client.await_complete:after:0",
         "_module._copies:Copies.damage:after:0",
-        "_module._backup:result:after:0",
+        "_module._backup:result_of_plan:after:0",
     ],
     "present with force": [
         "_client:Client.settle:after:0",
@@ -61,7 +61,7 @@ POINTS = {
         "_client:Client.remove:before:0",
         "_client:Client.remove:after:0",
         "_client:Client.remove:after:1",
-        "_module._backup:result:before:0",
+        "_module._backup:result_of_plan:before:0",
     ],
     "restored": [
         "_client:Client.settle:after:0",
@@ -81,7 +81,7 @@ POINTS = {
         "_module._restored:compare:after:1",
         "_client:Client.remove:before:0",
         "_client:Client.remove:after:0",
-        "_module._restored:result:before:0",
+        "_module._restored:result_of_plan:before:0",
     ],
 }
 

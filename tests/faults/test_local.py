@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.netops.activelogic.plugins.module_utils._deadline import Deadline
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError
 from ansible_collections.netops.activelogic.plugins.module_utils._transport import _content
 
@@ -141,7 +142,7 @@ def require_shorter(scene: Scene, process: Any, is_sent: Callable[[], bool]) -> 
 
 def test_a_read_that_fails_while_a_file_is_sent_names_the_file() -> None:
     with open("/proc/self/mem", "rb", buffering=0) as unreadable:  # nothing is mapped at its start
-        reader = _content._HashingReader(unreadable, "/srv/new.plb", 1000, lambda: False)
+        reader = _content._HashingReader(unreadable, "/srv/new.plb", 1000, Deadline("transfer_timeout", 60))
         with pytest.raises(LocalFileError, match=r"/srv/new\.plb: Input/output error"):
             reader.read()
 

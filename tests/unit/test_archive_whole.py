@@ -22,9 +22,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.netops.activelogic.plugins.module_utils._archive import _whole as _wholeness
+from ansible_collections.netops.activelogic.plugins.module_utils._archive import _whole
 from ansible_collections.netops.activelogic.plugins.module_utils._archive._reading import Budget, Limits
 from ansible_collections.netops.activelogic.plugins.module_utils._archive._whole import Finding, inspect
+from ansible_collections.netops.activelogic.plugins.module_utils._deadline import Deadline
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError
 from ansible_collections.netops.activelogic.plugins.module_utils._files._access import told
 
@@ -206,7 +207,7 @@ DAMAGED = {
 def _inspect(folder: Path, content: bytes) -> Finding:
     path = folder / "backup.plb"
     path.write_bytes(content)
-    return inspect(str(path), 60)
+    return inspect(str(path), Deadline("transfer_timeout", 60))
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -265,7 +266,9 @@ def test_when_the_time_is_up_that_is_said(tmp_path: Path) -> None:
     path = tmp_path / "backup.plb"
     for whole in WHOLE.values():
         path.write_bytes(whole)
-        assert inspect(str(path), 0) == Finding(limit="could not be read in the time that was left")
+        assert inspect(str(path), Deadline("transfer_timeout", 0)) == Finding(
+            limit="could not be read in the time that was left"
+        )
 
 
 def test_what_unpacks_to_very_much_is_not_read_to_its_end(tmp_path: Path) -> None:
@@ -276,12 +279,13 @@ def test_what_unpacks_to_very_much_is_not_read_to_its_end(tmp_path: Path) -> Non
 LITTLE_MEMORY = """
 import resource, sys
 from ansible_collections.netops.activelogic.plugins.module_utils._archive._whole import inspect
+from ansible_collections.netops.activelogic.plugins.module_utils._deadline import Deadline
 
-inspect(sys.argv[1], 0)
+inspect(sys.argv[1], Deadline("transfer_timeout", 0))
 with open("/proc/self/statm") as numbers:
     used = int(numbers.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 32 * 1024**2,) * 2)
-print(inspect(sys.argv[1], 60).limit)
+print(inspect(sys.argv[1], Deadline("transfer_timeout", 60)).limit)
 """
 
 
@@ -349,9 +353,9 @@ def test_what_the_usual_programs_write_is_whole(command: list[str], tmp_path: Pa
 def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(LocalFileError):
-        inspect(str(tmp_path / "pipe"), 60)
+        inspect(str(tmp_path / "pipe"), Deadline("transfer_timeout", 60))
     with pytest.raises(LocalFileError):
-        inspect(str(tmp_path / "missing"), 60)
+        inspect(str(tmp_path / "missing"), Deadline("transfer_timeout", 60))
 
 
 @pytest.mark.parametrize("name", ["tar", "zip, deflated", "bzip2", "xz", "gzip"])
@@ -363,7 +367,7 @@ def test_a_file_that_the_disk_does_not_give_is_not_taken_for_a_damaged_one(name:
         source = io.FileIO(descriptor, "rb", closefd=False)
         budget = Budget(Limits(), len(WHOLE[name]), lambda: False)
         with pytest.raises(LocalFileError) as caught, told(str(path)):
-            _wholeness._READERS[name.split(",", maxsplit=1)[0]](source, len(WHOLE[name]), budget)
+            _whole._READERS[name.split(",", maxsplit=1)[0]](source, len(WHOLE[name]), budget)
     finally:
         os.close(descriptor)
     assert "Bad file descriptor" in str(caught.value)

@@ -53,7 +53,7 @@ def outage_seen(row: str, facts: dict[str, Any]) -> bool:
     settings = _connection.settings_from({"host": "edge1", "username": "admin", "password": "x" * 20, **DEFAULTS})
     transport: Any = Probed(_failures.ALL[row].error(**facts))
     client = _client.Client(transport, settings, clock=lambda: now, sleep=sleep)
-    return client.await_ready("restore a backup", 15)
+    return client.await_ready(15)
 
 
 DEFAULTS = {option: entry.get("default") for option, entry in _connection.connection_argument_spec().items()}

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError, OptionError
-from ansible_collections.netops.activelogic.plugins.module_utils._files import _access
-from ansible_collections.netops.activelogic.plugins.module_utils._files import _destination
+from ansible_collections.netops.activelogic.plugins.module_utils._files import _access, _destination
 
 NOBODY = 65534
 

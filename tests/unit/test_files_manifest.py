@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.netops.activelogic.plugins.module_utils._files import _access
-from ansible_collections.netops.activelogic.plugins.module_utils._files import _manifest
+from ansible_collections.netops.activelogic.plugins.module_utils._files import _access, _manifest
 from ansible_collections.netops.activelogic.plugins.module_utils._files._manifest import Manifest, UnusableError
 
 MANIFEST = Manifest("001122334455", "edge1", "22.20.06.1", "a.plb", 3, "00" * 32, "2026-01-31T00:00:00Z", "1")

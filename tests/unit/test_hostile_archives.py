@@ -28,6 +28,7 @@ LOOK = """
 import json, resource, sys, time
 from ansible_collections.netops.activelogic.plugins.module_utils._archive._equal import compare
 from ansible_collections.netops.activelogic.plugins.module_utils._archive._whole import inspect
+from ansible_collections.netops.activelogic.plugins.module_utils._deadline import Deadline
 
 path, other, seconds, most = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
 
@@ -36,7 +37,7 @@ def kib(key):
         return next(int(line.split()[1]) for line in status if line.startswith(key))
 
 def wholeness(seconds):
-    found = inspect(path, seconds)
+    found = inspect(path, Deadline("transfer_timeout", seconds))
     return {"kind": found.kind, "damage": found.damage, "limit": found.limit}
 
 def comparison(seconds):

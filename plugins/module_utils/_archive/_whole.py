@@ -15,11 +15,11 @@ stop at :class:`_reading.Budget`.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from .._deadline import Deadline
 from .._files._access import open_regular, told
 from ._reading import Budget, DamagedError, LimitError, Limits, UnprovableError, file_pieces, inflate
 from ._streams import unpack_bzip2, unpack_xz
@@ -48,16 +48,15 @@ def not_checked(what: str, finding: Finding) -> str:
     return f"the content of {what} was not checked, and may be damaged (verify): it {finding.limit}"
 
 
-def inspect(path: str, seconds: float) -> Finding:
+def inspect(path: str, deadline: Deadline) -> Finding:
     """Read a local file to its end, in at most about 45 MiB of memory; nothing is written.
 
-    :param seconds: how long it may take; when they are over nothing is known.
+    :param deadline: when it is over nothing is known.
     :raises LocalFileError: when it can't be read, or is no regular file.
     """
-    deadline = time.monotonic() + seconds
     with told(path), open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        budget = Budget(Limits(), size, lambda: time.monotonic() >= deadline)
+        budget = Budget(Limits(), size, deadline.is_over)
         kind = _kind_of(os.pread(file.fileno(), BLOCK, 0))
         if not kind:
             return Finding()

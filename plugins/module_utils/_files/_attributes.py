@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .._context import Context
 from .._errors import ActiveLogicError
 from .._failures import (
     ATTRIBUTES_REFUSED,
@@ -28,7 +29,6 @@ from .._failures import (
     OWNER_REFUSED,
     OWNER_UNKNOWN,
 )
-from .._runner import Context
 from ._access import exact, shown, status_of, told
 from ._destination import folder_of
 from ._share import Share
@@ -101,7 +101,7 @@ class Attributes:
 
     def __init__(self, context: Context, share: Share) -> None:
         self._context = context
-        self._module = context.module
+        self._ansible = context.ansible
         self._share = share
         params = context.params
         self._mode = mode_from("0600" if params["mode"] is None else params["mode"])
@@ -125,7 +125,7 @@ class Attributes:
             if self._gid is not None and self._gid not in groups:
                 raise OWNER_REFUSED.error(option="group", name=params["group"])
         if self._flags:
-            if not self._module.get_bin_path("chattr"):
+            if not self._ansible.program("chattr"):
                 raise ATTRIBUTES_WRONG.error(attributes=params["attributes"], flaw="can't be set without chattr")
             if self._flags_of(folder) is None:
                 raise ATTRIBUTES_WRONG.error(
@@ -194,7 +194,7 @@ class Attributes:
     def _mode_of(self, status: os.stat_result) -> int:
         if isinstance(self._mode, int):
             return self._mode
-        return int(self._module._symbolic_mode_to_octal(status, self._mode))
+        return self._ansible.mode_from(status, self._mode)
 
     def _give(self, descriptor: int, path: str, mode: int) -> bool:
         status = os.fstat(descriptor)
@@ -208,12 +208,11 @@ class Attributes:
     def _set_context(self, path: str) -> bool:
         if not self._has_context:
             return False
-        arguments = self._module.load_file_common_arguments(dict(self._context.params), path=exact(path))
-        return bool(self._module.set_context_if_different(exact(path), arguments["secontext"], False))
+        return self._ansible.set_security_context(exact(path))
 
     def _flags_of(self, path: str) -> set[str] | None:
         """The flags of a file; ``None`` when its file system has none, or lsattr is not there."""
-        found = self._module.get_file_attributes(exact(os.path.abspath(path)), include_version=False)
+        found = self._ansible.flags_of(exact(os.path.abspath(path)))
         return set(found["attr_flags"]) if "attr_flags" in found else None
 
     def _set_flags(self, path: str) -> bool:
@@ -225,8 +224,8 @@ class Attributes:
             return False
         if self._context.check_mode:
             return True
-        words = [self._module.get_bin_path("chattr"), self._how + "".join(sorted(self._flags))]
-        code, _out, said = self._module.run_command([*words, exact(os.path.abspath(path))], expand_user_and_vars=False)
+        words = [self._ansible.program("chattr") or "chattr", self._how + "".join(sorted(self._flags))]
+        code, said = self._ansible.run([*words, exact(os.path.abspath(path))])
         if code != 0:
             raise ATTRIBUTES_REFUSED.error(path=shown(path), said=" ".join(said.split())[:200])
         return True

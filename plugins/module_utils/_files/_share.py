@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from .._deadline import Deadline
 from .._failures import FOLDER_LOCKED
 from ._access import shown, told, why_of
 
@@ -94,9 +95,9 @@ class Share:
         :param seconds: how long to wait for others (``wait_timeout``).
         :raises DeadlineError: when they are not done by then.
         """
-        deadline = time.monotonic() + seconds
+        deadline = Deadline("wait_timeout", seconds)
         while not self.lock(descriptor, path):
-            if time.monotonic() >= deadline:
+            if deadline.is_over():
                 raise FOLDER_LOCKED.error(folder=shown(path), seconds=seconds)
             time.sleep(PAUSE)
         try:

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import _names, _sentences
-from .._client import Listing, require_found
+from .._context import Context
+from .._errors import during
 from .._failures import BACKUPS_LEFT, NAME_MISTAKEN, PRESENT_NEEDS_MORE, SYSTEM_NAME_WRONG
-from .._model import BackupFile, Backups, find
+from .._model import BackupFile, Listing
 from .._plan import (
     Plan,
     parse_duration,
@@ -21,55 +22,57 @@ from .._plan import (
     plan_fresh,
     plan_named,
 )
-from .._runner import Context
 from ._copies import Copies, local_copies
-from ._restored import restored
-from ._result import log_in, result, unused_name
+from ._result import result_of_plan
 
 Planner = Callable[[Listing], Plan]
 """Plans from what was found, the same way each time."""
 
 
-def apply_state(context: Context) -> dict[str, Any]:
-    """Bring about ``state`` and return the result of the module."""
-    states = {"present": _present, "absent": _absent, "restored": restored}
-    return states[context.params["state"]](context)
+def work_for(state: str) -> Callable[[Context], dict[str, Any]]:
+    """What brings a state about."""
+    if state == "restored":
+        from ._restored import restored  # noqa: PLC0415 - the other states need not load what compares archives
+
+        return restored
+    return {"present": present, "absent": absent}[state]
 
 
-def _present(context: Context) -> dict[str, Any]:
+def present(context: Context) -> dict[str, Any]:
+    """Have a backup: the named one, one that is young enough, or a new one."""
     params, client = context.params, context.client
     if not (params["name"] or params["max_age"] or params["always"]):
         raise PRESENT_NEEDS_MORE.error()
     if params["name"]:
         _names.require_legal(params["name"])
-    zone = _names.zone_from(params["timezone"])
     max_age = parse_duration(params["max_age"], "max_age") if params["max_age"] else None
     if not params["name"]:
         _names.require_prefix(params["prefix"])
         _require_telling_names(params)
-    system = log_in(context)
+    system = client.identity(params["expected_machine_id"])
     first = client.list()
     new_name = _new_name(context, first)
 
     def plan(found: Listing) -> Plan:
         if params["name"]:
-            return plan_named(found, params["name"], params["force"], now=context.now, zone=zone)
+            return plan_named(found, params["name"], params["force"], now=context.now, zone=context.zone)
         if max_age is not None:
             prefix = params["prefix"]
-            return plan_fresh(found, new_name, max_age=max_age, now=context.now, prefix=prefix, zone=zone)
+            return plan_fresh(found, new_name, max_age=max_age, now=context.now, prefix=prefix, zone=context.zone)
         return plan_always(found, new_name)
 
     with local_copies(context) as copies:
         decided = _decide(context, first, plan, copies)
         if not decided.changed:
-            there = require_found(decided.after, decided.name or "", "rely on a backup")
-            return result(context, decided, system, there, zone=zone, verified_by=copies.verified_by(there.name))
+            with during("rely on a backup"):
+                there = Listing(decided.after).require(decided.name or "")
+            return result_of_plan(context, decided, system, there, verified_by=copies.verified_by(there.name))
         _require_fitting_name(params)
-        backup, after = find(decided.after, decided.name or ""), None
+        backup, after, verified_by = Listing(decided.after).find(decided.name or ""), None, []
         if not context.check_mode:
             backup, after = _create(context, decided, plan, copies)
-        vouchers = copies.verified_by(backup.name) if after is not None and backup is not None else []
-        answer = result(context, decided, system, backup, zone=zone, after=after, verified_by=vouchers)
+            verified_by = copies.verified_by(backup.name)
+        answer = result_of_plan(context, decided, system, backup, after=after, verified_by=verified_by)
         if answer["backup"] is not None and params["resource_name"]:
             answer["backup"]["purpose"] = _names.PARTIAL  # this run knows, whether the name tells it or not
         return answer
@@ -99,11 +102,11 @@ def _require_fitting_name(params: Mapping[str, Any]) -> None:
         raise NAME_MISTAKEN.error(name=params["name"], what=what)
 
 
-def _decide(context: Context, first: Backups, plan: Planner, copies: Copies) -> Plan:
-    """Plan, and look twice at what is relied on, and into it: that takes seconds, and a download."""
-    found = Listing(tuple(first), {})
+def _decide(context: Context, first: Listing, plan: Planner, copies: Copies) -> Plan:
+    """Plan; before a backup is relied on, list it twice and inspect its content, which takes seconds and a download."""
+    found = first
     if not plan(found).changed:
-        found = context.client.settle([each.name for each in first], context.params["min_size"], first)
+        found = context.client.settle(first.names, context.params["min_size"], first)
 
     def relied_on(listing: Listing) -> str | None:
         decided = plan(listing)
@@ -121,8 +124,8 @@ def _create(
         client.discard(name)
     known = {each.name for each in decided.before} - set(decided.remove)
 
-    def still(listing: Backups) -> bool:
-        again = plan(Listing(tuple(listing), {}))
+    def still(listing: Listing) -> bool:
+        again = plan(listing)
         return (again.action, again.name) == (decided.action, decided.name)
 
     made, after = client.create_complete(
@@ -131,30 +134,33 @@ def _create(
     return made, after.backups
 
 
-def _new_name(context: Context, listing: list[BackupFile]) -> str:
+def _new_name(context: Context, listing: Listing) -> str:
     """Choose the name of a backup that may be made; ``""`` leaves it to the system."""
     params = context.params
     if params["name"]:
         return str(params["name"])
     if params["system_name"]:
         return ""
-    return unused_name(context, listing, params["prefix"], params["resource_name"])
+    return _names.unused(context.now, listing.names, prefix=params["prefix"], resource_name=params["resource_name"])
 
 
-def _absent(context: Context) -> dict[str, Any]:
-    names = [context.params["name"]] if context.params["names"] is None else list(context.params["names"])
+def absent(context: Context) -> dict[str, Any]:
+    """Have backups gone."""
+    params, client = context.params, context.client
+    names = [params["name"]] if params["names"] is None else list(params["names"])
     for name in names:
         _names.require_legal(name)
-    system = log_in(context)
-    plan = plan_absent(Listing(tuple(context.client.list()), {}), names)
-    zone = _names.zone_from(context.params["timezone"])
-    subject = None if plan.name is None else find(plan.before, plan.name)
+    system = client.identity(params["expected_machine_id"])
+    found = client.list()
+    plan = plan_absent(found, names)
+    subject = None if plan.name is None else found.find(plan.name)
     if not plan.changed or context.check_mode:
-        return result(context, plan, system, subject, zone=zone)
+        return result_of_plan(context, plan, system, subject)
     for name in plan.remove:
-        context.client.discard(name)
-    after = tuple(context.client.list())
-    left = sorted({each.name for each in after} & set(plan.remove))
-    if left:
-        raise BACKUPS_LEFT.error(names=_sentences.names(left), operation="remove backups")
-    return result(context, plan, system, subject, zone=zone, after=after)
+        client.discard(name)
+    after = client.list()
+    with during("remove backups"):
+        left = after.names & set(plan.remove)
+        if left:
+            raise BACKUPS_LEFT.error(names=_sentences.names(left))
+    return result_of_plan(context, plan, system, subject, after=after.backups)

@@ -12,17 +12,17 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from .. import _names
-from .._client import Listing
-from .._model import BackupFile, Backups, describe
-from .._plan import AHEAD, Newest, PassedOver, newest_full, parse_duration, passed_over_to_result
-from .._runner import Context
+from .._context import Context
+from .._model import BackupFile, Listing
+from .._plan import AHEAD, Newest, PassedOver, newest_full, parse_duration
 from ._copies import local_copies
+from ._result import described, result
 
 
 def query(context: Context) -> dict[str, Any]:
     """List the backups that fit and return the result of the module. Never changes anything."""
     params, client = context.params, context.client
-    zone = _names.zone_from(params["timezone"])
+    zone = context.zone
     limits = {
         option: parse_duration(params[option], option) if params[option] else None
         for option in ("newer_than", "older_than", "max_age")
@@ -33,37 +33,36 @@ def query(context: Context) -> dict[str, Any]:
 
     system = client.identity()
     listing = client.list()
-    chosen = [each for each in listing if _fits(each, context, limits, zone)]
-    found = Listing(tuple(chosen), {})
+    chosen = [each for each in listing.backups if _fits(each, context, limits)]
+    names = {each.name for each in chosen}
+    found = listing.only(names)
     if limits["max_age"] is not None and chosen:
         # Whether a backup is complete shows in two listings only, and inside it; without max_age one listing has to do.
-        names = {each.name for each in chosen}
-        settled = client.settle(names, first=listing)
-        found = Listing(tuple(each for each in settled.backups if each.name in names), settled.incomplete)
+        found = client.settle(names, first=listing).only(names)
         with local_copies(context) as copies:
             found = copies.without_damaged(found, lambda listing: _name_of(newest(listing).backup))
     latest = newest(found)
     unrelied = _passed_over(context, listing, latest, newest)
     if any(each.what == AHEAD for each in unrelied):
         context.warn(Newest(None, None, unrelied).warning)
-    return {
-        "changed": False,
-        "backups": [describe(each, context.now, zone) for each in sorted(chosen, key=lambda each: each.name)],
-        "count": len(chosen),
-        "total_size": sum(each.size or 0 for each in chosen),
-        "latest": None if latest.backup is None else describe(latest.backup, context.now, zone),
-        "fresh": _is_fresh(found, latest, limits["max_age"], context.now, zone),
-        "passed_over": passed_over_to_result(unrelied),
-        "system": system.to_result(),
-    }
+    return result(
+        system,
+        changed=False,
+        backups=[described(context, each) for each in sorted(chosen, key=lambda each: each.name)],
+        count=len(chosen),
+        total_size=sum(each.size or 0 for each in chosen),
+        latest=described(context, latest.backup),
+        fresh=_is_fresh(found, latest, limits["max_age"], context.now, zone),
+        passed_over=unrelied,
+    )
 
 
 def _passed_over(
-    context: Context, listing: Backups, latest: Newest, newest: Callable[[Listing], Newest]
+    context: Context, listing: Listing, latest: Newest, newest: Callable[[Listing], Newest]
 ) -> tuple[PassedOver, ...]:
     """What could have been the latest; also what ``newer_than`` and ``older_than`` left out for its unknown age."""
-    named = tuple(each for each in listing if _has_fitting_name(each, context))
-    found = {each.name: each for each in newest(Listing(named, {})).candidates}
+    named = listing.only({each.name for each in listing.backups if _has_fitting_name(each, context)})
+    found = {each.name: each for each in newest(named).candidates}
     found.update({each.name: each for each in latest.candidates})
     return tuple(found.values())
 
@@ -85,13 +84,13 @@ def _is_fresh(
     return None if undated else False
 
 
-def _fits(backup: BackupFile, context: Context, limits: dict[str, timedelta | None], zone: tzinfo | None) -> bool:
+def _fits(backup: BackupFile, context: Context, limits: dict[str, timedelta | None]) -> bool:
     if not _has_fitting_name(backup, context):
         return False
     newer_than, older_than = limits["newer_than"], limits["older_than"]
     if newer_than is None and older_than is None:
         return True
-    age = _names.age_at(context.now, _names.created_at(backup.name, zone))
+    age = _names.age_at(context.now, _names.created_at(backup.name, context.zone))
     if age is None:
         return False
     return (newer_than is None or age < newer_than) and (older_than is None or age > older_than)

@@ -12,11 +12,12 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .._client import Client, Listing
+from .._client import Client
+from .._context import Context
+from .._errors import during
 from .._failures import DOWNLOADS_DIFFER
 from .._files._access import told
-from .._model import ARCHIVE, SIZE
-from .._runner import Context
+from .._model import ARCHIVE, SIZE, Listing
 
 DOWNLOADS = 3
 """How often a backup is downloaded at most that seems to be damaged: the way may be what damages it."""
@@ -63,7 +64,7 @@ class Copies:
         path, seen = self._new_path(), set()
         for _number in range(DOWNLOADS):
             sha256 = self._client.download(name, path).sha256
-            finding = inspect(path, self._client.settings.transfer_timeout)
+            finding = inspect(path, self._client.deadline("transfer_timeout"))
             if finding.limit:
                 self._warn(not_checked(f"the backup {name!r}", finding))
             if not finding.damage:
@@ -72,7 +73,8 @@ class Copies:
             if sha256 in seen:
                 return finding.damage
             seen.add(sha256)
-        raise DOWNLOADS_DIFFER.error(times=DOWNLOADS, name=name, operation=f"read the backup {name!r} back")
+        with during(f"read the backup {name!r} back"):
+            raise DOWNLOADS_DIFFER.error(times=DOWNLOADS, name=name)
 
     def without_damaged(self, found: Listing, choose: Callable[[Listing], str | None]) -> Listing:
         """Look into the backup that is chosen, and while that is damaged into the next; those are incomplete then.
@@ -84,7 +86,7 @@ class Copies:
             damage = "" if name is None else self.damage(name)
             if name is None or not damage:
                 return found
-            found = found.but_incomplete(name, damage)
+            found = found.with_incomplete(name, damage)
 
     def verified_by(self, name: str) -> list[str]:
         """What vouches for a backup that is complete: its size, and its content where that is a whole archive."""
@@ -105,7 +107,7 @@ def local_copies(context: Context) -> Iterator[Copies]:
         done, and its outcome stays what it is.
     """
     with told("the temporary folder (TMPDIR)"):
-        folder = tempfile.mkdtemp(prefix="activelogic-", dir=context.module.tmpdir)
+        folder = tempfile.mkdtemp(prefix="activelogic-", dir=context.ansible.temporary_folder)
     try:
         yield Copies(context.client, folder, context.params["verify"] == ARCHIVE, context.warn)
     finally:

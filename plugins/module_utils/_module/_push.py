@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import tempfile
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .. import _names
-from .._client import Client, Still, require_found
-from .._errors import ActiveLogicError, OutcomeUnknownError, TransferError
+from .._client import StillNeeded
+from .._context import Context
+from .._errors import ActiveLogicError, OutcomeUnknownError, TransferError, during
 from .._failures import (
     PART_FILE_TAKEN,
     PUSH_ARRIVED_OTHER,
@@ -34,9 +36,9 @@ from .._failures import (
 from .._files._access import digest_file, native, reopener, shown, told
 from .._files._leftovers import side_files
 from .._files._manifest import UnusableError, read_digest, read_manifest
-from .._model import CONTENT, BackupFile, Backups, Received, System, find
-from .._runner import Context
-from ._transfer import UNCHANGED, inspect_file, result_of, verify_of, vouchers
+from .._model import CONTENT, BackupFile, Listing, Received, System
+from ._result import result_of_transfer
+from ._transfer import UNCHANGED, inspect_file, verify_of, vouchers
 
 T = TypeVar("T")
 
@@ -48,45 +50,189 @@ MAX_LINKS = 40
 
 def push(context: Context) -> dict[str, Any]:
     """Push a backup, and return the result of the module."""
-    params, client = context.params, context.client
-    src = native(params["src"])
+    params = context.params
     name = _names.require_legal(params["name"] or os.path.basename(params["src"]))
-    operation = f"push the backup {name!r}"
-    size, sha256 = digest_file(src)
-    if size == 0:
-        raise PUSH_EMPTY.error(path=shown(src), operation=operation)
-    finding = inspect_file(context, src, shown(src))
-    if finding.damage:
-        raise PUSH_DAMAGED.error(path=shown(src), why=finding.damage, operation=operation)
-    system = client.identity()
-    for each in _paths_of(src):
-        _check_evidence(context, each, system, size, sha256)
-    there = client.find(name)
-    described = BackupFile(name, size)
-    old = None
-    if there is not None:
-        old = client.digest(name)
-        if (old.size, old.sha256) == (size, sha256):
-            return result_of(
-                context, UNCHANGED, False, system, described, sha256=sha256, path=src, unchanged_by="content"
-            )
-        if not params["force"]:
-            raise PUSH_OTHER_THERE.error(there=_facts(old), size=size, sha256=sha256, operation=operation)
-    if context.check_mode:
-        return result_of(context, PUSHED, True, system, described, sha256=sha256, path=src)
-    with _keep(context, name, old) as kept:
-        by_content = _send(context, name, size, sha256, old, kept)
-    return result_of(
-        context,
-        PUSHED,
-        True,
-        system,
-        described,
-        sha256=sha256,
-        path=src,
-        sent=size,
-        verified_by=vouchers(by_archive=bool(finding.kind), by_content=by_content),
-    )
+    with during(f"push the backup {name!r}"):
+        return _Push(context, name).run()
+
+
+class _Push:
+    """One push of a local file, as the backup ``name``."""
+
+    def __init__(self, context: Context, name: str) -> None:
+        self._context = context
+        self._client = context.client
+        self._name = name
+        self._src = native(context.params["src"])
+        self._size, self._sha256 = digest_file(self._src)
+
+    def run(self) -> dict[str, Any]:
+        """Upload the file unless the system has it already."""
+        context, path = self._context, shown(self._src)
+        if self._size == 0:
+            raise PUSH_EMPTY.error(path=path)
+        finding = inspect_file(context, self._src, path)
+        if finding.damage:
+            raise PUSH_DAMAGED.error(path=path, why=finding.damage)
+        system = self._client.identity()
+        for each in _paths_of(self._src):
+            self._check_evidence(each, system)
+        result = functools.partial(
+            result_of_transfer,
+            context,
+            system=system,
+            backup=BackupFile(self._name, self._size),
+            sha256=self._sha256,
+            path=self._src,
+        )
+        old = None
+        if self._client.find(self._name) is not None:
+            old = self._client.digest(self._name)
+            if self._is_same(old):
+                return result(UNCHANGED, changed=False, unchanged_by="content")
+            if not context.params["force"]:
+                raise PUSH_OTHER_THERE.error(there=_facts(old), size=self._size, sha256=self._sha256)
+        if context.check_mode:
+            return result(PUSHED, changed=True)
+        with _keep(context, self._name, old) as kept:
+            by_content = self._upload_and_verify(old, kept)
+        verified_by = vouchers(by_archive=bool(finding.kind), by_content=by_content)
+        return result(PUSHED, changed=True, sent=self._size, verified_by=verified_by)
+
+    # Before the upload
+
+    def _check_evidence(self, path: str, system: System) -> None:
+        """What is beside the file has to fit: its content always, the system unless ``other_machine``.
+
+        What is there and can't be used is no proof that the file may be pushed.
+        """
+        src, size, sha256 = self._context.params["src"], self._size, self._sha256
+        beside = side_files(path)
+        with during("push the file"):
+            manifest = _read(read_manifest, beside.manifest, path)
+            if manifest is not None and (manifest.size, manifest.sha256) != (size, sha256):
+                self._require_still(path)
+                raise PUSH_NOT_AS_MANIFEST.error(path=src, manifest=shown(beside.manifest), size=size, sha256=sha256)
+            digest = _read(lambda place: read_digest(place, path), beside.digest, path)
+            if digest is not None and digest != sha256:
+                self._require_still(path)
+                raise PUSH_NOT_AS_DIGEST.error(path=src, file=shown(beside.digest), sha256=sha256)
+            if manifest is None or self._context.params["other_machine"]:
+                return
+            if manifest.machineid != system.machineid:
+                raise PUSH_OTHER_MACHINE.error(path=src, origin=manifest.machineid, found=system.machineid)
+
+    def _require_still(self, path: str) -> None:
+        """:raises TransferError: when the file is another one now, which another task may have fetched."""
+        if not self._is_still(path):
+            raise PUSH_CHANGED.error(path=shown(path))
+
+    def _is_still(self, path: str) -> bool:
+        """Whether a local file has the content that it had in the beginning."""
+        try:
+            return digest_file(path) == (self._size, self._sha256)
+        except ActiveLogicError:
+            return os.path.exists(path)  # that it can't be read now does not show that it is another
+
+    # The upload
+
+    def _upload_and_verify(self, old: Received | None, kept: _Kept | None) -> bool:
+        """Upload and verify; nothing of a failed upload stays. Returns whether a second download was compared.
+
+        :param old: what the name held before, if anything; it is replaced.
+        :param kept: a copy of that.
+        """
+        if kept is not None:
+            kept.is_needed = True
+        arrived: bool | None = None
+        try:
+            arrived = self._upload(old)
+            by_content = self._verify(by_content=verify_of(self._context) == CONTENT or not arrived)
+        except OutcomeUnknownError:
+            raise  # it may still be on its way, so what is there is left alone
+        except ActiveLogicError as error:
+            if isinstance(error, TransferError) or arrived is not None:
+                self._undo(error, kept)
+            elif kept is not None:
+                kept.is_needed = False
+            raise
+        if kept is not None:
+            kept.is_needed = False
+        return by_content
+
+    def _upload(self, old: Received | None) -> bool:
+        """Upload the file. False when the answer got lost, so that only the content can tell whether it is there.
+
+        :raises OutcomeUnknownError: when the answer got lost, and it is not there, or what was there before still is.
+        """
+        try:
+            sent = self._client.upload(self._name, self._src, old is not None, self._still_holds(old))
+        except OutcomeUnknownError as error:
+            is_there = self._client.is_listed_after(error, self._name)
+            if not is_there or (old is not None and not self._is_same(self._client.digest(self._name))):
+                raise
+            return False
+        if (sent.size, sent.sha256) != (self._size, self._sha256):
+            raise PUSH_CHANGED.error(path=shown(self._src))
+        return True
+
+    def _verify(self, *, by_content: bool) -> bool:
+        """Compare what is listed, and what can be downloaded again, with the file; returns ``by_content``."""
+        listed = self._client.list().require(self._name)
+        if listed.size != self._size:
+            raise PUSH_SHORT.error(size=self._size, listed=listed.size, then="")
+        if by_content:
+            on_system = self._client.digest(self._name)
+            if not self._is_same(on_system):
+                raise PUSH_ARRIVED_OTHER.error(there=_facts(on_system))
+        return by_content
+
+    def _is_same(self, on_system: Received) -> bool:
+        return (on_system.size, on_system.sha256) == (self._size, self._sha256)
+
+    def _still_holds(self, old: Received | None) -> StillNeeded:
+        def look(listing: Listing) -> bool:
+            found = listing.find(self._name)
+            return (None if found is None else found.size) == (None if old is None else old.size)
+
+        return look
+
+    # After a failure
+
+    def _undo(self, error: ActiveLogicError, kept: _Kept | None) -> None:
+        """Have on the system what was there before, and let the error say what became of it.
+
+        :raises TransferError: when the local file changed meanwhile, which says more.
+        """
+        error.hint = self._clear_up(kept)
+        if not self._is_still(self._src):
+            changed = PUSH_CHANGED.error(path=shown(self._src))
+            changed.hint = error.hint
+            raise changed from error
+
+    def _clear_up(self, kept: _Kept | None) -> str:
+        """Remove what a failed upload left on the system, and put back what was there before; says what came of it."""
+        client, name = self._client, self._name
+        try:
+            is_there = client.find(name) is not None
+            if kept is None:
+                if not is_there:
+                    return "nothing of it is on the system; run the task again"
+                client.remove(name)
+                return "what had arrived was removed from the system again; run the task again"
+            became = "is still there"
+            if not is_there or not kept.is_same(client.digest(name)):
+                if is_there:
+                    client.remove(name)
+                kept.require_own()
+                client.upload(name, kept.path)
+                if not kept.is_same(client.digest(name)):
+                    return f"what was there before could not be put back whole: look at the backup {name!r} there"
+                became = "was put back"
+            kept.is_needed = False
+            return f"the backup that was there before {became}; run the task again"
+        except ActiveLogicError as error:
+            return f"what is on the system could not be cleared up ({error.reason}): look at the backup {name!r} there"
 
 
 def _facts(on_system: Received) -> str:
@@ -102,106 +248,11 @@ def _paths_of(src: str) -> list[str]:
     return [*found, *([] if resolved in found else [resolved])]
 
 
-def _check_evidence(context: Context, path: str, system: System, size: int, sha256: str) -> None:
-    """What is beside the file has to fit: its content always, the system unless ``other_machine``.
-
-    What is there and can't be used is no proof that the file may be pushed.
-    """
-    src, operation = context.params["src"], "push the file"
-    beside = side_files(path)
-    manifest = _read(read_manifest, beside.manifest, path)
-    if manifest is not None and (manifest.size, manifest.sha256) != (size, sha256):
-        _require_still(path, size, sha256)
-        raise PUSH_NOT_AS_MANIFEST.error(
-            path=src, manifest=shown(beside.manifest), size=size, sha256=sha256, operation=operation
-        )
-    digest = _read(lambda place: read_digest(place, path), beside.digest, path)
-    if digest is not None and digest != sha256:
-        _require_still(path, size, sha256)
-        raise PUSH_NOT_AS_DIGEST.error(path=src, file=shown(beside.digest), sha256=sha256, operation=operation)
-    if manifest is not None and manifest.machineid != system.machineid and not context.params["other_machine"]:
-        raise PUSH_OTHER_MACHINE.error(path=src, origin=manifest.machineid, found=system.machineid, operation=operation)
-
-
 def _read(read: Callable[[str], T], place: str, path: str) -> T:
     try:
         return read(place)
     except UnusableError as error:
-        raise PUSH_EVIDENCE_UNUSABLE.error(
-            path=shown(path), file=shown(place), why=error, operation="push the file"
-        ) from error
-
-
-def _require_still(path: str, size: int, sha256: str) -> None:
-    """:raises TransferError: when the file is another one now, which another task may have fetched."""
-    if not _is_still(path, size, sha256):
-        raise PUSH_CHANGED.error(path=shown(path), operation="push the file")
-
-
-def _send(context: Context, name: str, size: int, sha256: str, old: Received | None, kept: _Kept | None) -> bool:
-    """Upload and verify; nothing of a failed upload stays. Returns whether a second download was compared.
-
-    :param old: what the name held before, if anything; it is replaced.
-    :param kept: a copy of that.
-    """
-    client, src = context.client, native(context.params["src"])
-    operation = f"push the backup {name!r}"
-    by_content = verify_of(context) == CONTENT
-    reached = False
-    try:
-        try:
-            if kept is not None:
-                kept.is_needed = True
-            sent = client.upload(name, src, old is not None, _still_holds(name, old))
-            reached = True
-            if (sent.size, sent.sha256) != (size, sha256):
-                raise PUSH_CHANGED.error(path=shown(src), operation=operation)
-        except OutcomeUnknownError as error:
-            reached = by_content = True  # only its content can tell now whether it is there, and whole
-            if not client.is_listed_after(error, name) or (old is not None and not _holds(client, name, size, sha256)):
-                raise
-        listed = require_found(client.list(), name, operation)
-        if listed.size != size:
-            raise PUSH_SHORT.error(size=size, listed=listed.size, then="", operation=operation)
-        if by_content:
-            on_system = client.digest(name)
-            if (on_system.size, on_system.sha256) != (size, sha256):
-                raise PUSH_ARRIVED_OTHER.error(there=_facts(on_system), operation=operation)
-    except OutcomeUnknownError:
-        raise  # it may still be on its way, so what is there is left alone
-    except ActiveLogicError as error:
-        if isinstance(error, TransferError) or reached:
-            error.hint = _clear_up(client, name, kept)
-            if not _is_still(src, size, sha256):
-                changed = PUSH_CHANGED.error(path=shown(src), operation=operation)
-                changed.hint = error.hint
-                raise changed from error
-        elif kept is not None:
-            kept.is_needed = False
-        raise
-    if kept is not None:
-        kept.is_needed = False
-    return by_content
-
-
-def _holds(client: Client, name: str, size: int, sha256: str) -> bool:
-    on_system = client.digest(name)
-    return (on_system.size, on_system.sha256) == (size, sha256)
-
-
-def _is_still(path: str, size: int, sha256: str) -> bool:
-    try:
-        return digest_file(path) == (size, sha256)
-    except ActiveLogicError:
-        return os.path.exists(path)  # that it can't be read now does not show that it is another
-
-
-def _still_holds(name: str, old: Received | None) -> Still:
-    def look(listing: Backups) -> bool:
-        found = find(listing, name)
-        return (None if found is None else found.size) == (None if old is None else old.size)
-
-    return look
+        raise PUSH_EVIDENCE_UNUSABLE.error(path=shown(path), file=shown(place), why=error) from error
 
 
 @dataclass
@@ -215,6 +266,10 @@ class _Kept:
     descriptor: int
     content: Received
     is_needed: bool = False
+
+    def is_same(self, on_system: Received) -> bool:
+        """Whether the system has the backup that was copied."""
+        return (on_system.size, on_system.sha256) == (self.content.size, self.content.sha256)
 
     def require_own(self) -> None:
         """:raises LocalFileError: when the path does not lead to the copy that was made."""
@@ -244,10 +299,8 @@ def _keep(context: Context, name: str, old: Received | None) -> Iterator[_Kept |
     where = f"the backup from before is kept in {shown(path)}"
     try:
         copy = context.client.download(name, path, reopener(descriptor))
-        if (copy.size, copy.sha256) != (old.size, old.sha256):
-            raise PUSH_OLD_UNREADABLE.error(
-                first=_facts(old), second=_facts(copy), operation=f"push the backup {name!r}"
-            )
+        if not kept.is_same(copy):
+            raise PUSH_OLD_UNREADABLE.error(first=_facts(old), second=_facts(copy))
         kept.require_own()
         yield kept
     except ActiveLogicError as error:
@@ -262,28 +315,3 @@ def _keep(context: Context, name: str, old: Received | None) -> Iterator[_Kept |
         os.close(descriptor)
         if not kept.is_needed:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _clear_up(client: Client, name: str, kept: _Kept | None) -> str:
-    """After a failed upload: remove what it left on the system, and have there what was there before."""
-    try:
-        is_there = client.find(name) is not None
-        if kept is None:
-            if not is_there:
-                return "nothing of it is on the system; run the task again"
-            client.remove(name)
-            return "what had arrived was removed from the system again; run the task again"
-        size, sha256 = kept.content.size, kept.content.sha256
-        became = "is still there"
-        if not is_there or not _holds(client, name, size, sha256):
-            if is_there:
-                client.remove(name)
-            kept.require_own()
-            client.upload(name, kept.path)
-            if not _holds(client, name, size, sha256):
-                return f"what was there before could not be put back whole: look at the backup {name!r} there"
-            became = "was put back"
-        kept.is_needed = False
-        return f"the backup that was there before {became}; run the task again"
-    except ActiveLogicError as error:
-        return f"what is on the system could not be cleared up ({error.reason}): look at the backup {name!r} there"

@@ -10,7 +10,6 @@ one, and only equality of the two is a proof. Nothing is taken for restored eith
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -18,7 +17,8 @@ from typing import Any
 
 from .. import _names
 from .._archive._equal import Comparison, Outcome, compare
-from .._client import Client, Listing, require_complete, require_found
+from .._client import Client
+from .._context import Context, Notes
 from .._errors import (
     AccessDeniedError,
     ActiveLogicError,
@@ -31,14 +31,14 @@ from .._errors import (
     OutcomeUnknownError,
     RefusedError,
     UnreachableError,
+    during,
 )
 from .._failures import BACKUP_DAMAGED, COMPARE_LATE, NOT_RESTORED, RESTORE_UNKNOWN, SOMEBODY_ELSE
-from .._model import BackupFile, Backups, describe
+from .._model import BackupFile, Listing, System
 from .._plan import Plan, plan_restored
-from .._runner import Context, Notes
 from .._transport._base import LOST
 from ._copies import Copies, local_copies
-from ._result import log_in, result, unused_name
+from ._result import described, result_of_plan
 
 DID_NOT_RUN = (
     AccessDeniedError,
@@ -73,33 +73,37 @@ def restored(context: Context) -> dict[str, Any]:
 
     :raises NotRestoredError: when a fresh backup shows that the system holds something else.
     """
-    params, client = context.params, context.client
+    params = context.params
     name = _names.require_legal(params["name"])
-    zone = _names.zone_from(params["timezone"])
-    system = log_in(context)
-    operation = f"restore the backup {name!r}"
+    system = context.client.identity(params["expected_machine_id"])
+    with during(f"restore the backup {name!r}"):
+        return _restored(context, system, name)
+
+
+def _restored(context: Context, system: System, name: str) -> dict[str, Any]:
+    params, client = context.params, context.client
     first = client.list()
-    require_found(first, name, operation)
+    first.require(name)
     found = client.settle([name], params["min_size"], first)
-    wanted = require_complete(found, name, operation)
+    wanted = found.require_complete(name)
     safety_name = None
     if params["safety_backup"]:
-        safety_name = unused_name(context, found.backups, _names.SAFETY_PREFIX)
+        safety_name = _names.unused(context.now, found.names, prefix=_names.SAFETY_PREFIX)
     with local_copies(context) as copies:
         with _nothing_restored():
             damage = _damage(copies, name)
         if damage:
-            raise BACKUP_DAMAGED.error(why=damage, operation=operation)
+            raise BACKUP_DAMAGED.error(why=damage)
         verified_by = copies.verified_by(name)
         if context.check_mode:
             why = "force is set" if params["force"] else ONLY_A_BACKUP_COULD_TELL
             would = plan_restored(found, name, safety_name, why)
-            return result(context, would, system, wanted, zone=zone, verified_by=verified_by)
+            return result_of_plan(context, would, system, wanted, verified_by=verified_by)
         run = _Run(context, found, wanted, safety_name, copies)
         plan, verdict, safety, after = run.restore()
-    answer = result(context, plan, system, wanted, zone=zone, after=after, verified_by=verified_by)
+    answer = result_of_plan(context, plan, system, wanted, after=after, verified_by=verified_by)
     answer["verified"] = verdict.verified
-    answer["safety_backup"] = None if safety is None else describe(safety, context.now, zone)
+    answer["safety_backup"] = described(context, safety)
     if verdict.differing and "diff" in answer:
         answer["diff"]["before"]["differing_members"] = list(verdict.differing)
         answer["diff"]["after"]["differing_members"] = []
@@ -140,8 +144,7 @@ class _Run:
         self._wanted = wanted
         self._safety_name = safety_name
         self._copies = copies
-        self._operation = f"restore the backup {wanted.name!r}"
-        self._known = {each.name for each in found.backups}
+        self._known = found.names
 
     @property
     def _client(self) -> Client:
@@ -176,7 +179,7 @@ class _Run:
         if proof is not None and proof.outcome is Outcome.UNKNOWN and not proof.is_readable:
             self._context.warn(f"restored without knowing whether it was needed: {proof.reason}")
         was_lost = self._send()
-        outage_seen = self._client.await_ready(self._operation, self._context.params["settle_after_restore"])
+        outage_seen = self._client.await_ready(self._context.params["settle_after_restore"])
         if outage_seen:
             self._notes.facts["changed"] = True
         verdict = self._verify(is_doubtful=was_lost and not outage_seen)
@@ -192,7 +195,7 @@ class _Run:
         :raises ActiveLogicError: when it is the system that fails.
         """
         try:
-            return tuple(self._client.list())
+            return self._client.list().backups
         except ActiveLogicError as error:
             if error.is_of_system or error.is_outage:
                 raise
@@ -239,17 +242,17 @@ class _Run:
         with self._fresh_backup() as fresh:
             return self._compare(fresh)
 
-    def _require_nobody_else(self, listing: Backups) -> bool:
+    def _require_nobody_else(self, listing: Listing) -> bool:
         """True, so that it can be asked again.
 
         :raises ConflictError: when a backup appeared, or the wanted one changed, since the first look.
         """
-        strangers = sorted({each.name for each in listing} - self._known)
+        strangers = sorted(listing.names - self._known)
         what = f"the backup {strangers[0]!r} appeared meanwhile" if strangers else ""
-        if require_found(listing, self._wanted.name, self._operation) != self._wanted:
+        if listing.require(self._wanted.name) != self._wanted:
             what = "it has another size than before"
         if what:
-            raise SOMEBODY_ELSE.error(what=what, operation=self._operation)
+            raise SOMEBODY_ELSE.error(what=what)
         return True
 
     # After the restore
@@ -263,10 +266,10 @@ class _Run:
         """
         verdict = self._look(is_doubtful)
         if is_doubtful and not verdict.verified:
-            raise RESTORE_UNKNOWN.error(reason=verdict.reason, operation=self._operation)
+            raise RESTORE_UNKNOWN.error(reason=verdict.reason)
         if verdict.verified is False:
             self._notes.facts["verified"] = False
-            raise NOT_RESTORED.error(reason=verdict.reason, operation=self._operation)
+            raise NOT_RESTORED.error(reason=verdict.reason)
         return verdict
 
     def _look(self, is_doubtful: bool) -> Verdict:
@@ -285,7 +288,7 @@ class _Run:
                     return Verdict(None, why_not)
                 if not self._compare(self._wanted.name, self._wanted.name).is_equal:
                     return Verdict(None, f"{why_not}; downloads of this backup differ")
-                time.sleep(MINUTE)
+                self._client.sleep(MINUTE)
                 with self._fresh_backup() as second:
                     steady = self._compare(second, first)
             if not steady.is_equal:
@@ -324,7 +327,9 @@ class _Run:
     @contextmanager
     def _fresh_backup(self) -> Iterator[str]:
         """A new backup of what was asked for, complete; removed again at the end of the block."""
-        name = unused_name(self._context, self._client.list(), _names.COMPARE_PREFIX, self._resource)
+        taken = self._client.list().names
+        prefix = _names.COMPARE_PREFIX
+        name = _names.unused(self._context.now, taken, prefix=prefix, resource_name=self._resource)
         try:
             self._create(name, self._resource)
             yield name
@@ -347,19 +352,18 @@ class _Run:
         :raises ActiveLogicError: one that says nothing about the system. What our own side lacks is no proof either,
             but no reason to do anything to the system.
         """
-        seconds = self._client.settings.transfer_timeout
-        deadline = time.monotonic() + seconds
+        deadline = self._client.deadline("transfer_timeout")
         other = other or self._wanted.name
         copies = self._copies
         try:
             theirs = copies.path_of_another(name) if name == other else copies.path(name)
-            comparison = compare(copies.path(other), theirs, expired=lambda: time.monotonic() >= deadline)
+            comparison = compare(copies.path(other), theirs, expired=deadline.is_over)
         except ActiveLogicError as error:
             if not error.is_of_system:
                 raise
             return Comparison(Outcome.UNKNOWN, f"they could not be compared: {error.reason}", is_readable=False)
-        if comparison.outcome is Outcome.UNKNOWN and time.monotonic() >= deadline:
-            raise COMPARE_LATE.error(seconds=seconds, operation=self._operation)
+        if comparison.outcome is Outcome.UNKNOWN and deadline.is_over():
+            raise COMPARE_LATE.error(seconds=deadline.seconds)
         return comparison
 
     # The safety backup

@@ -2,73 +2,106 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What all states of activelogic_backup begin and end with. Private to this collection."""
+"""The results of all modules, in their one form. Private to this collection."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import tzinfo
 from typing import Any
 
-from .. import _names
-from .._failures import NO_UNUSED_NAME
-from .._model import BackupFile, System, describe, listing_to_result
-from .._plan import Plan, passed_over_to_result
-from .._runner import Context
+from .._context import Context
+from .._files._access import exact
+from .._files._manifest import DIGEST_SUFFIX, MANIFEST_SUFFIX, side_file
+from .._model import BackupFile, Received, System, describe, listing_to_result
+from .._plan import PassedOver, Plan, passed_over_to_result
 
 
-def log_in(context: Context) -> System:
-    """Log in, and guard against the wrong machine (``expected_machine_id``)."""
-    system = context.client.identity()
-    system.require_machine(context.params["expected_machine_id"], "log in")
-    return system
+def result(system: System, *, changed: bool, passed_over: Iterable[PassedOver] = (), **values: Any) -> dict[str, Any]:
+    """What every module returns, and its own ``values``.
 
-
-def unused_name(context: Context, listing: Iterable[BackupFile], prefix: str, resource_name: str | None = None) -> str:
-    """Make a name of ours that no backup has.
-
-    :raises ConflictError: when twenty names were taken.
+    :param passed_over: backups that could have been relied on, but for what speaks against each.
     """
-    taken = {each.name for each in listing}
-    for _number in range(20):
-        name = _names.generate(context.now, prefix=prefix, resource_name=resource_name)
-        if name not in taken:
-            return name
-    raise NO_UNUSED_NAME.error()
+    passed = passed_over_to_result(tuple(passed_over))
+    return {"changed": changed, **values, "passed_over": passed, "system": system.to_result()}
 
 
-def result(
+def described(context: Context, backup: BackupFile | None, **more: Any) -> dict[str, Any] | None:
+    """Return value ``backup``, with what is known of it beyond its listing."""
+    return None if backup is None else {**describe(backup, context.now, context.zone), **more}
+
+
+def result_of_plan(
     context: Context,
     plan: Plan,
     system: System,
     backup: BackupFile | None,
     *,
-    zone: tzinfo | None,
     after: tuple[BackupFile, ...] | None = None,
     verified_by: Iterable[str] = (),
 ) -> dict[str, Any]:
-    """The result in its one form.
+    """The result of a state of activelogic_backup.
 
     :param after: what the system reports, where something was done.
     :param verified_by: what vouches for ``backup``.
     """
-    described = None if backup is None else describe(backup, context.now, zone)
     if plan.warning:
         context.warn(plan.warning)
-    answer = {
-        "changed": plan.changed,
-        "action": plan.action,
-        "reason": plan.reason,
-        "backup": described,
-        "safety_backup": None,
-        "verified": None,
-        "verified_by": list(verified_by),
-        "passed_over": passed_over_to_result(plan.passed_over),
-        "system": system.to_result(),
-    }
+    answer = result(
+        system,
+        changed=plan.changed,
+        action=plan.action,
+        reason=plan.reason,
+        backup=described(context, backup),
+        safety_backup=None,
+        verified=None,
+        verified_by=list(verified_by),
+        passed_over=plan.passed_over,
+    )
     if context.diff:  # two whole listings, which may have thousands of lines
         answer["diff"] = {
             "before": {"backups": listing_to_result(plan.before)},
             "after": {"backups": listing_to_result(plan.after if after is None else after)},
         }
     return answer
+
+
+def result_of_transfer(
+    context: Context,
+    action: str,
+    system: System,
+    backup: BackupFile | None,
+    *,
+    changed: bool,
+    sha256: str | None = None,
+    path: str | None = None,
+    received: Received | None = None,
+    sent: int = 0,
+    verified_by: Iterable[str] = (),
+    unchanged_by: str | None = None,
+    passed_over: Iterable[PassedOver] = (),
+) -> dict[str, Any]:
+    """The result of a transfer. The sizes of a check mode's result are those of the listing.
+
+    :param path: of the local file, as :func:`_access.native` makes it.
+    """
+    file = None
+    if path is not None:
+        with_sides = context.params["direction"] == "fetch"
+        file = {
+            "path": exact(path),
+            "size": None if backup is None else backup.size,
+            "sha256_file": exact(side_file(path, DIGEST_SUFFIX)) if with_sides else None,
+            "manifest": exact(side_file(path, MANIFEST_SUFFIX)) if with_sides else None,
+        }
+    return result(
+        system,
+        changed=changed,
+        action=action,
+        backup=described(context, backup, sha256=sha256),
+        file=file,
+        bytes_transferred=sent if received is None else received.bytes_transferred,
+        resumed_from=0 if received is None else received.resumed_from,
+        verified_by=list(verified_by),
+        unchanged_by=unchanged_by,
+        passed_over=passed_over,
+    )

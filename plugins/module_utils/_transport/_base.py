@@ -7,13 +7,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
 from .._connection import Settings
+from .._deadline import Deadline
 from .._errors import AccessDeniedError, ActiveLogicError
 from .._files._access import Opener
-from .._model import Backups, Received, Sent, System
+from .._model import Listing, Received, Sent, System
 
 T = TypeVar("T")
 
@@ -29,7 +30,7 @@ class Transport(Protocol):
     """
 
     passed_over: str
-    """A warning about rows of the latest listing that had some, see :func:`_model.listed`; empty before."""
+    """A warning about rows of the latest listing that had some, as :class:`Listing` has it; empty before."""
 
     @property
     def tries(self) -> int:
@@ -38,7 +39,7 @@ class Transport(Protocol):
     def identity(self) -> System:
         """Log in and say which system answered."""
 
-    def list(self) -> Backups:
+    def list(self) -> Listing:
         """All backups of the system, sizes in bytes."""
 
     def create_new(self, name: str, resource_name: str | None) -> str:
@@ -75,36 +76,58 @@ class Transport(Protocol):
         """Give everything back. Safe to call twice."""
 
 
-def repeat(
-    attempt: Callable[[], T],
-    settings: Settings,
-    sleep: Callable[[float], None],
-    on_try: Callable[[int], None],
-    left: Callable[[], float] | None = None,
-) -> T:
-    """Call ``attempt`` until it does not raise a repeatable error, at most ``1 + retries`` times.
+class Attempts:
+    """Sends something again until it raises no repeatable error, at most ``1 + retries`` times::
+
+        for attempt in Attempts(settings, sleep, count):
+            with attempt:
+                return send()
 
     The pause doubles from ``retry_delay`` to ``retry_max_delay``, with jitter. Where the peer tries no login for a
     while, all of it is waited, because asking earlier is no use; the error is raised where the clock has less left.
 
-    :param left: seconds of the clock that governs the call; ``wait_timeout`` for all pauses together by default.
+    :param on_try: is told the number of each try, from 1.
+    :param deadline: the clock that governs the call; ``wait_timeout`` for all pauses together by default.
     """
-    number = 0
-    held = settings.wait_timeout
-    while True:
-        on_try(number + 1)
-        try:
-            return attempt()
-        except ActiveLogicError as error:
-            if number >= settings.retries or not error.repeatable:
-                raise
-            seconds = pause(number, settings, error)
-            if isinstance(error, AccessDeniedError):
-                if seconds > (held if left is None else left()):
-                    raise
-                held -= seconds
-            sleep(seconds)
-        number += 1
+
+    def __init__(
+        self,
+        settings: Settings,
+        sleep: Callable[[float], None],
+        on_try: Callable[[int], None],
+        deadline: Deadline | None = None,
+        *,
+        retries: int | None = None,
+    ) -> None:
+        self._settings = settings
+        self._sleep = sleep
+        self._on_try = on_try
+        self._deadline = deadline
+        self._retries = settings.retries if retries is None else retries
+        self._held = settings.wait_timeout
+        self._number = 0
+        self._is_over = False
+
+    def __iter__(self) -> Iterator[Attempts]:
+        while not self._is_over:
+            self._number += 1
+            self._on_try(self._number)
+            yield self
+
+    def __enter__(self) -> None:
+        self._is_over = True
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, ActiveLogicError) or not error.repeatable or self._number > self._retries:
+            return False
+        seconds = pause(self._number - 1, self._settings, error)
+        if isinstance(error, AccessDeniedError):
+            if seconds > (self._held if self._deadline is None else self._deadline.left()):
+                return False
+            self._held -= seconds
+        self._sleep(seconds)
+        self._is_over = False
+        return True
 
 
 def pause(number: int, settings: Settings, error: ActiveLogicError) -> float:

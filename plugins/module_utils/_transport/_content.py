@@ -13,10 +13,11 @@ from typing import BinaryIO
 
 from .. import _failures, _sentences
 from .._connection import Settings
+from .._deadline import Deadline
 from .._errors import AccessDeniedError, ActiveLogicError, UnreachableError
 from .._files._access import PIECE, Opener, shown, told
 from .._model import Received
-from ._base import pause, repeat
+from ._base import Attempts, pause
 from ._documents import digest, whole
 from ._http import Http, PassedOnError
 from ._problems import error_from_response
@@ -31,11 +32,11 @@ class _HashingReader:
     ``read`` returns.
     """
 
-    def __init__(self, source: BinaryIO, path: str, size: int, expired: Callable[[], bool]) -> None:
+    def __init__(self, source: BinaryIO, path: str, size: int, deadline: Deadline) -> None:
         self._source = source
         self._path = path
         self._size = size
-        self._expired = expired
+        self._deadline = deadline
         self._digest = hashlib.sha256()
         self.sent = 0
 
@@ -47,7 +48,7 @@ class _HashingReader:
 
         :raises ActiveLogicError: about the file, which would look like a lost connection otherwise.
         """
-        if self._expired():
+        if self._deadline.is_over():
             raise _TransferExpiredError
         with told(self._path):
             piece = self._source.read(min(PIECE, self._size - self.sent))
@@ -68,15 +69,14 @@ class _TransferExpiredError(PassedOnError):
 class Content:
     """Receives and sends the content of operations."""
 
-    def __init__(
-        self, http: Http, settings: Settings, clock: Callable[[], float], sleep: Callable[[float], None]
-    ) -> None:
+    def __init__(self, http: Http, settings: Settings, sleep: Callable[[float], None]) -> None:
         self._http = http
         self._settings = settings
-        self._clock = clock
         self._sleep = sleep
 
-    def receive(self, url: str, path: str, size: int, sha256: str, deadline: float, opener: Opener | None) -> Received:
+    def receive(
+        self, url: str, path: str, size: int, sha256: str, deadline: Deadline, opener: Opener | None
+    ) -> Received:
         """Stream the content of a finished download into ``path``; go on where a lost connection left off.
 
         Where something on the way gives the whole content again instead, that is a new beginning.
@@ -102,24 +102,24 @@ class Content:
                     if received < size:
                         raise _failures.CONTENT_SHORT.error(repeatable=True)
                 except (UnreachableError, AccessDeniedError) as error:
-                    if self._clock() >= deadline:
-                        raise self._transfer_expired(received, size) from error
+                    if deadline.is_over():
+                        raise _late(deadline, received, size) from error
                     number = 0 if received > furthest else number + 1
                     furthest = max(furthest, received)
                     if number > self._settings.retries or not error.repeatable:
                         raise
                     self._http.tries += 1
                     resumed_from = received
-                    self._sleep(min(pause(number, self._settings, error), max(0.0, deadline - self._clock())))
-                if self._clock() >= deadline:
-                    raise self._transfer_expired(received, size)
+                    self._sleep(min(pause(number, self._settings, error), max(0.0, deadline.left())))
+                if deadline.is_over():
+                    raise _late(deadline, received, size)
             target.flush()
             os.fsync(target.fileno())
         if digest.hexdigest() != sha256:
             raise _failures.CONTENT_OTHER.error(size=size, arrived=digest.hexdigest(), announced=sha256)
         return Received(size, sha256, True, transferred, resumed_from)
 
-    def _pieces(self, url: str, offset: int, sha256: str, deadline: float) -> Iterator[tuple[int, bytes]]:
+    def _pieces(self, url: str, offset: int, sha256: str, deadline: Deadline) -> Iterator[tuple[int, bytes]]:
         """The content from ``offset`` on, or all of it, in pieces with their positions."""
         headers = {"Accept": OCTETS}
         if offset:
@@ -141,35 +141,38 @@ class Content:
             except Exception as error:
                 raise self._http.translate(error) from error
 
-    def send(self, url: str, source: BinaryIO, path: str, size: int, deadline: float) -> str:
+    def send(self, url: str, source: BinaryIO, path: str, size: int, deadline: Deadline) -> str:
         """Send the content of an upload and return its SHA-256; nothing reaches the system by this."""
         timeout = (self._settings.read_timeout, self._settings.read_timeout)  # the first one governs a body's writes
 
-        def attempt() -> str:
-            source.seek(0)
-            reader = _HashingReader(source, path, size, lambda: self._clock() >= deadline)
-            headers = {"Content-Type": OCTETS}
-            try:
-                with self._http.answer("PUT", url, deadline, headers=headers, data=reader, timeout=timeout) as response:
-                    document = self._http.read_document(response)
-                    if response.status_code not in (200, 201):
-                        raise error_from_response(response, document, self._settings)
-            except _TransferExpiredError:
-                raise self._transfer_expired(reader.sent, size) from None
-            except UnreachableError as error:
-                if self._clock() < deadline:
-                    raise
-                raise self._transfer_expired(reader.sent, size) from error
-            if (digest(document), whole(document, "size")) != (reader.sha256(), size):
-                raise _failures.CONTENT_SENT_OTHER.error()
-            return reader.sha256()
+        for attempt in Attempts(self._settings, self._sleep, self._http.count):
+            with attempt:
+                source.seek(0)
+                reader = _HashingReader(source, path, size, deadline)
+                headers = {"Content-Type": OCTETS}
+                try:
+                    with self._http.answer(
+                        "PUT", url, deadline, headers=headers, data=reader, timeout=timeout
+                    ) as response:
+                        document = self._http.read_document(response)
+                        if response.status_code not in (200, 201):
+                            raise error_from_response(response, document, self._settings)
+                except _TransferExpiredError:
+                    raise _late(deadline, reader.sent, size) from None
+                except UnreachableError as error:
+                    if not deadline.is_over():
+                        raise
+                    raise _late(deadline, reader.sent, size) from error
+                if (digest(document), whole(document, "size")) != (reader.sha256(), size):
+                    raise _failures.CONTENT_SENT_OTHER.error()
+                return reader.sha256()
+        raise AssertionError  # the last attempt returns or raises
 
-        return repeat(attempt, self._settings, self._sleep, self._http.count)
 
-    def _transfer_expired(self, done: int, size: int) -> ActiveLogicError:
-        return _failures.TRANSFER_LATE.error(
-            seconds=self._settings.transfer_timeout, done=_sentences.size(done), size=_sentences.size(size)
-        )
+def _late(deadline: Deadline, done: int, size: int) -> ActiveLogicError:
+    return _failures.TRANSFER_LATE.error(
+        seconds=deadline.seconds, done=_sentences.size(done), size=_sentences.size(size)
+    )
 
 
 def _private(path: str, flags: int) -> int:

@@ -15,12 +15,13 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
 from .. import _failures, _sentences
 from .._connection import SHORTEST_PASSWORD, Settings, holds_password
+from .._deadline import Deadline
 from .._errors import (
     AccessDeniedError,
     ActiveLogicError,
@@ -31,9 +32,9 @@ from .._errors import (
     UnreachableError,
 )
 from .._files._access import Opener, open_regular
-from .._model import Backups, Received, Sent, System, listed
+from .._model import Listing, Received, Sent, System, listed
 from .._text import shorten
-from ._base import LOST, RETURNED, repeat
+from ._base import LOST, RETURNED, Attempts
 from ._content import Content
 from ._documents import MAX_LISTING, IncompleteError, Rows, digest, text, whole, wrong
 from ._http import Http, has_end
@@ -70,7 +71,7 @@ class GatewayTransport:
         self._clock = clock
         self._sleep = sleep
         self._http = Http(settings, clock, sleep)
-        self._content = Content(self._http, settings, clock, sleep)
+        self._content = Content(self._http, settings, sleep)
         self._system_path = "/v1/systems/" + quote(settings.host, safe="")
         self._unfinished: set[str] = set()
         self.passed_over = ""
@@ -86,22 +87,20 @@ class GatewayTransport:
         document = self._http.document("GET", self._system_path)
         return System.reported(self._settings.host, text(document, "machineid"), text(document, "distversion"))
 
-    def list(self) -> Backups:
-        return self._listing(self._settings.retries)
+    def list(self) -> Listing:
+        return self._listing()
 
     def probe(self) -> None:
         self._listing(retries=0)
 
-    def _listing(self, retries: int) -> Backups:
-        found, warning = self._http.json(
-            "GET", self._system_path + "/backups", retries=retries, read=self._read_listing
-        )
-        self.passed_over = warning or self.passed_over
-        backups: Backups = found
-        return backups
+    def _listing(self, retries: int | None = None) -> Listing:
+        path = self._system_path + "/backups"
+        found: Listing = self._http.json("GET", path, retries=retries, read=self._read_listing)
+        self.passed_over = found.passed_over or self.passed_over
+        return found
 
-    def _read_listing(self, response: Any) -> tuple[Backups, str]:
-        """A listing, and the warning that goes with it; its rows are taken while they arrive."""
+    def _read_listing(self, response: Any) -> Listing:
+        """A listing; its rows are taken while they arrive."""
         rows = Rows()
 
         def names_and_sizes() -> Iterator[tuple[str, int]]:
@@ -142,39 +141,47 @@ class GatewayTransport:
         return RETURNED
 
     def download(self, name: str, path: str, opener: Opener | None = None) -> Received:
-        deadline = self._clock() + self._settings.transfer_timeout
+        deadline = self._deadline("transfer_timeout")
         with self._fetched(name, deadline) as (operation, size, sha256):
             return self._content.receive(self._content_path(operation), path, size, sha256, deadline, opener)
 
     def digest(self, name: str) -> Received:
-        with self._fetched(name, self._clock() + self._settings.transfer_timeout) as (_operation, size, sha256):
+        with self._fetched(name, self._deadline("transfer_timeout")) as (_operation, size, sha256):
             return Received(size, sha256, True, 0)
 
     @contextmanager
-    def _fetched(self, name: str, deadline: float) -> Iterator[tuple[str, int, str]]:
+    def _fetched(self, name: str, deadline: Deadline) -> Iterator[tuple[str, int, str]]:
         """Have the gateway fetch a backup, again where that fails on the way; gives operation, size and SHA-256."""
-
-        def attempt() -> tuple[ExitStack, str, dict[str, Any]]:
-            with ExitStack() as stack:
-                operation = stack.enter_context(self._operation({"action": "download", "name": name}))
-                result = self._finish(operation, deadline, "transfer_timeout", writes=False)
-                return stack.pop_all(), operation, result
-
-        kept, operation, result = repeat(attempt, self._settings, self._sleep, self._http.count)
-        with kept:
+        operation, result = self._fetch(name, deadline)
+        try:
             yield operation, whole(result, "size"), digest(result)
+        finally:
+            self._abandon(operation, drop_content=True)
+
+    def _fetch(self, name: str, deadline: Deadline) -> tuple[str, dict[str, Any]]:
+        for attempt in Attempts(self._settings, self._sleep, self._http.count):
+            with attempt:
+                operation = self._give({"action": "download", "name": name})
+                try:
+                    return operation, self._finish(operation, deadline, writes=False)
+                except BaseException:
+                    self._abandon(operation, drop_content=True)
+                    raise
+        raise AssertionError  # the last attempt returns or raises
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
-        deadline = self._clock() + self._settings.transfer_timeout
+        deadline = self._deadline("transfer_timeout")
         with open_regular(path) as source:
             size = os.fstat(source.fileno()).st_size
-            body = {"action": "upload", "name": name, "size": size, "replace": replace}
-            with self._operation(body) as operation:
-                self._await(operation, ("awaiting_content", *FINAL_STATES), deadline, "transfer_timeout", writes=False)
+            operation = self._give({"action": "upload", "name": name, "size": size, "replace": replace})
+            try:
+                self._await(operation, ("awaiting_content", *FINAL_STATES), deadline, writes=False)
                 sha256 = self._content.send(self._content_path(operation), source, path, size, deadline)
                 self._commit(operation, sha256)
-                self._finish(operation, deadline, "transfer_timeout", writes=True)
+                self._finish(operation, deadline, writes=True)
                 return Sent(size, sha256)
+            finally:
+                self._abandon(operation)
 
     def _commit(self, operation: str, sha256: str) -> None:
         """Let an upload go on to the system. Where the answer gets lost, the operation tells whether it does.
@@ -202,14 +209,23 @@ class GatewayTransport:
     def _content_path(self, operation: str) -> str:
         return self._operation_path(operation) + "/content"
 
-    def _write(self, body: dict[str, Any]) -> dict[str, Any]:
-        deadline = self._clock() + self._settings.wait_timeout
-        with self._operation(body) as operation:
-            return self._finish(operation, deadline, "wait_timeout", writes=True)
+    def _deadline(self, option: str) -> Deadline:
+        return Deadline(option, getattr(self._settings, option), self._clock)
 
-    @contextmanager
-    def _operation(self, body: dict[str, Any]) -> Iterator[str]:
-        """Give an operation to the gateway, and end it there on every way out that leaves it unfinished."""
+    def _write(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Have the gateway run a command that changes the system, and return its result."""
+        deadline = self._deadline("wait_timeout")
+        operation = self._give(body)
+        try:
+            return self._finish(operation, deadline, writes=True)
+        finally:
+            self._abandon(operation)
+
+    def _give(self, body: dict[str, Any]) -> str:
+        """Give an operation to the gateway, and return its id. Whoever asked for it has to end it on every way out.
+
+        :raises ActiveLogicError: when it is not there, or nobody knows; it was ended then as far as that is possible.
+        """
         operation = str(uuid.uuid4())
         given = {key: value for key, value in body.items() if value is not None}
         password = self._settings.password
@@ -217,14 +233,17 @@ class GatewayTransport:
             # The gateway stores and logs operations, so it refuses this one as malformed.
             raise _failures.PASSWORD_IN_OPERATION.error()
         self._unfinished.add(operation)
+        is_given = False
         try:
             try:
                 self._http.document("PUT", self._operation_path(operation), given)
             except (UnreachableError, ProtocolError) as error:
                 self._require_arrived(operation, error, writes=body["action"] in WRITES)
-            yield operation
+            is_given = True
         finally:
-            self._abandon(operation, drop_content=body["action"] == "download")
+            if not is_given:
+                self._abandon(operation)
+        return operation
 
     def _require_arrived(self, operation: str, error: ActiveLogicError, writes: bool) -> None:
         """The answer to giving an operation got lost: ask whether the gateway knows it all the same.
@@ -242,7 +261,8 @@ class GatewayTransport:
                 raise _failures.OPERATION_LOST.error(operation_id=operation, reason=error.reason) from error
             raise error from None
 
-    def _abandon(self, operation: str, drop_content: bool) -> None:
+    def _abandon(self, operation: str, drop_content: bool = False) -> None:
+        """End an operation that is unfinished, or whose content the gateway need not keep."""
         if operation not in self._unfinished and not drop_content:
             return
         self._unfinished.discard(operation)
@@ -260,8 +280,8 @@ class GatewayTransport:
         except ActiveLogicError:
             return False
 
-    def _finish(self, operation: str, deadline: float, clock_option: str, writes: bool) -> dict[str, Any]:
-        document = self._await(operation, FINAL_STATES, deadline, clock_option, writes)
+    def _finish(self, operation: str, deadline: Deadline, writes: bool) -> dict[str, Any]:
+        document = self._await(operation, FINAL_STATES, deadline, writes)
         self._unfinished.discard(operation)
         result = document.get("result")
         if isinstance(result, dict):
@@ -269,12 +289,9 @@ class GatewayTransport:
         error = wrong("has no result")
         raise _failures.OPERATION_LOST.error(operation_id=operation, reason=error.reason) if writes else error
 
-    def _await(
-        self, operation: str, states: tuple[str, ...], deadline: float, clock_option: str, writes: bool
-    ) -> dict[str, Any]:
+    def _await(self, operation: str, states: tuple[str, ...], deadline: Deadline, writes: bool) -> dict[str, Any]:
         """Poll until the operation is in one of ``states``; a failed or unknown one raises.
 
-        :param clock_option: the option that set ``deadline``, for the message.
         :param writes: whether a lost answer leaves it open if something on the system has changed.
         """
         path = self._operation_path(operation)
@@ -283,12 +300,12 @@ class GatewayTransport:
         document: dict[str, Any] = {}
         while True:
             asked_at = self._clock()
-            left = deadline - self._clock()
+            left = deadline.left()
             if left <= 0:
-                raise self._expired(operation, state, document.get("waiting_for"), clock_option, writes)
+                raise self._expired(operation, state, document.get("waiting_for"), deadline, writes)
             wait = max(0.0, min(LONG_POLL, self._settings.read_timeout / 2, left))
             try:
-                document = self._http.document("GET", f"{path}?wait={wait:.1f}", left=lambda: deadline - self._clock())
+                document = self._http.document("GET", f"{path}?wait={wait:.1f}", deadline=deadline)
                 state = shorten(text(document, "state"), MAX_STATE)
             except (UnreachableError, NotFoundError, ProtocolError, *NOT_LET_IN) as error:
                 if not writes:
@@ -309,22 +326,22 @@ class GatewayTransport:
             seen.add(state)
 
     def _expired(
-        self, operation: str, state: str, waiting_for: Any, clock_option: str, writes: bool
+        self, operation: str, state: str, waiting_for: Any, deadline: Deadline, writes: bool
     ) -> ActiveLogicError:
         """The error of a clock that ran out; ``state`` and what it waits for are the last that is known."""
-        seconds = getattr(self._settings, clock_option)
+        seconds, option = deadline.seconds, deadline.option
         if writes and (state not in UNSTARTED or not self._end_unstarted(operation)):
-            return _failures.OPERATION_LATE_UNKNOWN.error(seconds=seconds, option=clock_option, state=state)
+            return _failures.OPERATION_LATE_UNKNOWN.error(seconds=seconds, option=option, state=state)
         if state == "queued" and isinstance(waiting_for, dict):
             uuid = waiting_for.get("operation") or "<its id>"
             return _failures.OPERATION_LATE_BEHIND.error(
                 seconds=seconds,
-                option=clock_option,
+                option=option,
                 what=_describe_first(waiting_for),
                 user=repr(str(waiting_for.get("user"))[:255]),
                 request=f"DELETE {self._http.url}{self._operation_path(str(uuid))}?force=true",
             )
-        return _failures.OPERATION_LATE.error(seconds=seconds, option=clock_option, state=state)
+        return _failures.OPERATION_LATE.error(seconds=seconds, option=option, state=state)
 
 
 def _describe_first(waiting_for: Mapping[str, Any]) -> str:

@@ -23,6 +23,9 @@ from functools import wraps
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
+from .._deadline import Deadline
+from ._base import Attempts
+
 try:
     import requests
     from requests.adapters import HTTPAdapter
@@ -40,7 +43,6 @@ from .._errors import ActiveLogicError, UnreachableError
 from .._files._access import PIECE, own_trouble, shown
 from .._options import expand, require_absolute
 from .._tls_files import check_authorities, check_client, said
-from ._base import repeat
 from ._diagnosis import cause_of, chain_of, look, proxy_error, refused, untrusted
 from ._documents import MAX_DOCUMENT, IncompleteError, decode, wrong
 from ._lines import BoundedResponse
@@ -189,13 +191,10 @@ class Http:
         self.tries = max(self.tries, number)
 
     def document(
-        self,
-        method: str,
-        path: str,
-        body: dict[str, Any] | None = None,
-        left: Callable[[], float] | None = None,
+        self, method: str, path: str, body: dict[str, Any] | None = None, deadline: Deadline | None = None
     ) -> dict[str, Any]:
-        document = self.json(method, path, body, left=left)
+        """As :meth:`json`, where the answer has to be an object."""
+        document = self.json(method, path, body, deadline=deadline)
         if not isinstance(document, dict):
             raise _failures.GATEWAY_ANSWER_WRONG.error(flaw="is not an object")
         return document
@@ -209,41 +208,38 @@ class Http:
         retries: int | None = None,
         accept: tuple[int, ...] = (),
         read: Callable[[Any], Any] | None = None,
-        left: Callable[[], float] | None = None,
+        deadline: Deadline | None = None,
     ) -> Any:
         """Send a small request, repeat it where that can help, and return the decoded answer.
 
         :param read: reads the body of a good answer; by default it is a document.
-        :param left: see :func:`repeat`.
+        :param deadline: see :class:`Attempts`.
         """
         data = None if body is None else json.dumps(body).encode("utf-8")
         headers = {} if data is None else {"Content-Type": "application/json"}
-        limit = self._settings.connect_timeout + 2 * self._settings.read_timeout  # a poll is held half a read_timeout
-
-        def attempt() -> Any:
-            deadline = self._clock() + limit
-            try:
-                with self.answer(method, path, deadline, headers=headers, data=data) as response:
-                    is_good = 200 <= response.status_code < 300
-                    document = (read if read is not None and is_good else self.read_document)(response)
-                    if not is_good and response.status_code not in accept:
-                        raise error_from_response(response, document, self._settings)
-                    return document
-            except UnreachableError as error:
-                if self._clock() < deadline:
-                    raise
-                raise _failures.GATEWAY_SLOW.error(url=self.url, seconds=limit, repeatable=True) from error
-
-        if retries == 0:
-            return attempt()
-        return repeat(attempt, self._settings, self._sleep, self.count, left)
+        seconds = self._settings.connect_timeout + 2 * self._settings.read_timeout  # a poll is held half a read_timeout
+        for attempt in Attempts(self._settings, self._sleep, self.count, deadline, retries=retries):
+            with attempt:
+                limit = Deadline("read_timeout", seconds, self._clock)
+                try:
+                    with self.answer(method, path, limit, headers=headers, data=data) as response:
+                        is_good = 200 <= response.status_code < 300
+                        document = (read if read is not None and is_good else self.read_document)(response)
+                        if not is_good and response.status_code not in accept:
+                            raise error_from_response(response, document, self._settings)
+                        return document
+                except UnreachableError as error:
+                    if not limit.is_over():
+                        raise
+                    raise _failures.GATEWAY_SLOW.error(url=self.url, seconds=seconds, repeatable=True) from error
+        raise AssertionError  # the last attempt returns or raises
 
     @contextmanager
     def answer(
         self,
         method: str,
         path: str,
-        deadline: float,
+        deadline: Deadline,
         *,
         headers: Mapping[str, str],
         data: Any = None,
@@ -251,7 +247,7 @@ class Http:
     ) -> Iterator[Any]:
         """One request; its answer with the body still to be read. All of it is cut off at ``deadline``."""
         settings = self._settings
-        with self._connections.cut_at(deadline - self._clock()):
+        with self._connections.cut_at(deadline.left()):
             try:
                 response = self._session.request(
                     method,

@@ -13,7 +13,6 @@ where the resource offers that; where it does not, its session is ended before i
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable
@@ -37,8 +36,8 @@ from .._failures import (
     SYSTEM_NOT_ANSWERING,
 )
 from .._files._access import Opener, digest_file, private_folder, require_room, told
-from .._model import BackupFile, Backups, Received, Sent, System, find, listed
-from ._base import LOST, RETURNED, repeat
+from .._model import BackupFile, Listing, Received, Sent, System, listed
+from ._base import LOST, RETURNED, Attempts
 from ._sdk_errors import Translator
 from ._sdk_process import SdkEndedError, SdkExpiredError, SdkProcess
 
@@ -79,21 +78,20 @@ class SdkTransport:
         facts = self._read("facts", "read_timeout")
         return System.reported(self._settings.host, facts["machineid"], facts["distversion"])
 
-    def list(self) -> Backups:
-        return self._listing(self._read("list", "read_timeout", take=listed))
+    def list(self) -> Listing:
+        return self._noted(self._read("list", "read_timeout", take=listed))
 
     def probe(self) -> None:
         self._end_session()
         self._once("list", "read_timeout", writes=False, take=listed)
 
-    def _listing(self, answer: tuple[Backups, str]) -> Backups:
-        """The rows of a listing that can be used; what was passed over is kept for a warning."""
-        found, warning = answer
-        self.passed_over = warning or self.passed_over
-        return found
+    def _noted(self, listing: Listing) -> Listing:
+        """The listing; what it had to pass over is kept for a warning."""
+        self.passed_over = listing.passed_over or self.passed_over
+        return listing
 
     def create_new(self, name: str, resource_name: str | None) -> str:
-        if name and find(self.list(), name) is not None:  # whether it would be overwritten is not documented
+        if name and self.list().find(name) is not None:  # whether it would be overwritten is not documented
             raise BACKUP_TAKEN.error(name=name)
         made: str = self._write("create_new", "wait_timeout", name=name, resource_name=resource_name or None)["result"]
         return made
@@ -119,35 +117,38 @@ class SdkTransport:
 
         :param opener: opens the file, as for :func:`open`, instead of its name, which is then for messages only.
         """
+        for attempt in Attempts(self._settings, self._sleep, self._count):
+            with attempt:
+                return self._download_once(name, path, opener)
+        raise AssertionError  # the last attempt returns or raises
 
-        def fetch(most: int | None) -> None:
-            if opener is None:
-                self._reopening("download", "transfer_timeout", name=name, path=path, most=most)
-                return
-            with told(path), open(path, "wb", opener=opener) as target:
-                descriptor = target.fileno()
-                self._reopening("download", "transfer_timeout", name=name, path=path, most=most, descriptor=descriptor)
+    def _download_once(self, name: str, path: str, opener: Opener | None) -> Received:
+        listing = self._noted(self._reopening("list", "read_timeout", take=listed))
+        announced = _require_listed(listing, name).size
+        most = None if announced is None else announced + MORE
+        try:
+            self._store(name, path, opener, most)
+        except ActiveLogicError as error:
+            with told(path), open(path, "rb", opener=opener) as target:
+                size = os.fstat(target.fileno()).st_size
+            if most is None or size < most:
+                raise
+            raise ARRIVED_SHORT.error(size=f"{size} or more", listed=announced, repeatable=True) from error
+        size, sha256 = digest_file(path, opener)
+        if size != announced:
+            if announced is not None and size < announced:
+                require_room(path, announced, opener)  # the package may have kept silent about a full disk
+            raise ARRIVED_SHORT.error(size=size, listed=announced, repeatable=True)
+        return Received(size, sha256, False, size)
 
-        def attempt() -> Received:
-            listing = self._listing(self._reopening("list", "read_timeout", take=listed))
-            announced = _require_listed(listing, name).size
-            most = None if announced is None else announced + MORE
-            try:
-                fetch(most)
-            except ActiveLogicError as error:
-                with told(path), open(path, "rb", opener=opener) as target:
-                    size = os.fstat(target.fileno()).st_size
-                if most is None or size < most:
-                    raise
-                raise ARRIVED_SHORT.error(size=f"{size} or more", listed=announced, repeatable=True) from error
-            size, sha256 = digest_file(path, opener)
-            if size != announced:
-                if announced is not None and size < announced:
-                    require_room(path, announced, opener)  # the package may have kept silent about a full disk
-                raise ARRIVED_SHORT.error(size=size, listed=announced, repeatable=True)
-            return Received(size, sha256, False, size)
-
-        return repeat(attempt, self._settings, self._sleep, self._count)
+    def _store(self, name: str, path: str, opener: Opener | None, most: int | None) -> None:
+        """Have the package write a backup into a file; ``most`` is the number of bytes after which it is ended."""
+        if opener is None:
+            self._reopening("download", "transfer_timeout", name=name, path=path, most=most)
+            return
+        with told(path), open(path, "wb", opener=opener) as target:
+            descriptor = target.fileno()
+            self._reopening("download", "transfer_timeout", name=name, path=path, most=most, descriptor=descriptor)
 
     def digest(self, name: str) -> Received:
         with private_folder() as folder:
@@ -155,7 +156,7 @@ class SdkTransport:
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
         size, sha256 = digest_file(path)
-        before = find(self.list(), name)
+        before = self.list().find(name)
         if before is not None and not replace:
             raise BACKUP_TAKEN.error(name=name)
         try:
@@ -173,7 +174,7 @@ class SdkTransport:
         seen: list[int] = []
         while len(seen) < STEADY or len(set(seen[-STEADY:])) > 1 or not seen[-1]:
             try:
-                found = find(self.list(), name)
+                found = self.list().find(name)
             except ActiveLogicError as error:
                 raise PUSH_UNSEEN.error(reason=error.reason) from error
             if found is None:
@@ -215,8 +216,10 @@ class SdkTransport:
     # How a request runs
 
     def _read(self, request: str, clock: str, **arguments: Any) -> Any:
-        attempt = functools.partial(self._reopening, request, clock, **arguments)
-        return repeat(attempt, self._settings, self._sleep, self._count)
+        for attempt in Attempts(self._settings, self._sleep, self._count):
+            with attempt:
+                return self._reopening(request, clock, **arguments)
+        raise AssertionError  # the last attempt returns or raises
 
     def _reopening(self, request: str, clock: str, **arguments: Any) -> Any:
         """Run a request that changes nothing, again where another session had committed."""
@@ -330,9 +333,9 @@ class SdkTransport:
         return answer
 
 
-def _require_listed(listing: Backups, name: str) -> BackupFile:
+def _require_listed(listing: Listing, name: str) -> BackupFile:
     """Look before a command: what the system does with a missing name is not documented."""
-    found = find(listing, name)
+    found = listing.find(name)
     if found is None:
         raise BACKUP_VANISHED.error(name=name)
     return found

@@ -18,10 +18,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from .._deadline import Deadline
 
 if TYPE_CHECKING:  # what the process runs; named here so that it comes along wherever a module is sent
     from . import _sdk_session  # noqa: F401
@@ -109,7 +110,7 @@ class SdkProcess:
 
         :raises SdkExpiredError, SdkEndedError: see there; the process has ended then.
         """
-        deadline = time.monotonic() + seconds
+        deadline = Deadline("", seconds)
         answers: list[dict[str, Any]] = []
 
         def rows() -> Iterator[tuple[str, int]]:
@@ -128,7 +129,7 @@ class SdkProcess:
             answer["value"] = value
         return answer
 
-    def _line(self, deadline: float) -> dict[str, Any]:
+    def _line(self, deadline: Deadline) -> dict[str, Any]:
         """The next line of the answer to the last request.
 
         :raises _UnreadableError: when it is something else.
@@ -147,8 +148,8 @@ class SdkProcess:
             raise _UnreadableError
         return found
 
-    def _receive(self, deadline: float) -> None:
-        left = deadline - time.monotonic()
+    def _receive(self, deadline: Deadline) -> None:
+        left = deadline.left()
         if left <= 0:
             self.end()
             raise SdkExpiredError
