@@ -329,7 +329,7 @@ class ClientSession:
 
     def list(self) -> dict[str, int]:
         with failures_of_client():
-            listed = self.client.list()
+            listed = self.client.list().backups
         sizes = {each.name: each.size or 0 for each in listed}
         assert len(sizes) == len(listed), "a name is listed twice"
         return sizes

@@ -37,7 +37,7 @@ def kib(key):
 
 def call(client, what):
     if what == "list":
-        return [each.name for each in client.list()]
+        return [each.name for each in client.list().backups]
     if what == "create":
         return client.create_new("new.plb")
     return client.identity().machineid if what == "identity" else client.download("there.plb", "/dev/null").sha256

@@ -174,7 +174,7 @@ def test_waiting_after_a_restore_leaves_an_operator_at_the_same_address_two_trie
     settings = Settings("edge1", "admin", PASSWORD, wait_timeout=1800)
     client = Client(transport, settings, clock=clock, sleep=clock.sleep)
     with pytest.raises(ActiveLogicError, match="1800 s"):
-        client.await_ready("restore", 15)
+        client.await_ready(15)
     most = max(sum(1 for each in transport.at if end - 60 < each <= end) for end in transport.at)
     assert (most, len(transport.at)) == (3, 33)
     assert clock.now == 1000 + 1800
@@ -191,7 +191,7 @@ def test_a_throttled_probe_waits_until_logins_are_tried_again() -> None:
     transport: Any = Throttled(clock)
     client = Client(transport, Settings("edge1", "admin", PASSWORD, wait_timeout=100), clock=clock, sleep=clock.sleep)
     with pytest.raises(ActiveLogicError):
-        client.await_ready("restore", 15)
+        client.await_ready(15)
     assert transport.at == [1000, 1050, 1100]
 
 
