@@ -79,7 +79,7 @@ def throttled(seconds: int, times: int, then: Answer) -> Answer:
 def test_the_while_is_waited_whole_whatever_the_longest_pause(odd: OddGateway) -> None:
     clock = Clock()
     odd.answers["GET backups"] = throttled(55, 1, LISTED)
-    assert [each.name for each in transport(odd, clock, retries=1, retry_max_delay=2).list()] == ["there.plb"]
+    assert [each.name for each in transport(odd, clock, retries=1, retry_max_delay=2).list().backups] == ["there.plb"]
     (slept,) = clock.slept
     assert 55 < slept <= 57
     assert odd.asked == ["GET backups"] * 2
