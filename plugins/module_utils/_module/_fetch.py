@@ -138,7 +138,8 @@ class _Fetch:
             recover(path, self._share, self._client.settings.wait_timeout)
         known = self._known(wanted_digest)
         if known is not None:
-            changed = attributes.update(everything)
+            beside = side_files(path)  # after a kill in another task they may stand elsewhere
+            changed = attributes.update([path, beside.digest, beside.manifest])
             return self._result(UNCHANGED, changed=changed, sha256=known, unchanged_by="manifest")
         self._require_own()
         require_writable(path)
