@@ -10,10 +10,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import _names, _sentences
+from .._client import StillNeeded
 from .._context import Context
 from .._errors import during
 from .._failures import BACKUPS_LEFT, NAME_MISTAKEN, PRESENT_NEEDS_MORE, SYSTEM_NAME_WRONG
-from .._model import BackupFile, Listing
+from .._model import Listing
 from .._plan import (
     Plan,
     parse_duration,
@@ -70,8 +71,17 @@ def present(context: Context) -> dict[str, Any]:
         _require_fitting_name(params)
         backup, after, verified_by = Listing(decided.after).find(decided.name or ""), None, []
         if not context.check_mode:
-            backup, after = _create(context, decided, plan, copies)
-            verified_by = copies.verified_by(backup.name)
+            for name in decided.remove:
+                client.discard(name)
+            backup, listing = client.create_complete(
+                decided.name or "",
+                params["resource_name"],
+                params["min_size"],
+                {each.name for each in decided.before} - set(decided.remove),
+                damage=copies.damage,
+                still=_is_asked_for(decided, plan),
+            )
+            after, verified_by = listing.backups, copies.verified_by(backup.name)
         answer = result_of_plan(context, decided, system, backup, after=after, verified_by=verified_by)
         if answer["backup"] is not None and params["resource_name"]:
             answer["backup"]["purpose"] = _names.PARTIAL  # this run knows, whether the name tells it or not
@@ -115,23 +125,14 @@ def _decide(context: Context, first: Listing, plan: Planner, copies: Copies) -> 
     return plan(copies.without_damaged(found, relied_on))
 
 
-def _create(
-    context: Context, decided: Plan, plan: Planner, copies: Copies
-) -> tuple[BackupFile, tuple[BackupFile, ...]]:
-    """Carry a plan out; returns the new backup, and the listing that shows it as complete."""
-    client, params = context.client, context.params
-    for name in decided.remove:
-        client.discard(name)
-    known = {each.name for each in decided.before} - set(decided.remove)
+def _is_asked_for(decided: Plan, plan: Planner) -> StillNeeded:
+    """Whether a new listing asks for what was decided by an older one."""
 
-    def still(listing: Listing) -> bool:
+    def look(listing: Listing) -> bool:
         again = plan(listing)
         return (again.action, again.name) == (decided.action, decided.name)
 
-    made, after = client.create_complete(
-        decided.name or "", params["resource_name"], params["min_size"], known, damage=copies.damage, still=still
-    )
-    return made, after.backups
+    return look
 
 
 def _new_name(context: Context, listing: Listing) -> str:
