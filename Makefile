@@ -26,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lint typing sanity sanity-all importer docs-lint test-unit test-errors test-contract test-quirks test-mutants \
+.PHONY: help demo test one check lint typing sanity sanity-all importer docs-lint test-unit test-errors test-contract test-quirks test-mutants \
 	test-gateway test-schemathesis test-kills test-end-to-end test-truth test-faults-short test-faults \
 	molecule bench bench-gateway openapi errors build clean
 
@@ -84,6 +84,16 @@ importer: build  ## Import the artifact as Galaxy does, with galaxy-importer in 
 	@test -x $(BUILD)/importer/bin/ansible-lint || $(PYTHON) -m venv $(BUILD)/importer
 	$(BUILD)/importer/bin/python -m pip install --quiet --disable-pip-version-check 'galaxy-importer>=0.4.31,<0.5'
 	$(BUILD)/importer/bin/python tests/tools/run_importer.py $(BUILD)/importer build/netops-activelogic-*.tar.gz
+
+TREE := $(BUILD)/tree
+TEST ?= tests/unit
+
+one: export ANSIBLE_COLLECTIONS_PATH := $(TREE)
+one: export PYTHONPATH := $(TREE)
+one: $(VENV)/test  ## Run some tests on the tree as it is: make one TEST="tests/unit/test_plan.py -k newest"
+	@mkdir -p $(TREE)/ansible_collections/netops
+	@ln -sfn $(CURDIR) $(TREE)/ansible_collections/netops/activelogic
+	$(if $(filter gateway/%,$(TEST)),cd gateway && )$(PYTEST) $(TEST:gateway/%=%)
 
 test-unit: $(VENV)/test build  ## Test the pure parts of the collection
 	$(PYTEST) -n $(WORKERS) tests/unit

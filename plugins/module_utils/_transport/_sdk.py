@@ -129,8 +129,7 @@ class SdkTransport:
         try:
             self._store(name, path, opener, most)
         except ActiveLogicError as error:
-            with told(path), open(path, "rb", opener=opener) as target:
-                size = os.fstat(target.fileno()).st_size
+            size = _size_of(path, opener)
             if most is None or size < most:
                 raise
             raise ARRIVED_SHORT.error(size=f"{size} or more", listed=announced, repeatable=True) from error
@@ -331,6 +330,15 @@ class SdkTransport:
             if is_over:
                 self._process, self._has_session = None, False
         return answer
+
+
+def _size_of(path: str, opener: Opener | None) -> int:
+    """The bytes of a file; none where the package did not even make it."""
+    try:
+        with open(path, "rb", opener=opener) as file:
+            return os.fstat(file.fileno()).st_size
+    except OSError:
+        return 0
 
 
 def _require_listed(listing: Listing, name: str) -> BackupFile:
