@@ -78,58 +78,58 @@ OPTION_UNKNOWN = Failure(
     "correct it; ansible-doc netops.activelogic.{module} describes all options",
 )
 OPTION_NOT_TEXT = Failure(
-    "An option that is text is given as a list, a truth value, a number or the like.",
+    "A text option was given a list, a Boolean, a number or the like.",
     OptionError,
     "{source} has to be text, and is {given}",
     "write one value, in quotes",
 )
 OPTION_NOT_NUMBER = Failure(
-    "An option that is a number is given as a truth value.",
+    "A numeric option was given a Boolean.",
     OptionError,
     "{source} has to be a number, and is a truth value, as YAML reads yes, no, on, off, true and false",
     "write a number",
 )
 HOST_NOT_SET = Failure(
-    "The option host came from nowhere.",
+    "The option host is not set anywhere.",
     OptionError,
     "host is not set",
     "set the option host or the variable activelogic_host",
 )
 LOGIN_NOT_SET = Failure(
-    "The option username or password came from nowhere.",
+    "The option username or password is not set anywhere.",
     OptionError,
     "{option} is not set",
     "set the option {option}, the variable {variable} or the environment variable {environment}, or set the variable"
     " activelogic_use_connection_login to true to log in with the connection's user and password",
 )
 CONNECTION_LOGIN_MISSING = Failure(
-    "The login is to be that of the connection, which has none that fits.",
+    "The connection's login is to be used, and the connection has none that can be used.",
     OptionError,
     "{option} is not set, and activelogic_use_connection_login does not help, because {why}",
     "give the connection a user and a password, or set {variable}; with a Machine credential that has no user name, the"
     " user is root",
 )
 LOGIN_NOT_SENDABLE = Failure(
-    "A user name or a password holds what no login can hold; such as the end of a line that came with it.",
+    "A user name or a password contains something that no login can contain, such as a line break.",
     OptionError,
     "{option} {flaw}",
     "correct {option} where it is set",
 )
 PATH_RELATIVE = Failure(
-    "A local path is not absolute: it would depend on the folder where Ansible runs the module.",
+    "A local path is not absolute, so it would depend on the folder in which Ansible runs the module.",
     OptionError,
     "{option} {path!r} is not an absolute path, and would have become {absolute}",
     "write the whole path, beginning with / or ~",
 )
 PATH_EPHEMERAL = Failure(
-    "A job of AWX or ansible-runner is to write into its own container, which is removed when the job ends.",
+    "A job of AWX or ansible-runner would write into its own container, which is removed when the job ends.",
     OptionError,
     "{option} {path} lies inside the container of this job (in the {filesystem} mounted at {point}), and is lost with"
     " it when the job ends",
     "name a folder that is mounted into the container from outside, or set {switch} to true to accept the loss",
 )
 HOST_NOT_LEGAL = Failure(
-    "The option host can't name a system.",
+    "The option host is not a possible name or address of a system.",
     OptionError,
     "host {host!r} is not a name or address of a system",
     "correct the option host",
@@ -147,97 +147,97 @@ NUMBER_NEGATIVE = Failure(
     "correct the option",
 )
 SDK_MODULE_NOT_A_NAME = Failure(
-    "The option sdk_module can't name a Python module.",
+    "The option sdk_module is not a possible name of a Python module.",
     OptionError,
     "sdk_module {name!r} is not the name of a Python module",
     "correct the option",
 )
 GATEWAY_URL_WRONG = Failure(
-    "The option gateway_url is no URL, not https, or holds more than a server.",
+    "The option gateway_url is not a URL, is not https, or has more parts than a server and a port.",
     OptionError,
     "gateway_url {flaw}",
     "write it as https://gateway.example.com:8443",
 )
 OPTION_FILE_UNREADABLE = Failure(
-    "A file that ca_path, client_cert or client_key names is not there, or is not for this user.",
+    "A file named by ca_path, client_cert or client_key does not exist, or this user may not read it.",
     OptionError,
     "{option} {path} does not exist, or the user that the module runs as may not read it",
     "correct the path, or its permissions",
 )
 TLS_FILE_WRONG = Failure(
-    "A file that ca_path, REQUESTS_CA_BUNDLE, client_cert or client_key names can't be used for TLS.",
+    "A file named by ca_path, REQUESTS_CA_BUNDLE, client_cert or client_key can't be used for TLS.",
     OptionError,
     "{option} {path} {flaw}",
     "name a file with {wanted} in PEM format",
 )
 CLIENT_KEY_MISSING = Failure(
-    "There is a client certificate, and no key.",
+    "There is a client certificate without a key.",
     OptionError,
-    "client_cert {path} holds no key, and client_key is not set",
+    "client_cert {path} contains no key, and client_key is not set",
     "set client_key to the file with its key",
 )
 CLIENT_KEY_OTHER = Failure(
-    "The key is that of another certificate.",
+    "The key belongs to another certificate.",
     OptionError,
     "the key in {option} {path} does not belong to the certificate in client_cert {certificate}",
     "name the key that belongs to the certificate",
 )
 CLIENT_KEY_ENCRYPTED = Failure(
-    "The key is protected by a pass phrase, which nobody can be asked for.",
+    "The key is protected by a pass phrase, and there is nobody to ask for it.",
     OptionError,
     "the key in {option} {path} is encrypted",
     "write it without its pass phrase into a file that only the user of the module can read, with openssl pkey",
 )
 CA_BUNDLE_UNREADABLE = Failure(
-    "The environment names a bundle of certificates that is not there, or is not for this user.",
+    "The environment names a certificate bundle that does not exist, or that this user may not read.",
     OptionError,
     "REQUESTS_CA_BUNDLE {path} does not exist, or the user that the module runs as may not read it",
     "correct or unset it, or set ca_path",
 )
 PASSWORD_IN_OPERATION = Failure(
-    "A name or a resource holds the password of the login, and a gateway would store and log it.",
+    "A name or a resource contains the password of the login, which a gateway would store and log.",
     RefusedError,
-    "the gateway takes no name that holds the password of the login",
+    "the gateway accepts no name that contains the password of the login",
     "give the user another password, or the backup another name",
 )
 PROXY_URL_WRONG = Failure(
-    "The option proxy_url is no URL of a proxy, or holds a login.",
+    "The option proxy_url is not the URL of a proxy, or contains a login.",
     OptionError,
     "proxy_url {flaw}",
     "write it as http://proxy.example.com:3128, and a login as proxy_username and proxy_password",
 )
 NAME_NOT_LEGAL = Failure(
-    "A name, or what a prefix makes of it, can't be the name of a backup.",
+    "A name, or what a prefix makes of it, is not a legal name of a backup.",
     OptionError,
     "{option} {name!r} is not a legal name of a backup: it {flaw}",
     "choose another name",
 )
 PREFIX_RESERVED = Failure(
-    "The option prefix is the one that a restore uses for its own backups.",
+    "The option prefix is reserved for the backups that a restore makes.",
     OptionError,
     "prefix {prefix!r} is how the names of backups begin that a restore makes",
     "choose another prefix, such as my-{prefix}",
 )
 NAME_MISTAKEN = Failure(
-    "A new backup would be taken for something else by its name.",
+    "The name of a new backup would make it look like another kind of backup.",
     OptionError,
     "a backup called {name!r} would be taken for {what}",
     "choose another name, or set prefix to have one made",
 )
 SYSTEM_NAME_WRONG = Failure(
-    "The system is to choose the name of a backup, and its names do not tell what is needed.",
+    "The system is to choose the name of a backup, and its names do not contain what is needed later.",
     OptionError,
     "system_name can't be used with {options}: the names that the system chooses do not tell {what}",
     "{advice}",
 )
 TIMEZONE_UNKNOWN = Failure(
-    "The machine where the module runs does not know the time zone.",
+    "The time zone is not known on the machine where the module runs.",
     OptionError,
     "timezone {name!r} is not known where the module runs",
     "write it as Europe/Stockholm, and install the Python package tzdata if the machine has no such data",
 )
 DURATION_WRONG = Failure(
-    "A duration such as max_age can't be understood.",
+    "A duration such as max_age can't be parsed.",
     OptionError,
     "{option} {text!r} is not a duration above zero",
     "write it as 90s, 30m, 24h, 7d or 2w",
@@ -255,44 +255,44 @@ FETCH_NEEDS_MORE = Failure(
     "set one of them",
 )
 CHECKSUM_WRONG = Failure(
-    "The option checksum is no SHA-256.",
+    "The option checksum is not a SHA-256.",
     OptionError,
     "checksum is not sha256: and 64 hex digits",
     "write it as sha256:<64 hex digits>",
 )
 VALIDATE_WRONG = Failure(
-    "The option validate does not say where the file's name goes.",
+    "The option validate has no place for the file's name.",
     OptionError,
     "validate must contain %s",
     "write it as: gzip -t %s",
 )
 
 PATH_NOT_LEGAL = Failure(
-    "A local path can't be the name of a file.",
+    "A local path is not a possible name of a file.",
     OptionError,
     "the path {path!r} {flaw}",
     "correct the path",
 )
 MODE_WRONG = Failure(
-    "The option mode is not a mode, or a number that can mean two of them, as 644 without quotes.",
+    "The option mode is not a mode, or is ambiguous, such as 644 without quotes.",
     OptionError,
     "mode {mode!r} {flaw}",
     "write it in quotes, such as mode: '0640' or mode: 'u=rw,g=r'",
 )
 OWNER_UNKNOWN = Failure(
-    "The machine where the module runs does not know the owner or the group.",
+    "The owner or the group is not known on the machine where the module runs.",
     OptionError,
     "{option} {name!r} is not known where the module runs",
     "correct the option, or create the user or group there",
 )
 OWNER_REFUSED = Failure(
-    "Only a user with more rights can give files this owner, group or attributes.",
+    "Only a user with more privileges can set this owner, group or these attributes.",
     LocalFileError,
     "the user that the module runs as may not give files the {option} {name!r}",
     "run the task with become, or leave the option out",
 )
 ATTRIBUTES_WRONG = Failure(
-    "The option attributes names no flags, or flags that can't be set there.",
+    "The option attributes names flags that do not exist or can't be set there.",
     OptionError,
     "attributes {attributes!r} {flaw}",
     "write them as for chattr, such as +i, or leave the option out",
@@ -341,25 +341,25 @@ GATEWAY_REFUSES = Failure(
     "check gateway_url and that it runs",
 )
 GATEWAY_NOT_ACCEPTING = Failure(
-    "No connection to the gateway came about in time.",
+    "The gateway accepted no connection in time.",
     UnreachableError,
     "the gateway {url} accepted no connection within {seconds:g} s (connect_timeout)",
     "check that it runs and can be reached",
 )
 GATEWAY_SILENT = Failure(
-    "The gateway took the request, and said nothing in time.",
+    "The gateway accepted the request and did not answer in time.",
     UnreachableError,
     "the gateway {url} said nothing for {seconds:g} s (read_timeout)",
     "check that it runs, or set read_timeout higher",
 )
 GATEWAY_SLOW = Failure(
-    "The gateway's answer came, but too slowly to be whole in time.",
+    "The gateway's answer was not complete in time.",
     UnreachableError,
     "the gateway {url} had not finished its answer after {seconds:g} s (connect_timeout and twice read_timeout)",
     "check that it runs, or set read_timeout higher",
 )
 GATEWAY_WITHOUT_TLS = Failure(
-    "Both sides speak TLS, and can't agree.",
+    "Both sides speak TLS, but have no version or cipher in common.",
     UnreachableError,
     "no TLS connection to the gateway {url} could be made ({why})",
     "check gateway_url, and which versions of TLS the gateway speaks",
@@ -367,17 +367,17 @@ GATEWAY_WITHOUT_TLS = Failure(
 GATEWAY_SPEAKS_HTTP = Failure(
     "What answers at gateway_url does not speak TLS, and gateway_url is an https URL.",
     UnreachableError,
-    "what answers at {url} does not speak TLS, as https needs",
+    "the server at {url} does not speak TLS, which https requires",
     "check the port in gateway_url; plain http is allowed on the loopback interface only",
 )
 GATEWAY_SPEAKS_TLS = Failure(
     "What answers at gateway_url speaks TLS, and gateway_url is an http URL.",
     UnreachableError,
-    "what answers at {url} speaks TLS, which is https, not http",
+    "the server at {url} speaks TLS, which is https, not http",
     "write gateway_url with https",
 )
 GATEWAY_NOT_TRUSTED = Failure(
-    "The gateway's certificate is signed by an authority that is not known here.",
+    "The gateway's certificate is signed by an authority that is not trusted here.",
     CertificateError,
     "the certificate of the gateway {url} is not trusted ({why})",
 )
@@ -394,7 +394,7 @@ GATEWAY_CERTIFICATE_DATES = Failure(
     "renew it, and check the clock of the machine where the module runs",
 )
 GATEWAY_WANTS_CERTIFICATE = Failure(
-    "The gateway admits nobody without a client certificate.",
+    "The gateway requires a client certificate.",
     CertificateError,
     "the gateway {url} wants a client certificate, and client_cert is not set",
     "set client_cert and client_key",
@@ -406,34 +406,34 @@ GATEWAY_REFUSES_CERTIFICATE = Failure(
     "set client_cert to a certificate that the gateway accepts (client_ca in its configuration)",
 )
 GATEWAY_CONNECTION_LOST = Failure(
-    "The connection to the gateway broke.",
+    "The connection to the gateway was lost.",
     UnreachableError,
     "the connection to the gateway {url} was lost ({exception})",
     "check that it runs and can be reached",
 )
 PROXY_UNUSABLE = Failure(
-    "The proxy does not answer, or refuses.",
+    "The proxy does not answer, or refuses the connection.",
     UnreachableError,
     "the proxy of proxy_url can't be used ({why})",
     "check proxy_url",
 )
 PROXY_LOGIN = Failure(
-    "The proxy wants a login, or another one.",
+    "The proxy requires a login, or another one.",
     UnreachableError,
     "the proxy of proxy_url {wants} (status 407)",
     "check proxy_username and proxy_password",
 )
 
-# Answers that are none of a gateway
+# Answers that do not come from a gateway
 
 GATEWAY_STATUS_BUSY = Failure(
-    "Something before the gateway says that it is not available.",
+    "A proxy in front of the gateway reports it unavailable.",
     UnreachableError,
     "the gateway answered with status {status}",
     "run the task again later",
 )
 GATEWAY_STATUS = Failure(
-    "The answer has a status that a gateway does not give.",
+    "The answer has a status that the gateway does not use.",
     ProtocolError,
     "the gateway answered with status {status}",
 )
@@ -487,7 +487,7 @@ PROBLEM_REQUEST = Failure(
     "{said}",
 )
 PROBLEM_NAME = Failure(
-    "The gateway holds a name for illegal.",
+    "The gateway considers the name illegal.",
     OptionError,
     "{said}",
     "choose another name",
@@ -499,7 +499,7 @@ PROBLEM_EMPTY = Failure(
     "push a backup with content",
 )
 PROBLEM_CONFLICT = Failure(
-    "The operation was ended from elsewhere.",
+    "The operation was ended by somebody else.",
     ConflictError,
     "{said}",
 )
@@ -509,7 +509,7 @@ PROBLEM_TAKEN = Failure(
     "{said}",
 )
 PROBLEM_MACHINE = Failure(
-    "Another machine answers in the system's place.",
+    "Another machine answered instead of the system.",
     ConflictError,
     "{said}",
     "check host and expected_machine_id",
@@ -520,7 +520,7 @@ PROBLEM_STALE = Failure(
     "{said}",
 )
 PROBLEM_LATER = Failure(
-    "The gateway is busy, is being restarted, or lost interest.",
+    "The gateway is busy, is being restarted, or gave up.",
     UnreachableError,
     "{said}",
     "run the task again later",
@@ -543,13 +543,13 @@ PROBLEM_TRANSFER = Failure(
     "{said}",
 )
 PROBLEM_ROOM = Failure(
-    "The gateway has no room for a backup, or does not take one as large.",
+    "The gateway has no room for the backup, or does not accept one of that size.",
     RefusedError,
     "{said}",
     "make room at the gateway, or set its limits higher",
 )
 PROBLEM_REFUSED = Failure(
-    "The system answered the command with an error, or can't do it.",
+    "The system answered the command with an error, or does not support it.",
     RefusedError,
     "{said}",
 )
@@ -563,19 +563,19 @@ PROBLEM_DEFECT = Failure(
 # Operations and contents at a gateway
 
 OPERATION_LATE = Failure(
-    "A clock ran out before the operation had an effect.",
+    "A timeout ended the operation before it had an effect.",
     DeadlineError,
     "the {seconds:g} s of {option} ran out while it was {state} at the gateway",
     "set {option} higher",
 )
 OPERATION_LATE_BEHIND = Failure(
-    "A clock ran out while the operation waited for another one on the same system; it had no effect.",
+    "A timeout ended the operation while it waited for another one on the same system; it had no effect.",
     DeadlineError,
     "the {seconds:g} s of {option} ran out while it waited at the gateway for {what}",
     "set {option} higher, or have user {user} end it with {request}, which leaves its outcome unknown",
 )
 OPERATION_LATE_UNKNOWN = Failure(
-    "A clock ran out while the operation ran.",
+    "A timeout ended the wait for an operation that was running.",
     OutcomeUnknownError,
     "the {seconds:g} s of {option} ran out while it was {state} at the gateway: not known whether it will still run",
     "look at the system's backups, and set {option} higher",
@@ -586,18 +586,18 @@ OPERATION_UNKNOWN = Failure(
     "not known whether it ran ({cause})",
 )
 OPERATION_LOST = Failure(
-    "The gateway went away while the operation ran.",
+    "The gateway stopped answering while the operation ran.",
     OutcomeUnknownError,
     "the gateway stopped answering for operation {operation_id}: {reason}",
 )
 TRANSFER_LATE = Failure(
-    "A content was not transferred in time.",
+    "The content was not transferred in time.",
     DeadlineError,
     "the {seconds:g} s of transfer_timeout ran out after {done} of {size}",
     "set transfer_timeout higher",
 )
 CONTENT_SHORT = Failure(
-    "A content broke off, again and again.",
+    "The transfer of the content broke off again and again.",
     UnreachableError,
     "the connection ended before the whole backup had arrived",
     "check the network and the gateway",
@@ -608,12 +608,12 @@ CONTENT_LONG = Failure(
     "more than the {size} bytes that the gateway announced arrived",
 )
 CONTENT_OTHER = Failure(
-    "A content was changed on its way from the gateway.",
+    "The content was changed on its way from the gateway.",
     TransferError,
     "the {size} bytes that arrived have the SHA-256 {arrived}, the gateway announced {announced}",
 )
 CONTENT_SENT_OTHER = Failure(
-    "A content was changed on its way to the gateway.",
+    "The content was changed on its way to the gateway.",
     TransferError,
     "the gateway received other bytes than were sent",
 )
@@ -633,42 +633,42 @@ SYSTEM_UNREACHABLE = Failure(
     "check host, and that it is up",
 )
 SYSTEM_NOT_ANSWERING = Failure(
-    "No login came about in time.",
+    "The login did not finish in time.",
     UnreachableError,
     "the system did not answer within {seconds:g} s (connect_timeout)",
     "check host, and that the system is up",
 )
 SYSTEM_LOGIN = Failure(
-    "The login failed; the system does not say whether the password is wrong or no connection came about.",
+    "The login failed; the system does not say whether the password is wrong or the connection failed.",
     AuthenticationError,
     "the system refused the login of user {user}, or the connection to it could not be established{said}",
     "check that the system is up and can be reached from where the module runs, then username and password, then which"
     " hosts the user may log in from",
 )
 SYSTEM_LOGIN_FAILED = Failure(
-    "The login failed with something else.",
+    "The login failed with another error.",
     RefusedError,
     "connecting failed with {exception}{said}",
 )
 SYSTEM_LOST = Failure(
-    "The connection broke while the system was read.",
+    "The connection was lost while reading from the system.",
     UnreachableError,
     "the connection was lost{said}",
     "check that the system is up",
 )
 SYSTEM_LOST_UNKNOWN = Failure(
-    "The connection broke while the system was being changed.",
+    "The connection was lost while changing the system.",
     OutcomeUnknownError,
     "the connection was lost before the answer{said}, so it is not known whether it ran",
 )
 SYSTEM_LATE = Failure(
-    "The system was read, and did not answer in time.",
+    "The system did not answer a read in time.",
     DeadlineError,
     "the {seconds:g} s of {option} ran out before the system answered",
     "set {option} higher, and look at the system",
 )
 SYSTEM_LATE_UNKNOWN = Failure(
-    "The system was being changed, and did not answer in time.",
+    "The system did not answer a change in time.",
     OutcomeUnknownError,
     "the {seconds:g} s of {option} ran out before the system answered",
     "set {option} higher, and look at the system",
@@ -686,7 +686,7 @@ SYSTEM_ERROR = Failure(
     " system",
 )
 SYSTEM_LOCKED = Failure(
-    "The system answered with an error that speaks of a lock.",
+    "The system answered with an error that mentions a lock.",
     RefusedError,
     "the system answered with {exception}{said}; another session may hold the lock of the resource",
     "wait until that session has committed or ended, or end it at the system, and run the task again",
@@ -724,19 +724,19 @@ LOCAL_FAILED_UNKNOWN = Failure(
 # Backups on a system
 
 MACHINE_OTHER = Failure(
-    "The system is not the one that the task is meant for.",
+    "The system is not the one that the task expects.",
     ConflictError,
     "the system that answered has the machine id {found}, not {expected}",
     "check host and expected_machine_id",
 )
 IDENTITY_WRONG = Failure(
-    "What the system says of itself is no machine id, or no version.",
+    "The system reports a machine id or version that can't be one.",
     ProtocolError,
     "the system reports a {what} that has more than {most} characters, or some that can't be shown",
-    "check host, and what answers there",
+    "check host, and which system answers there",
 )
 LISTING_LONG = Failure(
-    "The system lists more backups than can be dealt with.",
+    "The system lists more backups than are supported.",
     ProtocolError,
     "the system lists more than {most} backups",
     "remove backups that are not needed, on the system",
@@ -753,7 +753,7 @@ BACKUP_VANISHED = Failure(
     "the system has no backup {name!r}",
 )
 BACKUP_TAKEN = Failure(
-    "The name was taken meanwhile.",
+    "The name is already taken.",
     ConflictError,
     "the system already has a backup {name!r}",
 )
@@ -764,7 +764,7 @@ BACKUP_INCOMPLETE = Failure(
     "wait until it is complete",
 )
 BACKUP_INCOMPLETE_THERE = Failure(
-    "The backup that is to be present is there, and not complete, or no whole archive.",
+    "The backup exists, but it is incomplete or damaged.",
     IncompleteBackupError,
     "the backup {name!r} is there, but it {why}",
     "wait until it is complete, remove it, or set force to make it anew",
@@ -776,31 +776,31 @@ BACKUP_LATE = Failure(
     "it was removed again; look at the system's free space, or set wait_timeout higher",
 )
 BACKUP_DAMAGED = Failure(
-    "The content of the backup is no whole archive, although the system lists it as complete.",
+    "The content of the backup is a damaged archive, although the system lists it as complete.",
     IncompleteBackupError,
     "it {why}",
     "take another backup; with verify set to size the listing alone counts",
 )
 NEW_BACKUP_DAMAGED = Failure(
-    "The content of a new backup is no whole archive, although the system lists it as complete.",
+    "The content of a new backup is a damaged archive, although the system lists it as complete.",
     IncompleteBackupError,
     "the new backup {name!r} {why}",
     "it was removed again; look at the system's free space; with verify set to size the listing alone counts",
 )
 DOWNLOADS_DIFFER = Failure(
-    "A backup seems to be damaged, and each download of it is another.",
+    "A backup seems to be damaged, but each download of it is different.",
     TransferError,
     "{times} downloads of {name!r} were damaged, each in another way",
     "look at the network; with verify set to size the listing alone counts",
 )
 BACKUP_NOT_NEW = Failure(
-    "The system says that it made a backup which was there before.",
+    "The system reports a backup as new that was there before.",
     OutcomeUnknownError,
     "the system says that it made {name!r}, which was there before",
     "look at its size and its content",
 )
 BACKUP_RENAMED = Failure(
-    "The system gave a new backup another name than it was asked for.",
+    "The system gave a new backup another name than the one asked for.",
     ConflictError,
     "the system called the new backup {name!r}",
     "ask for the name that it makes of it, or remove it",
@@ -812,7 +812,7 @@ BACKUP_NAMED_ILLEGALLY = Failure(
     "remove it on the system, or have system_name unset",
 )
 BACKUPS_LEFT = Failure(
-    "Removed backups are still there.",
+    "Removed backups are still listed.",
     ConflictError,
     "still listed after their removal: {names}",
     "look at the system",
@@ -824,14 +824,14 @@ NO_UNUSED_NAME = Failure(
     "run the task again",
 )
 NO_LATEST = Failure(
-    "There is nothing to fetch as the latest backup.",
+    "There is no backup that could be fetched as the latest.",
     IncompleteBackupError,
     "there is no complete full backup with a known date{passed_over}",
     "name the backup, or set timezone if the system chose the names",
 )
 
 LATEST_AHEAD = Failure(
-    "The latest backup is not known, because the date of one lies ahead of the clock where the module runs.",
+    "The latest backup is not known, because a backup has a date in the future.",
     ConflictError,
     "it is not known which backup is the newest: the dates of these lie ahead of the clock: {names}",
     "set the clocks, or timezone, right, or name the backup to fetch",
@@ -842,54 +842,54 @@ LATEST_AHEAD = Failure(
 SOMEBODY_ELSE = Failure(
     "Backups appeared or changed while a restore was prepared.",
     ConflictError,
-    "{what}, so somebody else is at work",
+    "{what}, so somebody else is working on the system",
     "run the task again when they are done",
 )
 NOT_READY = Failure(
     "The system was not ready in time after a restore.",
     DeadlineError,
     "the system was not ready {seconds:g} s (wait_timeout) after it{seen}",
-    "look at the system, or set wait_timeout higher; the restored configuration may hold another address",
+    "look at the system, or set wait_timeout higher; the restored configuration may have another address",
 )
 NOT_READY_LOGIN = Failure(
     "The login failed after a restore.",
     DeadlineError,
     "the system was not ready {seconds:g} s (wait_timeout) after it{seen}",
-    "it may not be up yet, or the restored configuration may hold another password, other hosts that the user may"
+    "it may not be up yet, or the restored configuration may have another password, other hosts that the user may"
     " log in from, or another address",
 )
 COMPARE_LATE = Failure(
-    "The time was up before it was known whether the system holds the configuration of the backup.",
+    "The comparison of the backups took too long.",
     DeadlineError,
     "the {seconds:g} s of transfer_timeout ran out before the backups were compared",
     "set transfer_timeout higher, or force to restore without a comparison",
 )
 RESTORE_UNKNOWN = Failure(
-    "The call of a restore was lost, and nothing shows that it ran.",
+    "The connection was lost during the restore, and nothing shows that it ran.",
     OutcomeUnknownError,
     "not known whether the restore ran: its call was lost, and {reason}",
 )
 NOT_RESTORED = Failure(
-    "A restore ran, and two fresh backups show that the system holds something else.",
+    "A restore ran, but two new backups show that the system has another configuration.",
     NotRestoredError,
-    "the system holds another configuration than the backup: {reason}",
+    "the system has another configuration than the backup: {reason}",
 )
 
 # Transfers
 
 ARRIVED_SHORT = Failure(
-    "Another number of bytes arrived than the system lists.",
+    "The number of bytes that arrived is not the one that the system lists.",
     TransferError,
     "{size} bytes arrived, the system lists {listed}",
 )
 FETCH_DAMAGED = Failure(
-    "The content of the fetched backup is no whole archive.",
+    "The content of the fetched backup is a damaged archive.",
     IncompleteBackupError,
     "what arrived {why}",
     "run the task again; if it stays so take another backup; with verify set to size it is fetched all the same",
 )
 FETCH_READ_OTHER = Failure(
-    "A second download of the backup that was fetched gave another content.",
+    "A second download of the backup had different content.",
     TransferError,
     "it has the SHA-256 {first}, a second download (verify) has {second}",
 )
@@ -936,7 +936,7 @@ PUSH_NOT_AS_DIGEST = Failure(
     "take a good copy, or remove the digest if the change was meant",
 )
 PUSH_EVIDENCE_UNUSABLE = Failure(
-    "The manifest or the digest beside the file to push is there, and can't be used.",
+    "The manifest or the digest beside the file to push can't be used.",
     LocalFileError,
     "{file} beside {path} {why}",
     "correct its content or its permissions, or remove it if {path} is known to be the right file",
@@ -954,7 +954,7 @@ PUSH_OTHER_THERE = Failure(
     "choose another name, or set force to replace it",
 )
 PUSH_DAMAGED = Failure(
-    "The content of the file to push is no whole archive.",
+    "The content of the file to push is a damaged archive.",
     IncompleteBackupError,
     "{path} {why}",
     "push another file; with verify set to size it is pushed all the same",
@@ -965,33 +965,33 @@ PUSH_CHANGED = Failure(
     "{path} changed while it was pushed",
 )
 PUSH_NOT_LISTED = Failure(
-    "What was pushed is not there.",
+    "The pushed backup is not listed by the system.",
     TransferError,
     "{size} bytes were sent, but the system does not list it",
 )
 PUSH_SHORT = Failure(
-    "What was pushed is there with another size.",
+    "The pushed backup is listed with another size.",
     TransferError,
     "{size} bytes were sent, the system lists {listed}{then}",
 )
 PUSH_ARRIVED_OTHER = Failure(
-    "What was pushed is there with another content.",
+    "The pushed backup has different content on the system.",
     TransferError,
     "what was sent did not arrive: {there}",
 )
 PUSH_UNSEEN = Failure(
-    "A backup was pushed, and the system can't be looked at any more.",
+    "A backup was pushed, but the system can't be checked afterwards.",
     OutcomeUnknownError,
     "it was sent, but can't be looked at: {reason}",
 )
 PUSH_OLD_UNREADABLE = Failure(
-    "The backup that is to be replaced can't be kept, because it reads otherwise each time.",
+    "No copy of the backup to be replaced can be kept, because each download of it is different.",
     TransferError,
     "the backup that is to be replaced can't be kept: {first}, and then {second}",
     "nothing was changed; look at the backup",
 )
 PUSH_LOST_OLD = Failure(
-    "A backup was removed to be replaced, and neither the new one nor the old one could be sent.",
+    "A backup was removed in order to replace it, and neither the new nor the old one could be uploaded.",
     OutcomeUnknownError,
     "{reason}, and the old backup, which had to be removed, can't be put back: {second}",
 )
@@ -999,12 +999,12 @@ PUSH_LOST_OLD = Failure(
 # Files where the module runs
 
 FILE_UNUSABLE = Failure(
-    "The machine where the module runs says no: not there, no permission.",
+    "A local file does not exist, or the user of the module has no permission.",
     LocalFileError,
     "{path}: {why}",
 )
 FILE_NO_ROOM = Failure(
-    "The disk where the module runs is full, or a quota or a limit is reached.",
+    "The local disk is full, or a quota or a limit is reached.",
     LocalFileError,
     "{path}: {why}",
     "make room there",
@@ -1015,31 +1015,31 @@ FILE_NOT_REGULAR = Failure(
     "{path} is not a regular file",
 )
 DEST_NO_FOLDER = Failure(
-    "The folder of dest is not there.",
+    "The folder of dest does not exist.",
     LocalFileError,
     "the folder {folder} does not exist",
     "make it, or end dest in / to have it made",
 )
 DEST_BELOW_FILE = Failure(
-    "Something on the way to dest is no folder.",
+    "A part of the path in dest is not a folder.",
     LocalFileError,
     "{path} is not a folder",
     "correct dest",
 )
 DEST_LINK = Failure(
-    "A symbolic link stands where the backup goes.",
+    "There is a symbolic link in the place of the backup file.",
     LocalFileError,
     "{path} is a symbolic link",
     "remove it, or name another dest",
 )
 DEST_NOT_REGULAR = Failure(
-    "Something else than a file stands where the backup goes.",
+    "There is something other than a file in the place of the backup file.",
     LocalFileError,
     "{path} is not a regular file",
     "remove it, or name another dest",
 )
 DEST_ACCOMPANIES = Failure(
-    "The backup's name is that of a file which goes with another backup.",
+    "The backup's name is one that is reserved for the files beside a backup.",
     LocalFileError,
     "{name!r} can't be fetched into a folder, where such a name accompanies other files",
     "name the file itself in dest",
@@ -1051,7 +1051,7 @@ DEST_LONG = Failure(
     "name a shorter file in dest",
 )
 FILE_IMMUTABLE = Failure(
-    "The file, or one beside it that goes with it, has a flag that forbids to replace or change it.",
+    "The file, or one that belongs to it, has a flag that forbids replacing or changing it.",
     LocalFileError,
     "{path} is immutable or append-only (see lsattr)",
     "clear the flag with chattr -i or chattr -a, or name another dest",
@@ -1063,13 +1063,13 @@ ATTRIBUTES_REFUSED = Failure(
     "correct or leave out the option attributes",
 )
 PART_FILE_TAKEN = Failure(
-    "Somebody else removes or replaces the temporary files of a transfer.",
+    "Another program removes or replaces the temporary files of a transfer.",
     LocalFileError,
     "{path} was removed or replaced by another program",
     "check which other program uses this folder, and run the task again",
 )
 FOLDER_LOCKED = Failure(
-    "Another task or program did not stop working in the folder of dest.",
+    "Another task or program kept the folder of dest locked.",
     DeadlineError,
     "another task or program had the folder {folder} locked for {seconds:g} s (wait_timeout)",
     "check which other program uses this folder, or set wait_timeout higher",
@@ -1082,9 +1082,9 @@ PLACED_BY_ANOTHER = Failure(
 )
 
 LOCAL_EXHAUSTED = Failure(
-    "The machine where the module runs has no more open files, memory, threads or network.",
+    "The machine where the module runs is out of open files, memory, threads or network.",
     LocalResourceError,
-    "no connection could be made where the module runs: {why}",
+    "the machine where the module runs could not make a connection: {why}",
 )
 
 # The module itself
