@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One laboratory for all end-to-end tests; each test has systems in a known state and a folder of its own."""
+"""Two laboratories for all end-to-end tests of a worker: one of systems that they share, one of a new one for each."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ import pytest
 from tests.harness.ansible_runs import Runner
 from tests.harness.lab import Lab
 from tests.harness.login import GATEWAY, WAYS
+from tests.harness.module_runs import ModuleRunner
+from tests.harness.systems import make_anew
+
+NEW_SYSTEMS = tuple(f"new{number}" for number in range(1, 9))
+"""More than one, because the gateway may still be busy with the system of the test before."""
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +34,39 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def ansible(request: pytest.FixtureRequest, lab: Any, tmp_path: Path) -> Runner:
     """Ansible with the laboratory's systems in its inventory, once through the gateway and once direct."""
     return Runner(lab, request.param, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def lab_of_new_systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A gateway, and systems that are made anew for each test that uses one."""
+    with Lab(tmp_path_factory.mktemp("new") / "lab", NEW_SYSTEMS) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def names_of_new_systems() -> Iterator[str]:
+    """Names of these systems, in turn."""
+    return itertools.cycle(NEW_SYSTEMS)
+
+
+@pytest.fixture
+def new_system(lab_of_new_systems: Lab, names_of_new_systems: Iterator[str]) -> str:
+    """The name of a system of the test's own, with factory configuration."""
+    name = next(names_of_new_systems)
+    make_anew(lab_of_new_systems, name)
+    return name
+
+
+@pytest.fixture(params=WAYS)
+def modules(request: pytest.FixtureRequest, lab: Lab, tmp_path: Path) -> ModuleRunner:
+    """Modules in processes of their own, with the systems that all tests share, once in each way."""
+    return ModuleRunner(lab, request.param, tmp_path)
+
+
+@pytest.fixture
+def modules_through_gateway(lab: Lab, tmp_path: Path) -> ModuleRunner:
+    """The same, for what only a gateway can do wrong."""
+    return ModuleRunner(lab, GATEWAY, tmp_path)
 
 
 @pytest.fixture

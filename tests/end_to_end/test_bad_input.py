@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.harness.ansible_runs import Run, Runner
+from tests.harness.module_runs import ModuleRunner
 from tests.harness.observer import digest_of_systems, digest_of_tree
 
 BACKUP = "activelogic_backup"
@@ -29,11 +30,11 @@ def free_port() -> int:
         return port
 
 
-def refused(ansible: Runner, module: str, *said: str, system: str = "edge1", **more: Any) -> Run:
+def refused(ansible: Runner | ModuleRunner, module: str, *said: str, system: str = "edge1", **more: Any) -> Run:
     """Run a module that has to fail: well said, with nothing changed and no secret shown."""
     files = digest_of_tree(ansible.folder / "archive")
     before = digest_of_systems(ansible.lab)
-    run = ansible.ad_hoc(module, **more)
+    run = ansible.run(module, **more) if isinstance(ansible, ModuleRunner) else ansible.ad_hoc(module, **more)
     assert run.code == 2, run.output
     message = run.result()["msg"]
     assert f"ActiveLogic system {system}: " in message
@@ -69,52 +70,50 @@ def test_wrong_password(ansible: Runner) -> None:
     assert run.result()["tries"] == 1
 
 
-def test_gateway_down(through_gateway: Runner) -> None:
+def test_gateway_down(modules_through_gateway: ModuleRunner) -> None:
     url = f"https://127.0.0.1:{free_port()}"
-    refused(
-        through_gateway, INFO, url, "refuses connections", "gateway_url", variables={"activelogic_gateway_url": url}
-    )
+    refused(modules_through_gateway, INFO, url, "refuses connections", "gateway_url", gateway_url=url)
 
 
-def test_certificate_that_is_not_trusted(through_gateway: Runner) -> None:
-    refused(through_gateway, INFO, "certificate", "ca_path", variables={"activelogic_ca_path": None})
+def test_certificate_that_is_not_trusted(modules_through_gateway: ModuleRunner) -> None:
+    refused(modules_through_gateway, INFO, "certificate", "ca_path", ca_path=None)
 
 
-def test_certificate_for_another_name(through_gateway: Runner) -> None:
-    url = through_gateway.lab.url.replace("127.0.0.1", "127.0.0.2")
-    refused(through_gateway, INFO, "127.0.0.2", variables={"activelogic_gateway_url": url})
+def test_certificate_for_another_name(modules_through_gateway: ModuleRunner) -> None:
+    url = modules_through_gateway.lab.url.replace("127.0.0.1", "127.0.0.2")
+    refused(modules_through_gateway, INFO, "127.0.0.2", gateway_url=url)
 
 
 @pytest.mark.parametrize("name", ["../edge2/backups/x.plb", "a/b", "..", "a\tb"])
-def test_name_that_is_not_legal(ansible: Runner, name: str) -> None:
-    refused(ansible, BACKUP, "not a legal name", name=name)
-    refused(ansible, BACKUP, "not a legal name", state="absent", names=[name])
-    refused(ansible, BACKUP, "not a legal name", state="restored", name=name)
-    refused(ansible, TRANSFER, "not a legal name", direction="fetch", name=name, dest=f"{ansible.folder}/archive")
+def test_name_that_is_not_legal(modules: ModuleRunner, name: str) -> None:
+    refused(modules, BACKUP, "not a legal name", name=name)
+    refused(modules, BACKUP, "not a legal name", state="absent", names=[name])
+    refused(modules, BACKUP, "not a legal name", state="restored", name=name)
+    refused(modules, TRANSFER, "not a legal name", direction="fetch", name=name, dest=f"{modules.folder}/archive")
 
 
-def test_unknown_resource(ansible: Runner) -> None:
-    refused(ansible, BACKUP, "No Such Resource", name=f"bad-{ansible.way}.plb", resource_name="No Such Resource")
+def test_unknown_resource(modules: ModuleRunner) -> None:
+    refused(modules, BACKUP, "No Such Resource", name=f"bad-{modules.way}.plb", resource_name="No Such Resource")
 
 
-def test_empty_file_to_push(ansible: Runner, archive: Path) -> None:
+def test_empty_file_to_push(modules: ModuleRunner, archive: Path) -> None:
     (archive / "empty.plb").touch()
-    refused(ansible, TRANSFER, "empty", direction="push", src=str(archive / "empty.plb"))
+    refused(modules, TRANSFER, "empty", direction="push", src=str(archive / "empty.plb"))
 
 
-def test_missing_file_to_push(ansible: Runner, archive: Path) -> None:
-    refused(ansible, TRANSFER, "missing.plb", direction="push", src=str(archive / "missing.plb"))
+def test_missing_file_to_push(modules: ModuleRunner, archive: Path) -> None:
+    refused(modules, TRANSFER, "missing.plb", direction="push", src=str(archive / "missing.plb"))
 
 
-def test_missing_backup(ansible: Runner, archive: Path) -> None:
-    there = f"there-{ansible.way}.plb"
-    assert ansible.ad_hoc(BACKUP, name=there).code == 0
-    refused(ansible, BACKUP, "never-there.plb", there, state="restored", name="never-there.plb")
-    refused(ansible, TRANSFER, "never-there.plb", there, direction="fetch", name="never-there.plb", dest=str(archive))
+def test_missing_backup(modules: ModuleRunner, archive: Path) -> None:
+    there = f"there-{modules.way}.plb"
+    assert modules.run(BACKUP, name=there).code == 0
+    refused(modules, BACKUP, "never-there.plb", there, state="restored", name="never-there.plb")
+    refused(modules, TRANSFER, "never-there.plb", there, direction="fetch", name="never-there.plb", dest=str(archive))
 
 
-def test_no_way_of_being_present(ansible: Runner) -> None:
-    refused(ansible, BACKUP, "name, max_age", always=False)
+def test_no_way_of_being_present(modules: ModuleRunner) -> None:
+    refused(modules, BACKUP, "name, max_age", always=False)
 
 
 @pytest.mark.parametrize("option", ["username", "password"])
@@ -146,9 +145,9 @@ def test_empty_environment_does_not_disturb_defaults(ansible: Runner) -> None:
     assert run.code == 0, run.output
 
 
-def test_package_of_the_vendor_that_is_not_installed(ansible: Runner) -> None:
-    missing = {"activelogic_gateway_url": None, "activelogic_sdk_module": None}
-    run = refused(ansible, INFO, "activelogic", "install it", "gateway_url", variables=missing)
+def test_package_of_the_vendor_that_is_not_installed(modules: ModuleRunner) -> None:
+    missing = {"gateway_url": None, "ca_path": None, "sdk_module": None}
+    run = refused(modules, INFO, "activelogic", "install it", "gateway_url", **missing)
     assert run.result()["error"]["kind"] == "dependency"
 
 
@@ -160,11 +159,11 @@ def test_password_in_the_environment_is_used(ansible: Runner) -> None:
     assert ansible.lab.password not in run.output
 
 
-def test_file_where_a_folder_is_expected(ansible: Runner, archive: Path) -> None:
-    name = f"folder-{ansible.way}.plb"
-    assert ansible.ad_hoc(BACKUP, name=name).code == 0
+def test_file_where_a_folder_is_expected(modules: ModuleRunner, archive: Path) -> None:
+    name = f"folder-{modules.way}.plb"
+    assert modules.run(BACKUP, name=name).code == 0
     dest = str(archive / "old.plb") + "/"
-    refused(ansible, TRANSFER, "not a folder", direction="fetch", name=name, dest=dest)
+    refused(modules, TRANSFER, "not a folder", direction="fetch", name=name, dest=dest)
 
 
 def test_gateway_of_the_environment_is_used(through_gateway: Runner) -> None:

@@ -8,38 +8,44 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness.ansible_runs import Runner
 from tests.harness.lab import Lab
+from tests.harness.login import WAYS
+from tests.harness.module_runs import ModuleRunner
 from tests.harness.observer import backups_on
 from tests.harness.systems import set_quirks
 
-WITHIN = 25.0
-"""Seconds for a task with clocks of 2 s, the end of its process, and what Ansible itself takes on a busy machine."""
+WITHIN = 15.0
+"""Seconds for a module with clocks of 2 s, the end of its process, and its start on a busy machine."""
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    """A gateway of the test's own, because a call that hangs keeps every other one on its system waiting."""
-    with Lab(tmp_path / "lab", ["edge1"]) as running:
+DOES = ("wait", "block", "thread", "pool")
+COMMANDS = ("list", "create_new")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A system for each test, because a call that hangs keeps every other one on its system waiting."""
+    systems = [f"{command}-{does}-{way}" for command in COMMANDS for does in DOES for way in WAYS]
+    with Lab(tmp_path_factory.mktemp("hanging") / "lab", [each.replace("_", "-") for each in systems]) as running:
         yield running
 
 
-@pytest.mark.parametrize("does", ["wait", "block", "thread", "pool"])
-@pytest.mark.parametrize("command", ["list", "create_new"])
-def test_a_task_ends_within_its_clocks(ansible: Runner, command: str, does: str) -> None:
-    set_quirks(ansible.lab, "edge1", faults=[{"command": command, "does": does, "times": 1}])
+@pytest.mark.parametrize("does", DOES)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_task_ends_within_its_clocks(modules: ModuleRunner, command: str, does: str) -> None:
+    modules.system = f"{command}-{does}-{modules.way}".replace("_", "-")
+    set_quirks(modules.lab, modules.system, faults=[{"command": command, "does": does, "times": 1}])
     clocks: dict[str, Any] = {"read_timeout": 2, "wait_timeout": 2, "retries": 0}
     began = time.monotonic()
-    run = ansible.ad_hoc("activelogic_backup", name="new.plb", **clocks)
+    run = modules.run("activelogic_backup", name="new.plb", **clocks)
     assert time.monotonic() - began < WITHIN
     result = run.result()
     assert run.code != 0, run.output
     expected = {"list": {"deadline", "unreachable"}, "create_new": {"outcome_unknown"}}[command]
     assert result["error"]["kind"] in expected, run.output
     assert "timeout" in result["msg"]
-    assert backups_on(ansible.lab, "edge1") == {}
+    assert backups_on(modules.lab, modules.system) == {}

@@ -11,7 +11,7 @@ import pty
 import re
 import select
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,23 +19,38 @@ import yaml
 
 from tests.harness.ansible_runs import BACKUP, Runner
 from tests.harness.lab import BIN, Lab
+from tests.harness.login import GATEWAY, WAYS
 from tests.harness.observer import backups_on, has_begun, restores_on
 from tests.harness.systems import change_configuration, log_in, set_quirks
 
-EDGE = "edge1"
 WANTED = "wanted.plb"
 SECONDS = 60
 CTRL_C = b"\x03"
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    """One system of the test's own behind a gateway, with another configuration than in its backup."""
-    with Lab(tmp_path / "lab", [EDGE]) as running:
-        with log_in(running, EDGE) as connection:
-            connection.backup().create_new(WANTED)
-        change_configuration(running, EDGE, "Ruleset", "marker", "changed")
-        yield running
+def restorable(lab_of_new_systems: Lab, new_system: str) -> Lab:
+    """The lab of new systems; the test's own has another configuration than in its backup."""
+    with log_in(lab_of_new_systems, new_system) as connection:
+        connection.backup().create_new(WANTED)
+    change_configuration(lab_of_new_systems, new_system, "Ruleset", "marker", "changed")
+    return lab_of_new_systems
+
+
+@pytest.fixture(params=WAYS)
+def ansible(request: pytest.FixtureRequest, restorable: Lab, new_system: str, tmp_path: Path) -> Runner:
+    """Ansible with this system alone in its inventory, once in each way."""
+    runner = Runner(restorable, request.param, tmp_path)
+    runner.hosts = (new_system,)
+    return runner
+
+
+@pytest.fixture
+def through_gateway(restorable: Lab, new_system: str, tmp_path: Path) -> Runner:
+    """The same, through the gateway alone."""
+    runner = Runner(restorable, GATEWAY, tmp_path)
+    runner.hosts = (new_system,)
+    return runner
 
 
 def interrupted(ansible: Runner, command: list[str], is_time: Callable[[], bool]) -> list[str]:
@@ -66,53 +81,59 @@ def interrupted(ansible: Runner, command: list[str], is_time: Callable[[], bool]
     return [line.strip() for line in output.decode().splitlines() if line.strip()]
 
 
-def safety_backups(lab: Lab) -> list[str]:
-    return [name for name in backups_on(lab, EDGE) if name.startswith("pre-restore-")]
+def safety_backups(ansible: Runner) -> list[str]:
+    return [name for name in backups_on(ansible.lab, ansible.hosts[0]) if name.startswith("pre-restore-")]
 
 
 def restore(ansible: Runner) -> list[str]:
     """A playbook that restores."""
     task = {BACKUP: {"state": "restored", "name": WANTED, "settle_after_restore": 60}}
-    play = [{"hosts": EDGE, "gather_facts": False, "tasks": [task]}]
+    play = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
     path = ansible.folder / "play.yml"
     path.write_text(yaml.safe_dump(play), encoding="utf-8")
     return ["ansible-playbook", "-i", ansible.inventory(), str(path)]
 
 
 def test_while_the_safety_backup_is_made(ansible: Runner) -> None:
-    set_quirks(ansible.lab, EDGE, faults=[{"command": "create_new", "does": "wait", "seconds": 2, "times": 1}])
-    lines = interrupted(ansible, restore(ansible), lambda: has_begun(ansible.lab, EDGE))
+    set_quirks(
+        ansible.lab, ansible.hosts[0], faults=[{"command": "create_new", "does": "wait", "seconds": 2, "times": 1}]
+    )
+    lines = interrupted(ansible, restore(ansible), lambda: has_begun(ansible.lab, ansible.hosts[0]))
     assert re.search(r"nothing was restored; if the safety backup pre-restore-\S+\.plb is there", lines[-1]), lines
-    assert restores_on(ansible.lab, EDGE) == 0
-    assert safety_backups(ansible.lab) == []
+    assert restores_on(ansible.lab, ansible.hosts[0]) == 0
+    assert safety_backups(ansible) == []
 
 
 def test_while_the_restore_runs(ansible: Runner) -> None:
-    set_quirks(ansible.lab, EDGE, faults=[{"command": "restore", "does": "wait", "seconds": 2, "times": 1}])
-    lines = interrupted(ansible, restore(ansible), lambda: has_begun(ansible.lab, EDGE))
+    set_quirks(ansible.lab, ansible.hosts[0], faults=[{"command": "restore", "does": "wait", "seconds": 2, "times": 1}])
+    lines = interrupted(ansible, restore(ansible), lambda: has_begun(ansible.lab, ansible.hosts[0]))
     require_named(ansible, lines)
 
 
 def test_while_the_system_gets_ready(ansible: Runner) -> None:
-    lines = interrupted(ansible, restore(ansible), lambda: restores_on(ansible.lab, EDGE) == 1)
+    lines = interrupted(ansible, restore(ansible), lambda: restores_on(ansible.lab, ansible.hosts[0]) == 1)
     require_named(ansible, lines)
     command = lines[-1].split(' -a "')[1].split('"')[0]
     arguments = ["-m", BACKUP, "-a", f"{command} settle_after_restore=0"]
-    back = ansible.run(["ansible", EDGE, "-i", ansible.inventory(), *arguments])
+    back = ansible.run(["ansible", *ansible.hosts, "-i", ansible.inventory(), *arguments])
     assert back.code == 0, back.output
 
 
 def require_named(ansible: Runner, lines: list[str]) -> None:
-    (safety,) = safety_backups(ansible.lab)
+    (safety,) = safety_backups(ansible)
     assert f"the configuration from before is in the safety backup {safety}" in lines[-1], lines
-    assert f"ActiveLogic system {EDGE}: " in lines[-1]
+    assert f"ActiveLogic system {ansible.hosts[0]}: " in lines[-1]
     assert "name=" + safety in lines[-1]
 
 
 def test_what_left_nothing_says_nothing(through_gateway: Runner) -> None:
     """Also a task that is over leaves no file that would be shown."""
-    set_quirks(through_gateway.lab, EDGE, faults=[{"command": "list", "does": "wait", "seconds": 2, "times": 1}])
-    command = ["ansible", EDGE, "-i", through_gateway.inventory(), "-m", BACKUP, "-a", "name=new.plb"]
-    lines = interrupted(through_gateway, command, lambda: has_begun(through_gateway.lab, EDGE))
+    set_quirks(
+        through_gateway.lab,
+        through_gateway.hosts[0],
+        faults=[{"command": "list", "does": "wait", "seconds": 2, "times": 1}],
+    )
+    command = ["ansible", *through_gateway.hosts, "-i", through_gateway.inventory(), "-m", BACKUP, "-a", "name=new.plb"]
+    lines = interrupted(through_gateway, command, lambda: has_begun(through_gateway.lab, through_gateway.hosts[0]))
     assert "[activelogic]" not in "".join(lines)
     assert "interrupted" in lines[-1].lower()

@@ -13,8 +13,7 @@ import random
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -25,7 +24,6 @@ from tests.harness.module_process import start_module
 from tests.harness.observer import backups_on, configuration_of, restores_on
 from tests.harness.systems import change_configuration, log_in
 
-EDGE = "edge1"
 WANTED = "wanted.plb"
 OTHER = "other.plb"
 SPOILED = "spoiled.plb"
@@ -86,89 +84,96 @@ POINTS = {
 }
 
 
+@dataclass
+class System:
+    """A system of the test's own, in a lab of several."""
+
+    lab: Lab
+    name: str
+
+
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    """One system behind a gateway, with three backups, and another configuration than in the wanted one."""
-    with Lab(tmp_path / "lab", [EDGE]) as running:
-        with log_in(running, EDGE) as connection:
-            for name in (WANTED, OTHER):
-                connection.backup().create_new(name)
-        (running.root / EDGE / "backups" / SPOILED).touch()
-        change_configuration(running, EDGE, "Ruleset", "marker", "changed")
-        yield running
+def system(lab_of_new_systems: Lab, new_system: str) -> System:
+    """A system with three backups, and another configuration than in the wanted one."""
+    with log_in(lab_of_new_systems, new_system) as connection:
+        for name in (WANTED, OTHER):
+            connection.backup().create_new(name)
+    (lab_of_new_systems.root / new_system / "backups" / SPOILED).touch()
+    change_configuration(lab_of_new_systems, new_system, "Ruleset", "marker", "changed")
+    return System(lab_of_new_systems, new_system)
 
 
-def start(lab: Lab, way: str, task: str, point: str) -> subprocess.Popen[str]:
-    options = login_options(lab, EDGE, way, retries=1, retry_delay=0.1)
-    environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(lab.root)}
+def start(system: System, way: str, task: str, point: str) -> subprocess.Popen[str]:
+    options = login_options(system.lab, system.name, way, retries=1, retry_delay=0.1)
+    environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(system.lab.root)}
     return start_module("activelogic_backup", {**options, **TASKS[task]}, environment, point=point)
 
 
-def contents(lab: Lab) -> dict[str, str]:
-    folder = lab.root / EDGE / "backups"
+def contents(system: System) -> dict[str, str]:
+    folder = system.lab.root / system.name / "backups"
     return {each.name: hashlib.sha256(each.read_bytes()).hexdigest() for each in folder.iterdir()}
 
 
-def require_nothing_lost(lab: Lab, task: str, before: dict[str, str], configuration: Any) -> None:
+def require_nothing_lost(system: System, task: str, before: dict[str, str], configuration: Any) -> None:
     """What was there is there, but for what the task is about; a configuration that is gone is in a safety backup."""
-    after = contents(lab)
+    after = contents(system)
     mine = {"absent": {OTHER, SPOILED}, "present with force": {SPOILED}}.get(task, set())
     assert {name: after.get(name) for name in before.keys() - mine} == {
         name: before[name] for name in before.keys() - mine
     }
     own = {name for name in after.keys() - before.keys() if not name.startswith(("pre-restore-", "compare-"))}
     assert own <= {"new.plb"}
-    if configuration_of(lab, EDGE) != configuration:
+    if configuration_of(system.lab, system.name) != configuration:
         assert task == "restored"
         assert any(name.startswith("pre-restore-") for name in after), "the old configuration is lost"
 
 
-def require_wanted_state(lab: Lab, task: str) -> None:
-    listed = backups_on(lab, EDGE)
+def require_wanted_state(system: System, task: str) -> None:
+    listed = backups_on(system.lab, system.name)
     if task == "restored":
-        assert "marker" not in configuration_of(lab, EDGE)["Ruleset"]
+        assert "marker" not in configuration_of(system.lab, system.name)["Ruleset"]
     elif task == "absent":
         assert set(listed) == {WANTED}
     else:
         assert listed[TASKS[task]["name"]] > 0
 
 
-def run_again(lab: Lab, way: str, task: str) -> None:
+def run_again(system: System, way: str, task: str) -> None:
     """The next run succeeds, says truly if it changed something, and the one after it changes nothing."""
     for number in range(2):
-        before = (contents(lab), restores_on(lab, EDGE))
-        process = start(lab, way, task, "")
+        before = (contents(system), restores_on(system.lab, system.name))
+        process = start(system, way, task, "")
         output, _none = process.communicate(timeout=60)
         assert process.returncode == 0, output
         result = json.loads(output)
-        assert result["changed"] is ((contents(lab), restores_on(lab, EDGE)) != before), output
+        assert result["changed"] is ((contents(system), restores_on(system.lab, system.name)) != before), output
         assert number == 0 or result["changed"] is False
-        require_wanted_state(lab, task)
+        require_wanted_state(system, task)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("task", "point"), [(task, point) for task, points in POINTS.items() for point in points])
-def test_a_module_that_is_killed_at_a_named_point(lab: Lab, way: str, task: str, point: str) -> None:
-    before, configuration = contents(lab), configuration_of(lab, EDGE)
-    process = start(lab, way, task, point)
+def test_a_module_that_is_killed_at_a_named_point(system: System, way: str, task: str, point: str) -> None:
+    before, configuration = contents(system), configuration_of(system.lab, system.name)
+    process = start(system, way, task, point)
     output, _none = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, output
-    require_nothing_lost(lab, task, before, configuration)
-    run_again(lab, way, task)
+    require_nothing_lost(system, task, before, configuration)
+    run_again(system, way, task)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("seed", range(RANDOM_KILLS))
-def test_a_module_that_is_killed_at_a_random_moment(lab: Lab, way: str, task: str, seed: int) -> None:
-    before, configuration = contents(lab), configuration_of(lab, EDGE)
+def test_a_module_that_is_killed_at_a_random_moment(system: System, way: str, task: str, seed: int) -> None:
+    before, configuration = contents(system), configuration_of(system.lab, system.name)
     delay = random.Random(f"{seed} {task}").uniform(0.2, 3.0 if task == "restored" else 1.2)  # noqa: S311 - no secret
-    process = start(lab, way, task, "")
+    process = start(system, way, task, "")
     try:
         process.communicate(timeout=delay)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate(timeout=60)
     time.sleep(0.1)  # what the gateway was told to do goes on without its client
-    require_nothing_lost(lab, task, before, configuration)
-    run_again(lab, way, task)
+    require_nothing_lost(system, task, before, configuration)
+    run_again(system, way, task)

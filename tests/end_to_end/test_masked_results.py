@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness.ansible_runs import BACKUP, INFO, Runner, succeeded
+from tests.harness.ansible_runs import INFO, Runner, succeeded
 from tests.harness.lab import Lab
 from tests.harness.login import DIRECT, WAYS
+from tests.harness.module_runs import ModuleRunner
 from tests.harness.observer import backups_on
 from tests.harness.systems import add_user
 
@@ -49,26 +50,36 @@ def as_user(request: pytest.FixtureRequest, lab_of_users: Lab, tmp_path: Path) -
     return Runner(lab_of_users, request.param, tmp_path)
 
 
+@pytest.fixture(params=WAYS)
+def modules(request: pytest.FixtureRequest, lab_of_users: Lab, tmp_path: Path) -> ModuleRunner:
+    """Modules with that system, in both ways."""
+    return ModuleRunner(lab_of_users, request.param, tmp_path, LONG_NAME)
+
+
+def login_of(user: str) -> dict[str, str]:
+    """The options of a module for one of the users."""
+    return {"username": user, "password": USERS[user]}
+
+
 @pytest.mark.parametrize(
     ("user", "module", "options", "why"),
     [
-        ("seven", BACKUP, {"state": "absent", "name": "missing.plb"}, SHORT),
-        ("seven", BACKUP, {"state": "restored", "name": "missing.plb"}, SHORT),
-        ("eight", BACKUP, {"state": "absent", "name": "missing.plb"}, None),
-        ("in-backup", INFO, {"name": "before-upgrade.plb"}, PART),
-        ("in-host", INFO, {}, PART),
-        ("operator-7", INFO, {}, PART),
+        ("seven", "activelogic_backup", {"state": "absent", "name": "missing.plb"}, SHORT),
+        ("seven", "activelogic_backup", {"state": "restored", "name": "missing.plb"}, SHORT),
+        ("eight", "activelogic_backup", {"state": "absent", "name": "missing.plb"}, None),
+        ("in-backup", "activelogic_backup_info", {"name": "before-upgrade.plb"}, PART),
+        ("in-host", "activelogic_backup_info", {}, PART),
+        ("operator-7", "activelogic_backup_info", {}, PART),
     ],
 )
 def test_password_that_masks_results_is_warned_of_once(
-    as_user: Runner, user: str, module: str, options: dict[str, Any], why: str | None
+    modules: ModuleRunner, user: str, module: str, options: dict[str, Any], why: str | None
 ) -> None:
-    as_user.variables |= {"activelogic_username": user, "activelogic_password": USERS[user]}
-    run = as_user.play({module: options}, hosts=LONG_NAME)
+    run = modules.run(module, **login_of(user), **options)
     shown = " ".join(run.output.split())
     assert run.code == (2 if options.get("state") == "restored" else 0), run.output
     assert [shown.count(f"{each} {MASKS}") for each in (SHORT, PART)] == [int(why == SHORT), int(why == PART)], shown
-    assert shown.count("WARNING") == int(why is not None), shown
+    assert len(run.result().get("warnings", [])) == int(why is not None), shown
     if why is SHORT:
         assert USERS[user] not in run.output
 
@@ -86,13 +97,12 @@ def test_backup_of_somebody_else_that_holds_the_password_is_warned_of(as_user: R
     assert run.result(LONG_NAME)["backups"][0]["name"] == f"{as_user.way} ********.plb"
 
 
-def test_gateway_takes_no_name_that_holds_the_password(as_user: Runner) -> None:
+def test_gateway_takes_no_name_that_holds_the_password(modules: ModuleRunner) -> None:
     """It stores and logs names; the direct way does neither."""
-    as_user.variables |= {"activelogic_username": "in-backup", "activelogic_password": USERS["in-backup"]}
-    name = f"{as_user.way}-before-upgrade.plb"
-    run = as_user.play({BACKUP: {"name": name}}, hosts=LONG_NAME)
-    assert (name in backups_on(as_user.lab, LONG_NAME)) == (as_user.way == DIRECT)
-    assert run.code == (0 if as_user.way == DIRECT else 2), run.output
+    name = f"{modules.way}-before-upgrade.plb"
+    run = modules.run("activelogic_backup", name=name, **login_of("in-backup"))
+    assert (name in backups_on(modules.lab, LONG_NAME)) == (modules.way == DIRECT)
+    assert run.code == (0 if modules.way == DIRECT else 2), run.output
     if run.code:
         error = run.result(LONG_NAME)["error"]
         assert (error["kind"], error["hint"]) == (

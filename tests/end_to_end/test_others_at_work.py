@@ -12,7 +12,6 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,57 +19,63 @@ import pytest
 
 from tests.harness.ansible_runs import Runner
 from tests.harness.lab import BIN, Lab
+from tests.harness.login import GATEWAY, WAYS
+from tests.harness.module_runs import ModuleRunner
 from tests.harness.observer import backups_on
 from tests.harness.systems import log_in, set_quirks
 from tests.harness.waiting import until
 
-EDGE = "edge1"
+
+@pytest.fixture(params=WAYS)
+def modules(request: pytest.FixtureRequest, lab_of_new_systems: Lab, new_system: str, tmp_path: Path) -> ModuleRunner:
+    """Modules with a system of the test's own."""
+    return ModuleRunner(lab_of_new_systems, request.param, tmp_path, new_system)
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    """One system of the test's own behind a gateway."""
-    with Lab(tmp_path / "lab", [EDGE]) as running:
-        yield running
-
-
-def test_a_backup_that_is_no_longer_needed_is_not_made(ansible: Runner) -> None:
+def test_a_backup_that_is_no_longer_needed_is_not_made(modules: ModuleRunner) -> None:
     """The create is refused as stale; planned again, it finds the fresh backup that a colleague has just made."""
     set_quirks(
-        ansible.lab,
-        EDGE,
+        modules.lab,
+        modules.system,
         faults=[
             {"command": "create_new", "does": "wait", "seconds": 3, "times": 1},
             {"command": "create_new", "does": "stale", "times": 1},
         ],
     )
     outcome: list[Any] = []
-    thread = threading.Thread(target=lambda: outcome.append(ansible.ad_hoc("activelogic_backup", max_age="24h")))
+    thread = threading.Thread(target=lambda: outcome.append(modules.run("activelogic_backup", max_age="24h")))
     thread.start()
-    happened = Path(ansible.lab.root) / EDGE / "quirks.json"
+    happened = Path(modules.lab.root) / modules.system / "quirks.json"
     until(lambda: json.loads(happened.read_text(encoding="utf-8"))["state"].get("happened"))
     fresh = time.strftime("%Y%m%dT%H%M%SZ-aaaa.plb", time.gmtime())
-    with log_in(ansible.lab, EDGE) as connection:
+    with log_in(modules.lab, modules.system) as connection:
         connection.backup().upload(fresh, in_path=__file__)
     thread.join(120)
     result = outcome[0].result()
     assert result["error"]["kind"] == "stale_data", outcome[0].output
-    assert set(backups_on(ansible.lab, EDGE)) == {fresh}
-    again = ansible.ad_hoc("activelogic_backup", max_age="24h").result()
+    assert set(backups_on(modules.lab, modules.system)) == {fresh}
+    again = modules.run("activelogic_backup", max_age="24h").result()
     assert (again["changed"], again["backup"]["name"]) == (False, fresh)
 
 
-def test_a_task_that_is_interrupted_stops_what_has_not_begun(through_gateway: Runner) -> None:
+def test_a_task_that_is_interrupted_stops_what_has_not_begun(
+    lab_of_new_systems: Lab, new_system: str, tmp_path: Path
+) -> None:
     """The lane of the system is busy with a slow command; Ctrl-C takes back the one that waits behind it."""
-    ansible, lab = through_gateway, through_gateway.lab
-    set_quirks(lab, EDGE, faults=[{"command": "create_new", "does": "wait", "seconds": 8, "times": 1}])
-    slow = threading.Thread(
-        target=lambda: ansible_of(lab, ansible, "slow").ad_hoc("activelogic_backup", name="slow.plb")
-    )
-    slow.start()
-    happened = lab.root / EDGE / "quirks.json"
+    lab, ansible = lab_of_new_systems, Runner(lab_of_new_systems, GATEWAY, tmp_path)
+    modules = ModuleRunner(lab, GATEWAY, tmp_path, new_system)
+    set_quirks(lab, new_system, faults=[{"command": "create_new", "does": "wait", "seconds": 8, "times": 1}])
+    slow = modules.start("activelogic_backup", name="slow.plb")
+    happened = lab.root / new_system / "quirks.json"
     until(lambda: json.loads(happened.read_text(encoding="utf-8"))["state"].get("happened"))
-    command = [str(BIN / "ansible"), EDGE, "-i", ansible.inventory(), "-m", "netops.activelogic.activelogic_backup"]
+    command = [
+        str(BIN / "ansible"),
+        new_system,
+        "-i",
+        ansible.inventory(),
+        "-m",
+        "netops.activelogic.activelogic_backup",
+    ]
     waiting = subprocess.Popen(
         [*command, "-a", "name=never.plb"],
         cwd=ansible.folder,
@@ -84,12 +89,6 @@ def test_a_task_that_is_interrupted_stops_what_has_not_begun(through_gateway: Ru
     until(lambda: "never.plb" in lab.audit_log.read_text(encoding="utf-8"))
     os.killpg(waiting.pid, signal.SIGINT)
     waiting.communicate(timeout=60)
-    slow.join(120)
+    slow.communicate(timeout=120)
     time.sleep(1)
-    assert set(backups_on(lab, EDGE)) == {"slow.plb"}
-
-
-def ansible_of(lab: Lab, like: Runner, folder: str) -> Runner:
-    """Another one, with files of its own."""
-    (like.folder / folder).mkdir()
-    return Runner(lab, like.way, like.folder / folder)
+    assert set(backups_on(lab, new_system)) == {"slow.plb"}

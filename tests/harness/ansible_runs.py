@@ -28,22 +28,27 @@ HERE = Path(__file__).parent
 
 @dataclass
 class Run:
-    """What one command did: its exit code, all that it printed, and the result of each task."""
+    """What one command did: its exit code, all that it printed, and the result of each task.
+
+    :ivar host: the one whose results are asked for where none is named.
+    """
 
     code: int
     output: str
     results: list[dict[str, Any]] = field(default_factory=list)
+    host: str = "edge1"
 
-    def result(self, host: str = "edge1", task: str | None = None) -> dict[str, Any]:
+    def result(self, host: str | None = None, task: str | None = None) -> dict[str, Any]:
         """The last result of a host, or of one of its tasks."""
         found: dict[str, Any] = self._last(host, task)["result"]
         return found
 
-    def diff(self, host: str = "edge1") -> Any:
+    def diff(self, host: str | None = None) -> Any:
         """What the last task of a host returned as its diff."""
         return self._last(host, None)["diff"]
 
-    def _last(self, host: str, task: str | None) -> dict[str, Any]:
+    def _last(self, host: str | None, task: str | None) -> dict[str, Any]:
+        host = host or self.host
         fitting = [each for each in self.results if each["host"] == host and task in (None, each["task"])]
         assert fitting, f"no result of {host}: {self.output}"
         return fitting[-1]

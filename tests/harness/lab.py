@@ -26,6 +26,8 @@ from types import TracebackType
 
 import trustme
 import yaml
+from activelogic_embedded import admin
+from activelogic_embedded.store import StoreError
 
 SYSTEMS = ("edge1", "edge2", "edge3")
 BIN = Path(sys.executable).parent
@@ -105,8 +107,11 @@ class Lab:
         (self.folder / MARK).touch()
         alphabet = string.ascii_letters + string.digits
         self._write(self._password_file, "".join(secrets.choice(alphabet) for _number in range(20)) + "\n")
-        command = ["activelogic-embedded", "init", str(self.root), *self.systems]
-        self._run([*command, "--username", self.username, "--password-file", str(self._password_file)])
+        try:
+            for name in self.systems:
+                admin.create_system(self.root, name, self.username, self.password)
+        except StoreError as error:
+            raise LabError(str(error)) from error
         authority = trustme.CA()
         certificate = authority.issue_cert("127.0.0.1", "localhost")
         authority.cert_pem.write_to_path(self.ca_path)
@@ -196,16 +201,6 @@ class Lab:
     def _write(path: Path, text: str) -> None:
         path.touch(mode=0o600)
         path.write_text(text, encoding="utf-8")
-
-    @staticmethod
-    def _run(command: list[str]) -> None:
-        words = [str(BIN / command[0]), *command[1:]]
-        try:
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, check=False)
-        except subprocess.TimeoutExpired as error:
-            raise LabError(f"{command[0]} took longer than 60 seconds") from error
-        if done.returncode != 0:
-            raise LabError(f"{command[0]} failed: {done.stderr.decode('utf-8', 'replace').strip()}")
 
 
 def remove(folder: Path) -> None:

@@ -10,12 +10,13 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.harness.lab import BIN, Lab
+from activelogic_embedded import admin
+
+from tests.harness.lab import Lab
 
 QUIRKS = "quirks.json"
 TABLES = ("facts", "users", "privileges", "resources")
@@ -81,9 +82,8 @@ def backups_on(lab: Lab, system: str) -> dict[str, int]:
 
 
 def configuration_of(lab: Lab, system: str) -> Any:
-    """All configuration data of a system, as its own command shows it."""
-    command = [str(BIN / "activelogic-embedded"), "show", str(lab.root), system]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout)
+    """All configuration data of a system, by titles of resources."""
+    return admin.show(lab.root, system)
 
 
 def restores_on(lab: Lab, system: str) -> int:
@@ -99,8 +99,12 @@ def has_begun(lab: Lab, system: str) -> bool:
 
 def digest_of_systems(lab: Lab) -> str:
     """A digest of everything that all systems hold."""
-    command = [str(BIN / "activelogic-embedded"), "digest", str(lab.root)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    return admin.digest(lab.root)
+
+
+def digest_of_system(lab: Lab, system: str) -> str:
+    """A digest of everything that one system holds."""
+    return admin.digest(lab.root, system)
 
 
 def digest_of_tree(folder: Path) -> dict[str, tuple[int, int, int, str]]:
