@@ -146,7 +146,7 @@ def test_empty_environment_does_not_disturb_defaults(ansible: Runner) -> None:
 
 
 def test_package_of_the_vendor_that_is_not_installed(modules: ModuleRunner) -> None:
-    missing = {"gateway_url": None, "ca_path": None, "sdk_module": None}
+    missing: dict[str, Any] = {"gateway_url": None, "ca_path": None, "sdk_module": None}
     run = refused(modules, INFO, "activelogic", "install it", "gateway_url", **missing)
     assert run.result()["error"]["kind"] == "dependency"
 

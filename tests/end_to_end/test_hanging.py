@@ -37,6 +37,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.mark.parametrize("does", DOES)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_task_ends_within_its_clocks(modules: ModuleRunner, command: str, does: str) -> None:
+    modules.fork = False  # the end of a process of its own is part of what is shown
     modules.system = f"{command}-{does}-{modules.way}".replace("_", "-")
     set_quirks(modules.lab, modules.system, faults=[{"command": command, "does": does, "times": 1}])
     clocks: dict[str, Any] = {"read_timeout": 2, "wait_timeout": 2, "retries": 0}

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from tests.harness.forked_modules import ForkedModule, start_forked
 from tests.harness.lab import Lab
 from tests.harness.login import WAYS, login_options
-from tests.harness.module_process import start_module
 from tests.harness.observer import backups_on, configuration_of, restores_on
 from tests.harness.systems import change_configuration, log_in
 
@@ -103,10 +103,10 @@ def system(lab_of_new_systems: Lab, new_system: str) -> System:
     return System(lab_of_new_systems, new_system)
 
 
-def start(system: System, way: str, task: str, point: str) -> subprocess.Popen[str]:
+def start(system: System, way: str, task: str, point: str) -> ForkedModule:
     options = login_options(system.lab, system.name, way, retries=1, retry_delay=0.1)
     environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(system.lab.root)}
-    return start_module("activelogic_backup", {**options, **TASKS[task]}, environment, point=point)
+    return start_forked("activelogic_backup", {**options, **TASKS[task]}, environment, point=point)
 
 
 def contents(system: System) -> dict[str, str]:

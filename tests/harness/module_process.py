@@ -21,6 +21,7 @@ from functools import wraps
 from typing import Any
 
 COLLECTION = "ansible_collections.netops.activelogic.plugins"
+MODULES = ("activelogic_backup", "activelogic_backup_info", "activelogic_backup_transfer")
 PAUSE = 0.1
 """Seconds of the shortened pauses."""
 
@@ -57,17 +58,21 @@ def start_module(
 
 
 def main() -> None:
-    """Shorten the pauses where that is asked for, set the trap, and run the module."""
-    from ansible.module_utils.testing import patch_module_args  # noqa: PLC0415 - only the program needs it
-
+    """Run the module that the command line names, with the options from standard input."""
     name, point, hurry = sys.argv[1:]
-    options = json.load(sys.stdin)
+    run_module(name, json.load(sys.stdin), point, hurry=bool(hurry))
+
+
+def run_module(name: str, options: Mapping[str, Any], point: str, *, hurry: bool) -> None:
+    """Shorten the pauses where that is asked for, set the trap, and run the module in this process, to its end."""
+    from ansible.module_utils.testing import patch_module_args  # noqa: PLC0415 - only the process of a module needs it
+
     if hurry:
         shorten_pauses()
     if point:
         set_trap(*point.split(":"))
     module = importlib.import_module(f"{COLLECTION}.modules.{name}")
-    with patch_module_args(options):
+    with patch_module_args(dict(options)):
         module.main()
 
 

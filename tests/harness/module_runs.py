@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.ansible_runs import Run
+from tests.harness.forked_modules import ForkedModule, start_forked
 from tests.harness.lab import Lab
 from tests.harness.login import login_options
 from tests.harness.module_process import start_module
@@ -28,15 +29,18 @@ class ModuleRunner:
     """Modules in processes of their own, for one system that is reached in one way.
 
     :param system: the one that a run is about unless it names another.
-    :param hurry: shorten the pauses between two looks, for what does not depend on their length.
+    :ivar hurry: whether pauses between two looks are short, for what does not depend on their length.
+    :ivar fork: whether the process is forked from one that has imported the modules, for what does not depend on how
+        it starts and ends.
     """
 
-    def __init__(self, lab: Lab, way: str, folder: Path, system: str = "edge1", *, hurry: bool = True) -> None:
+    def __init__(self, lab: Lab, way: str, folder: Path, system: str = "edge1") -> None:
         self.lab = lab
         self.way = way
         self.folder = folder
         self.system = system
-        self.hurry = hurry
+        self.hurry = True
+        self.fork = True
         self.hosts = tuple(lab.systems)
 
     def start(
@@ -48,13 +52,14 @@ class ModuleRunner:
         diff: bool = False,
         environment: Mapping[str, str] | None = None,
         **options: Any,
-    ) -> subprocess.Popen[str]:
+    ) -> subprocess.Popen[str] | ForkedModule:
         """Start a module; an option that is None is left out."""
         login = login_options(self.lab, host or self.system, self.way, retries=1, retry_delay=0.1)
         given = {key: value for key, value in {**login, **options}.items() if value is not None}
         given |= {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": str(self.folder)}
         surroundings = {"ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root), "HOME": str(self.folder)}
-        return start_module(module, given, {**surroundings, **(environment or {})}, hurry=self.hurry)
+        begin = start_forked if self.fork else start_module
+        return begin(module, given, {**surroundings, **(environment or {})}, hurry=self.hurry)
 
     def run(self, module: str, *, host: str | None = None, **more: Any) -> Run:
         """Run a module to its end; ``more`` is what :meth:`start` takes.

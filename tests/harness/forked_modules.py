@@ -1,0 +1,101 @@
+# Copyright (c) Contributors to the netops.activelogic collection
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Modules in processes that are forked from one that has imported them: each starts in a few milliseconds.
+
+For what does not depend on how the process of a module starts, or on what is on its path.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from typing import IO, Any
+
+from tests.harness.module_process import COLLECTION, MODULES, run_module
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(
+    [
+        "ansible.module_utils.testing",
+        "requests",
+        "activelogic_embedded",
+        *(f"{COLLECTION}.modules.{each}" for each in MODULES),
+    ]
+)
+
+
+class ForkedModule:
+    """A module that runs; to be used like the :class:`subprocess.Popen` that ``start_module`` returns."""
+
+    def __init__(self, name: str, options: Mapping[str, Any], environment: Mapping[str, str], point: str, hurry: bool):
+        self._output: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by communicate
+        path = f"/proc/{os.getpid()}/fd/{self._output.fileno()}"
+        arguments = (name, json.dumps(dict(options)), {**os.environ, **environment}, point, hurry, path)
+        self._process = _context.Process(target=_run, args=arguments, daemon=True)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def returncode(self) -> int:
+        """What the process exited with, or the signal that ended it, negative.
+
+        :raises AssertionError: while it runs.
+        """
+        code = self._process.exitcode
+        assert code is not None, "the module still runs"
+        return code
+
+    def communicate(self, timeout: float) -> tuple[str, None]:
+        """Wait for the end, and return all that was printed.
+
+        :raises subprocess.TimeoutExpired: when it still runs after that many seconds.
+        """
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("module", timeout)
+        with self._output as output:
+            output.seek(0)
+            return output.read(), None
+
+    def kill(self) -> None:
+        """Kill the process if it still runs."""
+        self._process.kill()
+
+
+def start_forked(
+    name: str, options: Mapping[str, Any], environment: Mapping[str, str], *, point: str = "", hurry: bool = True
+) -> ForkedModule:
+    """Start a module as ``start_module`` does, but for the start of its process."""
+    return ForkedModule(name, options, environment, point, hurry)
+
+
+def _run(name: str, options: str, environment: dict[str, str], point: str, hurry: bool, output: str) -> None:
+    """Become the module: with this environment and this output, and with nothing that belongs to the parent."""
+    os.environ.clear()
+    os.environ.update(environment)
+    descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    tempfile.tempdir = None
+    try:
+        run_module(name, json.loads(options), point, hurry=hurry)
+    finally:
+        sys.stdout.flush()
+        atexit._run_exitfuncs()
