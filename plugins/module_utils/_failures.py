@@ -53,14 +53,11 @@ class Failure:
     reason: str
     hint: str = ""
 
-    def error(
-        self, *, operation: str = "", repeatable: bool = False, retry_after: float | None = None, **facts: Any
-    ) -> ActiveLogicError:
+    def error(self, *, repeatable: bool = False, retry_after: float | None = None, **facts: Any) -> ActiveLogicError:
         """Make the error, with ``facts`` for the names in braces; the rest as in :class:`ActiveLogicError`."""
         error = self.error_class(
             self.reason.format(**facts),
             hint=self.hint.format(**facts),
-            operation=operation,
             repeatable=repeatable,
             retry_after=retry_after,
         )

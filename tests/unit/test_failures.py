@@ -95,7 +95,8 @@ def test_a_fact_that_is_missing_is_an_error() -> None:
 
 
 def test_braces_in_a_fact_stay() -> None:
-    error = _failures.BACKUP_MISSING.error(name="{name}", there="{0}", operation="look")
+    error = _failures.BACKUP_MISSING.error(name="{name}", there="{0}")
+    error.operation = "look"
     assert error.sentence("edge1") == (
         "ActiveLogic system edge1: could not look: there is no backup '{name}'; backups there: {0}."
     )

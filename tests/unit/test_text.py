@@ -59,7 +59,8 @@ def test_what_shows_nothing_or_changes_the_line_is_escaped(name: str) -> None:
     harmful = HARMFUL[name]
     shown = printable(f"a{harmful}b")
     assert shown == "a" + harmful.encode("unicode_escape").decode("ascii") + "b"
-    error = BACKUP_MISSING.error(name="x", there=harmful, operation=f"look at {harmful}")
+    error = BACKUP_MISSING.error(name="x", there=harmful)
+    error.operation = f"look at {harmful}"
     error.hint += harmful
     for text in (error.sentence(f"edge1{harmful}"), *error.to_result("edge1", 1, 0.0)["error"].values()):
         assert harmful not in str(text)
