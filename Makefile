@@ -26,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test one check lint typing sanity sanity-all importer docs-lint test-unit test-errors test-contract test-quirks test-mutants \
+.PHONY: help demo test test-all one check lint typing sanity sanity-all importer docs-lint test-unit test-errors test-contract test-quirks test-mutants \
 	test-gateway test-schemathesis test-kills test-end-to-end test-truth test-faults-short test-faults \
 	molecule bench bench-gateway openapi errors build clean
 
@@ -39,6 +39,9 @@ demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and brin
 test: check sanity test-unit test-errors test-contract test-gateway test-schemathesis test-end-to-end test-faults-short molecule  ## Run everything that a change has to pass
 	$(MAKE) test-mutants STEP=6
 	$(MAKE) test-truth STEP=12
+
+test-all: check sanity-all importer test-unit test-errors test-contract test-quirks test-mutants test-gateway \
+	test-schemathesis test-end-to-end test-truth test-faults test-kills molecule  ## Run everything in full: needs hours, and 20 GiB of disk
 
 check: lint typing docs-lint  ## Run the linters
 

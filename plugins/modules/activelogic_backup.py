@@ -11,10 +11,10 @@ short_description: Create, remove and restore backups of an ActiveLogic system
 version_added: 0.1.0
 description:
   - Makes sure that a backup is there, that it is not there, or that the system holds the configuration of a backup.
-  - A backup counts as there only when it is complete. It is listed, is not empty, and has the same size in two listings
-    that are two seconds apart.
-  - What a backup is for is read from its name, and only names of exactly the forms that this module makes tell. Full
-    backups are called C(<prefix><date>-<4 hex>.plb), those of one resource
+  - A backup counts only when it is complete, which means that it is listed, is not empty, and has the same size in two
+    listings that are two seconds apart.
+  - The purpose of a backup is read from its name, and only names in exactly the forms that this module makes are
+    understood. Full backups are called C(<prefix><date>-<4 hex>.plb), those of one resource
     C(<prefix><date>-<4 hex>-only-<resource>.plb), safety backups C(pre-restore-<date>-<4 hex>.plb), and those that a
     restore makes to compare, and removes again, C(compare-<date>-<4 hex>.plb). A backup of any other name counts as a
     full one whose date is not known.
@@ -38,7 +38,7 @@ options:
   state:
     description:
       - V(present) needs one of O(name), O(max_age) and O(always).
-      - V(absent) needs O(name) or O(names). A backup that is not there is fine.
+      - V(absent) needs O(name) or O(names). Backups that do not exist are fine.
       - V(restored) needs O(name). It makes a safety backup and compares it with the wanted one. If they are equal,
         nothing is restored, and the safety backup is removed. Otherwise it restores, waits until the system is ready
         again, and compares a fresh backup with the wanted one.
@@ -76,7 +76,7 @@ options:
     type: bool
   prefix:
     description:
-      - How the names of new backups begin. With O(max_age) only backups whose names begin so are looked at.
+      - How the names of new backups begin. With O(max_age) only backups whose names begin so are considered.
       - A new name is the prefix, the time in UTC and four random characters, such as
         C(nightly-20260131T021500Z-7f3a.plb).
       - Any text that can be part of a name, but for exactly V(pre-restore-) and V(compare-), with which the names of a
@@ -102,27 +102,27 @@ options:
     type: str
   min_size:
     description:
-      - Bytes that a complete backup has at least.
+      - The minimum size of a complete backup, in bytes.
     type: int
     default: 1
   verify:
     description:
-      - How a backup that the task makes or relies on is looked at, once the system lists it as complete.
-      - V(archive) downloads it, and looks whether it is whole. That shows where it is an archive of a usual format
-        (gzip, zip, tar, bzip2 or xz) by its checksums and its end; nothing can be said about other content. It needs
+      - How a backup that the task makes or relies on is checked, once the system lists it as complete.
+      - V(archive) downloads it and checks that it is intact. Archives of the usual formats (gzip, zip, tar, bzip2 or
+        xz) show that by their checksums and their end; nothing can be said about other content. It needs
         the right to download, and room for a copy in the folder for temporary files where the module runs. What goes
         wrong there, such as a full disk, is never taken for an answer about the backup, and fails the task.
       - An archive that would need more than about 45 MiB of memory, more than O(transfer_timeout), or that unpacks to
         more than 256 MiB and to more than 100 times its size, is not read to its end, and a warning says so.
-      - V(size) relies on the listing alone. A backup that stays at half its size is then taken for a whole one, unless
-        O(min_size) tells.
+      - V(size) relies on the listing alone. Half a backup whose size does not change is then taken for a complete one,
+        unless it is smaller than O(min_size).
     type: str
     choices: [archive, size]
     default: archive
   force:
     description:
       - With O(state=present) and O(name), make the backup anew if the one that is there is not complete.
-      - With O(state=restored), restore without looking for a proof that it is not needed. Together with O(verify=size)
+      - With O(state=restored), restore without checking first whether that is needed. Together with O(verify=size)
         that needs no room where the module runs.
     type: bool
     default: false

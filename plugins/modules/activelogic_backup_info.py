@@ -49,8 +49,8 @@ options:
     type: str
   verify:
     description:
-      - How the newest full backup is looked at with O(max_age), once it is listed as complete.
-      - V(archive) downloads it, and looks whether it is whole. That shows where it is an archive of a usual format
+      - How the newest full backup is checked with O(max_age), once it is listed as complete.
+      - V(archive) downloads it and checks that it is intact. That can be told where it is an archive of a usual format
         (gzip, zip, tar, bzip2 or xz) by its checksums and its end. One that is not does not count. It needs the right
         to download, and room for a copy in the folder for temporary files where the module runs.
       - An archive that would need more than about 45 MiB of memory, more than O(transfer_timeout), or that unpacks to

@@ -23,7 +23,7 @@ description:
     file system has no locks, when nothing has happened in it for 24 hours.
   - Where the file system can't lock or flush folders, or set modes, the module does without, and warns once.
   - O(owner), O(group), O(mode), O(attributes) and the SELinux options are those of the backup, its digest and its
-    manifest alike, and are looked at before anything is fetched. O(attributes) are set when everything is in its place;
+    manifest alike, and are checked before anything is fetched. O(attributes) are set when everything is in its place;
     files that they make immutable can't be replaced by a later task.
   - File names are UTF-8, whatever the locale of the machine where the module runs.
 author:
@@ -113,7 +113,7 @@ options:
     description:
       - With O(direction=push), push a file whose manifest says that it was fetched from another machine. A manifest
         counts that is beside the file, or beside a link to it or the target of that. Whether the file is as manifest
-        and C(<file>.sha256) say is looked at all the same, and one of these that can't be read or understood is an
+        and C(<file>.sha256) say is checked all the same, and one of these that can't be read or understood is an
         error.
       - With O(direction=fetch), replace a file whose manifest names another machine, or can't be read or understood. A
         file without a manifest is replaced without this.

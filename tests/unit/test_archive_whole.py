@@ -27,7 +27,7 @@ from ansible_collections.netops.activelogic.plugins.module_utils._archive._readi
 from ansible_collections.netops.activelogic.plugins.module_utils._archive._whole import Finding, inspect
 from ansible_collections.netops.activelogic.plugins.module_utils._deadline import Deadline
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import LocalFileError
-from ansible_collections.netops.activelogic.plugins.module_utils._files._access import told
+from ansible_collections.netops.activelogic.plugins.module_utils._files._access import local_errors
 
 from tests.unit.archives import (
     Entry,
@@ -366,7 +366,7 @@ def test_a_file_that_the_disk_does_not_give_is_not_taken_for_a_damaged_one(name:
     try:
         source = io.FileIO(descriptor, "rb", closefd=False)
         budget = Budget(Limits(), len(WHOLE[name]), lambda: False)
-        with pytest.raises(LocalFileError) as caught, told(str(path)):
+        with pytest.raises(LocalFileError) as caught, local_errors(str(path)):
             _whole._READERS[name.split(",", maxsplit=1)[0]](source, len(WHOLE[name]), budget)
     finally:
         os.close(descriptor)

@@ -171,7 +171,7 @@ def test_an_error_names_the_file_and_not_what_it_was_called_in_its_folder(tmp_pa
     descriptor = os.open(tmp_path, os.O_RDONLY)
     with (
         pytest.raises(LocalFileError, match=r"^/srv/a\.plb: No such file or directory$"),
-        _access.told("/srv/a.plb"),
+        _access.local_errors("/srv/a.plb"),
     ):
         os.open("content", os.O_RDONLY, dir_fd=descriptor)
     os.close(descriptor)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from .._deadline import Deadline
-from .._files._access import open_regular, told
+from .._files._access import local_errors, open_regular
 from ._reading import Budget, DamagedError, LimitError, Limits, UnprovableError, file_pieces, inflate
 from ._streams import unpack_bzip2, unpack_xz
 from ._tar import BLOCK, is_header
@@ -54,7 +54,7 @@ def inspect(path: str, deadline: Deadline) -> Finding:
     :param deadline: when it is over nothing is known.
     :raises LocalFileError: when it can't be read, or is no regular file.
     """
-    with told(path), open_regular(path) as file:
+    with local_errors(path), open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         budget = Budget(Limits(), size, deadline.is_over)
         kind = _kind_of(os.pread(file.fileno(), BLOCK, 0))

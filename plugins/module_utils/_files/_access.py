@@ -75,7 +75,7 @@ def shown(path: str) -> str:
 
 
 @contextmanager
-def told(path: str) -> Iterator[None]:
+def local_errors(path: str) -> Iterator[None]:
     """Turn an error of the operating system into ours.
 
     :raises LocalFileError: for any that leaves the block.
@@ -126,7 +126,7 @@ def private_folder() -> Iterator[str]:
 
     :raises LocalFileError: when it can't be made.
     """
-    with told("the temporary folder (TMPDIR)"):
+    with local_errors("the temporary folder (TMPDIR)"):
         folder = tempfile.mkdtemp(prefix="activelogic-")
     try:
         yield folder
@@ -152,7 +152,7 @@ def require_room(path: str, size: int, opener: Opener | None = None) -> None:
     :param opener: opens the file, as for :func:`open`, instead of its name.
     :raises LocalFileError: when it can't.
     """
-    with told(path), open(path, "r+b", opener=opener) as target:
+    with local_errors(path), open(path, "r+b", opener=opener) as target:
         try:
             os.posix_fallocate(target.fileno(), 0, size)
         except OSError as error:
@@ -170,7 +170,7 @@ def digest_file(path: str, opener: Opener | None = None) -> tuple[int, str]:
     :raises LocalFileError: when it can't be read, or is no regular file.
     """
     digest, size = hashlib.sha256(), 0
-    with told(path), open_regular(path, opener) as source:
+    with local_errors(path), open_regular(path, opener) as source:
         for piece in iter(lambda: source.read(PIECE), b""):
             digest.update(piece)
             size += len(piece)
@@ -183,7 +183,7 @@ def open_regular(path: str, opener: Opener | None = None) -> BinaryIO:
     :param opener: opens it instead of its name.
     :raises LocalFileError: when it can't be read, or is no regular file.
     """
-    with told(path):
+    with local_errors(path):
         return open(path, "rb", buffering=0, opener=opener or _open_regular)
 
 

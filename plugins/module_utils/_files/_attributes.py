@@ -29,7 +29,7 @@ from .._failures import (
     OWNER_REFUSED,
     OWNER_UNKNOWN,
 )
-from ._access import exact, shown, status_of, told
+from ._access import exact, local_errors, shown, status_of
 from ._destination import folder_of
 from ._share import Share
 
@@ -201,7 +201,7 @@ class Attributes:
         uid, gid = _or(self._uid, status.st_uid), _or(self._gid, status.st_gid)
         changed = (uid, gid) != (status.st_uid, status.st_gid)
         if changed:
-            with told(path):
+            with local_errors(path):
                 os.fchown(descriptor, uid, gid)
         return self._share.set_mode(descriptor, mode, path) or changed
 
@@ -241,7 +241,7 @@ def _or(wanted: int | None, present: int) -> int:
 @contextmanager
 def _opened(path: str) -> Iterator[int]:
     """A descriptor of a file; no link is followed."""
-    with told(path):
+    with local_errors(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         yield descriptor

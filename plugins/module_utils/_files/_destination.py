@@ -23,7 +23,7 @@ from .._failures import (
     DEST_NOT_REGULAR,
     FILE_UNUSABLE,
 )
-from ._access import exact, is_folder, native, shown, status_of, told
+from ._access import exact, is_folder, local_errors, native, shown, status_of
 from ._manifest import DIGEST_SUFFIX, MANIFEST_SUFFIX, MAX_FILE_NAME, side_file
 
 PART_SUFFIX = ".part"
@@ -113,13 +113,13 @@ def make_folders(path: str, give: Callable[[str, int], None]) -> None:
     while not is_folder(folder):
         folder, name = os.path.split(folder)
         missing.append(name)
-    with told(folder):
+    with local_errors(folder):
         above = os.open(folder, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for name in reversed(missing):
             folder = os.path.join(folder, name)
             is_new = True
-            with told(folder):
+            with local_errors(folder):
                 try:
                     os.mkdir(name, 0o700, dir_fd=above)
                 except FileExistsError:  # another task was faster

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from ._access import digest_file, is_folder, status_of, told
+from ._access import digest_file, is_folder, local_errors, status_of
 from ._destination import PART_SUFFIX
 from ._manifest import DIGEST_SUFFIX, MANIFEST_SUFFIX, UnusableError, read_digest, read_manifest, side_file
 from ._share import NO_LOCKS, Share
@@ -62,7 +62,7 @@ def hidden_folders(path: str) -> list[str]:
     """Paths of the hidden folders for the file ``path``, and of temporary files that earlier versions left for it."""
     folder = os.path.dirname(os.path.abspath(path))
     pattern = re.compile(rf"\.{re.escape(stem_of(path))}\.([0-9a-f]{{16}}|[0-9]+){re.escape(PART_SUFFIX)}\Z")
-    with told(folder):
+    with local_errors(folder):
         try:
             names = os.listdir(folder)
         except FileNotFoundError:
@@ -134,7 +134,7 @@ def recover(path: str, share: Share, seconds: float) -> None:
     if not found:
         return
     folder = os.path.dirname(os.path.abspath(path))
-    with told(folder):
+    with local_errors(folder):
         descriptor = os.open(folder, FOLDER_FLAGS)
     try:
         with share.alone(descriptor, folder, seconds):
@@ -150,7 +150,7 @@ def recover(path: str, share: Share, seconds: float) -> None:
 def _put_back(path: str, folder: str) -> None:
     missing = [suffix for suffix in SIDES if status_of(side_file(path, suffix)) is None]
     for suffix, aside in _aside(path, missing, [folder]).items():
-        with told(aside):
+        with local_errors(aside):
             os.rename(aside, side_file(path, suffix))
 
 

@@ -16,7 +16,7 @@ import re
 from dataclasses import asdict, dataclass, fields
 
 from .._errors import LocalFileError
-from ._access import PIECE, open_regular, status_of, told
+from ._access import PIECE, local_errors, open_regular, status_of
 
 DIGEST_SUFFIX = ".sha256"
 MANIFEST_SUFFIX = ".json"
@@ -152,7 +152,7 @@ def _read(path: str) -> bytes | None:
     try:
         if status_of(path) is None:
             return None
-        with told(path), open_regular(path) as source:
+        with local_errors(path), open_regular(path) as source:
             content = source.read(PIECE + 1)
     except LocalFileError as error:
         raise UnusableError(f"can't be read ({error.reason})") from error

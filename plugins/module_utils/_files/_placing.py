@@ -22,7 +22,7 @@ from typing import BinaryIO
 
 from .._errors import ActiveLogicError
 from .._failures import PART_FILE_TAKEN, PLACED_BY_ANOTHER
-from ._access import PIECE, Opener, file_error, reopener, shown, told
+from ._access import PIECE, Opener, file_error, local_errors, reopener, shown
 from ._destination import PART_SUFFIX
 from ._leftovers import CONTENT, FOLDER_FLAGS, LOCK, NEW, OLD, SIDES, kernel, remove, stem_of
 from ._manifest import side_file
@@ -54,7 +54,7 @@ class Part:
         self._sides: dict[str, int] = {}
         self._written_over: set[str] = set()  # names of files that could not be exchanged by a rename
         self._is_torn = False  # while the data is written over
-        with told(self._folder_path):
+        with local_errors(self._folder_path):
             self._folder = os.open(self._folder_path, FOLDER_FLAGS)
             stack.callback(os.close, self._folder)
             self._hidden_name, self._hidden = self._make_hidden()
@@ -121,7 +121,7 @@ class Part:
 
         Nothing of this is at its place yet.
         """
-        with told(self._destination):
+        with local_errors(self._destination):
             for suffix, content in sides.items():
                 descriptor = self._make_file(NEW + suffix)
                 with open(os.dup(descriptor), "wb") as target:
@@ -130,7 +130,7 @@ class Part:
         set_attributes(self._content, self._destination)
         for suffix, descriptor in self._sides.items():
             set_attributes(descriptor, side_file(self._destination, suffix))
-        with told(self._destination):
+        with local_errors(self._destination):
             for descriptor in (self._content, *self._sides.values()):
                 os.fsync(descriptor)
 
@@ -146,7 +146,7 @@ class Part:
         """
         with self._share.alone(self._folder, self._folder_path, seconds):
             guard()
-            with told(self._destination):
+            with local_errors(self._destination):
                 try:
                     self._exchange(unsafe_writes)
                 except BaseException:

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 
 from .._deadline import Deadline
 from .._failures import FOLDER_LOCKED
-from ._access import shown, told, why_of
+from ._access import local_errors, shown, why_of
 
 UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 """What file systems answer to a call that they don't have; EBADF is that of NFS to a lock on a folder (flock(2))."""
@@ -47,7 +47,7 @@ class Share:
 
     def sync(self, descriptor: int, path: str) -> None:
         """Have what happened in a folder on disk; ``path`` is the folder's, for messages."""
-        with told(path):
+        with local_errors(path):
             try:
                 os.fsync(descriptor)
             except OSError as error:
@@ -61,7 +61,7 @@ class Share:
 
     def sync_folder(self, path: str) -> None:
         """The same for a folder by its path."""
-        with told(path):
+        with local_errors(path):
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             self.sync(descriptor, path)
@@ -73,7 +73,7 @@ class Share:
 
         The lock ends with the descriptor.
         """
-        with told(path):
+        with local_errors(path):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -115,7 +115,7 @@ class Share:
         before = stat.S_IMODE(status.st_mode)
         if before == mode:
             return False
-        with told(path):
+        with local_errors(path):
             try:
                 os.fchmod(descriptor, mode)
             except OSError as error:

@@ -16,7 +16,7 @@ from .._client import Client
 from .._context import Context
 from .._errors import during
 from .._failures import DOWNLOADS_DIFFER
-from .._files._access import told
+from .._files._access import local_errors
 from .._model import ARCHIVE, SIZE, Listing
 
 DOWNLOADS = 3
@@ -93,7 +93,7 @@ class Copies:
         return [SIZE, ARCHIVE] if self._kinds.get(name) else [SIZE]
 
     def _new_path(self) -> str:
-        with told(self._folder):
+        with local_errors(self._folder):
             descriptor, path = tempfile.mkstemp(dir=self._folder)
             os.close(descriptor)
         return path
@@ -106,7 +106,7 @@ def local_copies(context: Context) -> Iterator[Copies]:
     :raises LocalFileError: when the folder can't be made. One that can't be removed is a warning: by then the work is
         done, and its outcome stays what it is.
     """
-    with told("the temporary folder (TMPDIR)"):
+    with local_errors("the temporary folder (TMPDIR)"):
         folder = tempfile.mkdtemp(prefix="activelogic-", dir=context.ansible.temporary_folder)
     try:
         yield Copies(context.client, folder, context.params["verify"] == ARCHIVE, context.warn)

@@ -33,7 +33,7 @@ from .._failures import (
     PUSH_OTHER_THERE,
     PUSH_SHORT,
 )
-from .._files._access import digest_file, native, reopener, shown, told
+from .._files._access import digest_file, local_errors, native, reopener, shown
 from .._files._leftovers import side_files
 from .._files._manifest import UnusableError, read_digest, read_manifest
 from .._model import CONTENT, BackupFile, Listing, Received, System
@@ -287,7 +287,7 @@ def _keep(context: Context, name: str, old: Received | None) -> Iterator[_Kept |
     if old is None:
         yield None
         return
-    with told("the temporary folder (TMPDIR)"):
+    with local_errors("the temporary folder (TMPDIR)"):
         folder = tempfile.mkdtemp(prefix="activelogic-replaced-")
         try:
             path = os.path.join(folder, native(name))

@@ -15,7 +15,7 @@ from .. import _failures, _sentences
 from .._connection import Settings
 from .._deadline import Deadline
 from .._errors import AccessDeniedError, ActiveLogicError, UnreachableError
-from .._files._access import PIECE, Opener, shown, told
+from .._files._access import PIECE, Opener, local_errors, shown
 from .._model import Received
 from ._base import Attempts, pause
 from ._documents import digest, whole
@@ -50,7 +50,7 @@ class _HashingReader:
         """
         if self._deadline.is_over():
             raise _TransferExpiredError
-        with told(self._path):
+        with local_errors(self._path):
             piece = self._source.read(min(PIECE, self._size - self.sent))
         if not piece and self.sent < self._size:
             raise _failures.PUSH_CHANGED.error(path=shown(self._path))
@@ -84,7 +84,7 @@ class Content:
         digest = hashlib.sha256()
         received = transferred = resumed_from = furthest = 0
         number = 0
-        with told(path), open(path, "wb", opener=opener or _private) as target:
+        with local_errors(path), open(path, "wb", opener=opener or _private) as target:
             while received < size:
                 try:
                     for position, piece in self._pieces(url, received, sha256, deadline):

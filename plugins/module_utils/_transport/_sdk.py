@@ -35,7 +35,7 @@ from .._failures import (
     SYSTEM_LATE_UNKNOWN,
     SYSTEM_NOT_ANSWERING,
 )
-from .._files._access import Opener, digest_file, private_folder, require_room, told
+from .._files._access import Opener, digest_file, local_errors, private_folder, require_room
 from .._model import BackupFile, Listing, Received, Sent, System, listed
 from ._base import LOST, RETURNED, Attempts
 from ._sdk_errors import Translator
@@ -145,7 +145,7 @@ class SdkTransport:
         if opener is None:
             self._reopening("download", "transfer_timeout", name=name, path=path, most=most)
             return
-        with told(path), open(path, "wb", opener=opener) as target:
+        with local_errors(path), open(path, "wb", opener=opener) as target:
             descriptor = target.fileno()
             self._reopening("download", "transfer_timeout", name=name, path=path, most=most, descriptor=descriptor)
 
