@@ -205,7 +205,7 @@ def test_a_restore_that_changes_the_password_spends_less_than_the_limit_of_its_u
         scene.quirks(restart_after=0, restored_password=other)
         scene.run(BACKUP, state="restored", name="there.plb", force=True, wait_timeout=2, retries=4)
         assert scene.outcome is not None
-        assert "may hold another password" in scene.outcome.result["msg"]
+        assert "may have another password" in scene.outcome.result["msg"]
 
         def status(password: str) -> int:
             url = f"{lab.url}/v1/systems/edge1"

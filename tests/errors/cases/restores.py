@@ -55,7 +55,7 @@ def system_that_stays_away(scene: Scene) -> Facts:
 def restored_password(scene: Scene) -> Facts:
     scene.quirks(restart_after=0, restored_password="another-Pa55word-of-the-test")  # noqa: S106 - of a test
     hint = (
-        "it may not be up yet, or the restored configuration may hold another password, other hosts that the user may"
+        "it may not be up yet, or the restored configuration may have another password, other hosts that the user may"
     )
     restore(scene, f"{hint} log in from, or another address", wait_timeout=3)
     assert restores_on(scene.lab, scene.system) == 1
