@@ -20,6 +20,7 @@ from activelogic_embedded.store import EVERY_RESOURCE, Level
 
 from tests.errors.odd_gateway import OddGateway
 from tests.harness.ansible_runs import Runner
+from tests.harness.forked_modules import ForkedModule, start_forked
 from tests.harness.lab import Lab
 from tests.harness.login import DIRECT, GATEWAY, WAYS, login_options
 from tests.harness.module_process import start_module
@@ -152,14 +153,16 @@ class Scene:
         package = {"sdk_module": "odd_sdk"} if "ODD_SDK" in self.environment and self.way == DIRECT else {}
         return login_options(self.lab, self.host, self.way, retries=0, **package)
 
-    def start(self, module: str, **options: Any) -> subprocess.Popen[str]:
-        """Start a module; an option that is None is left out."""
+    def start(self, module: str, **options: Any) -> subprocess.Popen[str] | ForkedModule:
+        """Start a module; an option that is None is left out. It is forked where nothing else is on its path."""
         given = {key: value for key, value in {**self.options(), **options}.items() if value is not None}
         self.host = given["host"]
-        path = os.pathsep.join([str(self.site), str(HERE), os.environ["PYTHONPATH"]])
-        environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root), "PYTHONPATH": path, **self.environment}
+        environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root), **self.environment}
         self._before = (self.digest(), digest_of_tree(self.archive))
-        return start_module(module, given, environment, wrapper=self.wrapper)
+        if not (self.wrapper or self.environment or any(self.site.iterdir())):
+            return start_forked(module, given, environment)
+        path = os.pathsep.join([str(self.site), str(HERE), os.environ["PYTHONPATH"]])
+        return start_module(module, given, {"PYTHONPATH": path, **environment}, wrapper=self.wrapper)
 
     def ansible(
         self,
@@ -195,7 +198,7 @@ class Scene:
         assert done.stderr == ""
         self.outcome = Outcome(done.returncode, done.stdout, *self._before)
 
-    def end(self, process: subprocess.Popen[str]) -> None:
+    def end(self, process: subprocess.Popen[str] | ForkedModule) -> None:
         """Wait for a module's end."""
         try:
             output, _none = process.communicate(timeout=SECONDS)

@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tests.faults.proxy import Fault, Proxy
+from tests.harness.forked_modules import ForkedModule, start_forked
 from tests.harness.lab import Lab
 from tests.harness.login import GATEWAY, login_options
 from tests.harness.module_process import start_module
@@ -136,17 +137,22 @@ class Scene:
 
     def start(
         self, options: Mapping[str, Any], point: str = "", wrapper: Sequence[str] = (), module: str = TRANSFER
-    ) -> subprocess.Popen[str]:
-        """Start a module in a process of its own; ``point`` and ``wrapper`` as in :mod:`module_process`."""
+    ) -> subprocess.Popen[str] | ForkedModule:
+        """Start a module in a process of its own; ``point`` and ``wrapper`` as in :mod:`module_process`.
+
+        It is forked where nothing else is on its path.
+        """
         environment = {
             "HOME": str(self.folder),
             "TMPDIR": str(self.tmp),
-            "PYTHONPATH": f"{self.site}:{python_path()}",
             "ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root),
         }
+        if not (wrapper or OLD_REQUESTS or any(self.site.iterdir())):
+            return start_forked(module, options, environment, point=point)
+        environment["PYTHONPATH"] = f"{self.site}:{python_path()}"
         return start_module(module, options, environment, point=point, wrapper=wrapper)
 
-    def end(self, process: subprocess.Popen[str], since: float) -> Outcome:
+    def end(self, process: subprocess.Popen[str] | ForkedModule, since: float) -> Outcome:
         """Wait for a module, at most a minute."""
         try:
             output, _none = process.communicate(timeout=60)

@@ -72,7 +72,7 @@ def test_certificates_outside_the_locale(scene: Scene, latin1: Path, locale: str
         assert f"{option} {missing} does not exist" in outcome.message, outcome.output
     outcome = scene.run({**options, "client_cert": str(authority)}, wrapper=wrapper)
     assert (outcome.code, outcome.kind) == (1, "option"), outcome.output
-    assert f"client_cert {authority} holds no key" in outcome.message, outcome.output
+    assert f"client_cert {authority} contains no key" in outcome.message, outcome.output
     authority.write_bytes(b"")
     outcome = scene.run(options, wrapper=wrapper)
     assert f"ca_path {authority} is empty" in outcome.message, outcome.output

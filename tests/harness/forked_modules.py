@@ -59,7 +59,11 @@ class ForkedModule:
         assert code is not None, "the module still runs"
         return code
 
-    def communicate(self, timeout: float) -> tuple[str, None]:
+    def poll(self) -> int | None:
+        """What the process exited with; ``None`` while it runs."""
+        return self._process.exitcode
+
+    def communicate(self, timeout: float = 60) -> tuple[str, None]:
         """Wait for the end, and return all that was printed.
 
         :raises subprocess.TimeoutExpired: when it still runs after that many seconds.
@@ -70,6 +74,10 @@ class ForkedModule:
         with self._output as output:
             output.seek(0)
             return output.read(), None
+
+    def send_signal(self, number: int) -> None:
+        """Send the process a signal."""
+        os.kill(self.pid, number)
 
     def kill(self) -> None:
         """Kill the process if it still runs."""

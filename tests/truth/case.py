@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from activelogic_embedded.exception import PLDBError
 
+from tests.harness.forked_modules import start_forked
 from tests.harness.lab import Lab
 from tests.harness.login import login_options
-from tests.harness.module_process import start_module
 from tests.harness.observer import Seen, everything, look
 from tests.truth.arrangement import Arrangement, Made
 from tests.truth.effects import effect, kind_of
@@ -119,7 +119,7 @@ class Case:
         options = login_options(lab, self.arrangement.system, self.way, retries=1, retry_delay=0.1)
         options |= {"_ansible_check_mode": check, "_ansible_tmpdir": str(temporary)}
         environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(lab.root), "TMPDIR": str(temporary)}
-        process = start_module(module_of(self.row), {**options, **options_of(self.row)}, environment)
+        process = start_forked(module_of(self.row), {**options, **options_of(self.row)}, environment)
         output, _none = process.communicate(timeout=SECONDS)
         result: dict[str, Any] = json.loads(output)
         assert (process.returncode != 0) is result.get("failed", False), output
