@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.harness.lab import PASSWORD, Lab, add_user
+from tests.harness.waiting import until
 
 OTHER = {"user": "other", "password": "other-password-5521"}
 
@@ -38,13 +39,6 @@ def begun(
 
 def status(sock: ssl.SSLSocket) -> int:
     return int(sock.recv(4096).split()[1])
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def upload(lab: Lab, name: str, size: int, **login: str) -> str:
