@@ -70,7 +70,10 @@ def test_every_row_is_used() -> None:
 
 def test_the_gateways_problems_are_the_rows_keys() -> None:
     assert set(PROBLEMS) == set(KINDS)
-    assert all(facts(each) == {"said"} for each in PROBLEMS.values())
+    own_words = {"password_in_operation"}  # what the gateway says of it adds nothing to the row
+    assert {kind: facts(each) for kind, each in PROBLEMS.items()} == {
+        kind: set() if kind in own_words else {"said"} for kind in KINDS
+    }
 
 
 @pytest.mark.parametrize("row", _failures.ALL)

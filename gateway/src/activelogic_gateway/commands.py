@@ -242,7 +242,7 @@ def problem_of(failure: ConnectFailed | CommandFailed | TimeLimit, system: str, 
     :param secrets: strings that must not appear in it.
     """
     if isinstance(failure, TimeLimit):
-        return Problem("time_limit", f"system {system}: {failure}", system=system)
+        return Problem("time_limit", f"system {system}: {failure}", reason=str(failure), system=system)
     connecting = isinstance(failure, ConnectFailed)
     doing = "log in" if isinstance(failure, ConnectFailed) else failure.doing
     return from_sdk(failure.error, connecting=connecting, doing=doing, system=system, secrets=secrets)

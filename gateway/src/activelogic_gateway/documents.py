@@ -195,6 +195,9 @@ class ProblemDocument(_Out):
     title: Annotated[str, Field(description="The same sentence for every problem of this kind")]
     status: Annotated[int, Field(ge=400, le=599, description="The HTTP status that belongs to the kind")]
     detail: Annotated[str, Field(description="A sentence for people; never a secret")]
+    reason: Annotated[
+        str, Field(description="What detail says, without the system and what was being done, where it begins so")
+    ]
     kind: Annotated[str, Field(json_schema_extra={"enum": sorted(KINDS)})]
     exception: Annotated[str | None, Field(description="Class name of the SDK's exception, where one is the cause")]
     system: Annotated[str | None, Field(description="The system's name, where one is known")]

@@ -30,6 +30,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "bad_request": (400, "The request is malformed"),
     "invalid_request": (422, "The request does not fit its description"),
     "name_not_legal": (422, "The name is not a legal name of a backup"),
+    "password_in_operation": (422, "The operation holds the password of its own login"),
     "empty_content": (422, "An empty file can't be uploaded"),
     "unsupported_media_type": (415, "The body has another media type"),
     "length_required": (411, "Content-Length is missing"),
@@ -70,10 +71,16 @@ NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 LOGIN_CHALLENGE = 'Basic realm="activelogic", charset="UTF-8"'
 
 
+def type_of(kind: str) -> str:
+    """The member ``type`` of a problem of this kind."""
+    return "urn:activelogic:problem:" + kind.replace("_", "-")
+
+
 class Problem(Exception):
     """A refusal or failure with a kind of :data:`KINDS`; becomes an RFC 9457 document.
 
     :param detail: a sentence for people; it never holds a secret.
+    :param reason: the part of it that names neither the system nor what was being done, where it begins with those.
     :param exception: class name of the SDK's exception, where one is the cause.
     :param retry_after: seconds for the header Retry-After.
     """
@@ -83,6 +90,7 @@ class Problem(Exception):
         kind: str,
         detail: str,
         *,
+        reason: str | None = None,
         exception: str | None = None,
         system: str | None = None,
         operation: str | None = None,
@@ -92,6 +100,7 @@ class Problem(Exception):
         super().__init__(f"{kind}: {detail}")
         self.kind = kind
         self.detail = detail
+        self.reason = detail if reason is None else reason
         self.exception = exception
         self.system = system
         self.operation = operation
@@ -105,10 +114,11 @@ class Problem(Exception):
     def document(self) -> dict[str, Any]:
         """The members of the problem document."""
         return {
-            "type": "urn:activelogic:problem:" + self.kind.replace("_", "-"),
+            "type": type_of(self.kind),
             "title": self.title,
             "status": self.status,
             "detail": self.detail,
+            "reason": self.reason,
             "kind": self.kind,
             "exception": self.exception,
             "system": self.system,
@@ -181,10 +191,17 @@ def from_sdk(error: BaseException, *, connecting: bool, doing: str, system: str,
         said = redact(" ".join(str(error).split()), secrets)[:500]
     except Exception:  # its text can't be had: that is the package's defect, and no reason to say nothing
         said = ""
-    detail = f"system {system}: could not {doing}: {name}" + (f": {said}" if said else "")
+    reason = f"{name}: {said}" if said else name
     if kind == "refused" and "lock" in said.lower():  # how the system says so is not documented
-        detail += "; another session may hold the lock"
-    return Problem(kind, detail, exception=name, system=system, retry_after=60 if kind == "spool_full" else None)
+        reason += "; another session may hold the lock"
+    return Problem(
+        kind,
+        f"system {system}: could not {doing}: {reason}",
+        reason=reason,
+        exception=name,
+        system=system,
+        retry_after=60 if kind == "spool_full" else None,
+    )
 
 
 def not_logged_in(system: str, is_known: bool, exception: str | None = None) -> Problem:
@@ -195,7 +212,7 @@ def not_logged_in(system: str, is_known: bool, exception: str | None = None) -> 
 
     :param is_known: whether the asker has shown a login that works. Others are not told whether there is such a system.
     """
-    said = f"system {system}: it refused the login, or the connection to it could not be established"
+    reason = "it refused the login, or the connection to it could not be established"
     if not is_known:
-        said += ", or the gateway has no system of this name"
-    return Problem("authentication_failed", said, exception=exception)
+        reason += ", or the gateway has no system of this name"
+    return Problem("authentication_failed", f"system {system}: {reason}", reason=reason, exception=exception)

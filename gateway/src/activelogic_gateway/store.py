@@ -265,6 +265,11 @@ def _moment(stamp: Any) -> datetime | None:
         return None
 
 
+def _with_reason(problem: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A stored problem with the member that an earlier version did not write."""
+    return None if problem is None else {"reason": problem.get("detail", ""), **problem}
+
+
 def _row(columns: tuple[Any, ...]) -> Row:
     """:raises UnreadableError: for a row that another version wrote, or that is damaged."""
     system, username, uuid, request, state, result, problem, cause, created, finished = columns
@@ -275,7 +280,7 @@ def _row(columns: tuple[Any, ...]) -> Row:
             state,
             created,
             _load(result),
-            _load(problem),
+            _with_reason(_load(problem)),
             cause,
             finished,
         )

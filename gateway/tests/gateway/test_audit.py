@@ -177,14 +177,16 @@ def test_no_secret_is_in_any_log_state_or_argument(audited: Lab) -> None:
         for refused in (lab.get("/v1/systems/edge1", **wrong), lab.put(body, **wrong), lab.get(path, **wrong)):
             assert refused.status_code == 401
     # Where they don't belong: in names, bodies, paths, queries and headers.
-    bodies: list[dict[str, Any]] = [
-        {"action": "create_new", "name": f"{PASSWORD}.plb"},
-        {"action": "create_new", "name": "a", "resource_name": PASSWORD},
-        {"action": "create_new", "name": "a", "password": PASSWORD},
-        {"action": "upload", "name": PASSWORD, "size": 3},
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("password_in_operation", {"action": "create_new", "name": f"{PASSWORD}.plb"}),
+        ("password_in_operation", {"action": "create_new", "name": "a", "resource_name": PASSWORD}),
+        ("password_in_operation", {"action": "remove", "name": "a", "expected_machine_id": PASSWORD}),
+        ("password_in_operation", {"action": "upload", "name": PASSWORD, "size": 3}),
+        ("invalid_request", {"action": "create_new", "name": "a", "password": PASSWORD}),
     ]
-    for body in bodies:
-        assert lab.put(body).status_code == 422
+    for kind, body in bodies:
+        response = lab.put(body)
+        assert (response.status_code, response.json()["kind"]) == (422, kind)
     lab.request("PUT", f"/v1/systems/edge1/operations/{uuid.uuid4()}", data=PASSWORD)
     for path in (f"/v1/systems/{PASSWORD}", f"/{PASSWORD}", f"/v1/systems/edge1?p={PASSWORD}"):
         lab.get(path, headers={"X-Password": PASSWORD, "Host": PASSWORD})

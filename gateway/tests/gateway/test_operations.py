@@ -66,7 +66,11 @@ def test_resource_name_reaches_the_system(lab: Lab) -> None:
 def test_unknown_resource_is_refused_in_the_words_of_the_system(lab: Lab) -> None:
     answer = lab.run({"action": "create_new", "name": "nothing.plb", "resource_name": "No Such Thing"})
     assert (answer.document["state"], answer.kind) == ("failed", "refused")
-    assert answer.document["problem"]["exception"] == "PLDBError"
+    problem = answer.document["problem"]
+    assert problem["exception"] == "PLDBError"
+    assert problem["reason"].startswith("PLDBError: ")
+    assert "No Such Thing" in problem["reason"]
+    assert problem["detail"] == f"system edge1: could not create a backup: {problem['reason']}"
     assert "nothing.plb" not in names(lab.backups())
 
 

@@ -51,7 +51,10 @@ def test_a_system_is_found_by_its_exact_name_alone(lab: Lab, word: str) -> None:
 def test_a_system_is_found_by_its_address_and_no_other_is_dialled(lab: Lab) -> None:
     response = lab.get("/v1/systems/nowhere/backups")  # the address of the system "down", where nothing is
     assert (response.status_code, response.json()["kind"]) == (502, "unreachable")
-    assert response.json()["exception"] == "ConnectionRefusedError"
+    problem = response.json()
+    assert problem["exception"] == "ConnectionRefusedError"
+    assert problem["reason"].startswith("ConnectionRefusedError")
+    assert problem["detail"] == f"system down: could not log in: {problem['reason']}"
 
 
 @pytest.mark.parametrize(

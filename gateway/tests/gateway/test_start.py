@@ -90,6 +90,21 @@ def test_an_operation_that_can_not_be_read_is_set_aside_and_does_not_run_again(m
     assert not list(lab.backups().iterdir())
 
 
+def test_a_problem_that_an_earlier_version_stored_is_complete(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab()
+    lab.start()
+    answer = lab.run({"action": "download", "name": "missing.plb"})
+    assert lab.stop() == 0
+    with database(lab) as stored:
+        stored.execute("UPDATE operations SET problem = json_remove(problem, '$.reason')")
+        assert '"reason"' not in stored.execute("SELECT problem FROM operations").fetchone()[0]
+    stored.close()
+    lab.start()
+    problem = lab.get(answer.path).json()["problem"]
+    assert problem == answer.document["problem"]
+    assert problem["reason"] == problem["detail"]
+
+
 def test_many_unfinished_operations_hold_up_no_start(make_lab: Callable[..., Lab]) -> None:
     lab = stopped(make_lab)
     with database(lab) as rows:

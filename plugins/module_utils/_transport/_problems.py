@@ -38,6 +38,7 @@ PROBLEMS: dict[str, Failure] = {
     "range_not_satisfiable": _failures.PROBLEM_REQUEST,
     "headers_too_large": _failures.PROBLEM_REQUEST,
     "name_not_legal": _failures.PROBLEM_NAME,
+    "password_in_operation": _failures.PASSWORD_IN_OPERATION,
     "empty_content": _failures.PROBLEM_EMPTY,
     "conflict": _failures.PROBLEM_CONFLICT,
     "cancelled": _failures.PROBLEM_CONFLICT,
@@ -86,14 +87,9 @@ def error_from_problem(
         return _failures.GATEWAY_ANSWER_WRONG.error(flaw="has no problem")
     texts = {key: value for key, value in problem.items() if isinstance(value, str)}
     kind = texts.get("kind", "")
-    reason = (texts.get("detail") or texts.get("title") or kind).strip().rstrip(".")
+    # The sentence that this becomes part of names system and operation already. Older gateways have no reason apart.
+    reason = (texts.get("reason") or texts.get("detail") or texts.get("title") or kind).strip().rstrip(".")
     reason = shorten(reason.replace(settings.password, "********")) or "the gateway does not say why"
-    # The sentence that this becomes part of names system and operation already.
-    start = reason.find(f": {texts.get('exception')}: ")
-    if start >= 0:
-        reason = reason[start + 2 :]
-    elif reason.startswith(f"system {settings.host}: "):
-        reason = reason[len(f"system {settings.host}: ") :]
     failure = PROBLEMS.get(kind, _failures.PROBLEM_REFUSED)
     # AccessDeniedError: no login was tried, so it is no refused one that is repeated.
     may_repeat = may_repeat and issubclass(failure.error_class, (UnreachableError, TransferError, AccessDeniedError))

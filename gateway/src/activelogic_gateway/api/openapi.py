@@ -22,7 +22,7 @@ from ..documents import (
     ProblemDocument,
     SystemDocument,
 )
-from ..problems import KINDS, LOGIN_CHALLENGE, MEDIA_TYPE
+from ..problems import KINDS, LOGIN_CHALLENGE, MEDIA_TYPE, type_of
 from .openapi_examples import OPERATION, REPR_DIGEST, SHA256, SYSTEM, Json, examples
 from .openapi_parts import header_ref, header_refs, schema_ref
 from .route_table import ACTIONS, ONE, ROUTES, RouteDescription
@@ -63,6 +63,7 @@ def _components() -> Json:
         schema = _plain(model.model_json_schema(ref_template="#/components/schemas/{model}"))
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema
+    schemas.update({problem_schema_name(kind): _problem_schema(kind, schemas["ProblemDocument"]) for kind in KINDS})
     schemas["ResultDocument"]["properties"] = {
         name: {key: value for key, value in member.items() if key != "default"}
         for name, member in schemas["ResultDocument"]["properties"].items()
@@ -161,18 +162,48 @@ _PROBLEM_HEADERS: dict[int, Json] = {
 }
 
 
-def _problem_response(status: int, kinds: list[str]) -> Json:
+def problem_schema_name(kind: str) -> str:
+    """The name of the schema of a kind of problem."""
+    return "".join(word.capitalize() for word in kind.split("_")) + "Problem"
+
+
+def _problem_schema(kind: str, any_problem: Json) -> Json:
+    """The problems of one kind.
+
+    It says all members again, with constants for those that the kind settles: generators of clients do not merge a
+    schema with another one that narrows it (``allOf``).
+
+    :param any_problem: the schema of all problems.
+    """
+    status, title = KINDS[kind]
+    settled = {
+        "type": {"type": "string", "const": type_of(kind)},
+        "status": {"type": "integer", "const": status},
+        "kind": {"type": "string", "const": kind},
+    }
+    return {
+        **any_problem,
+        "description": f"{title} (RFC 9457)",
+        "properties": {name: settled.get(name, member) for name, member in any_problem["properties"].items()},
+    }
+
+
+def _problem_response(status: int, kinds: list[str], method: str) -> Json:
     """The answer for one status; its schema allows the kinds that the route can give, and no others."""
-    only = {"type": "object", "properties": {"status": {"const": status}, "kind": {"enum": kinds}}}
+    names = [problem_schema_name(kind) for kind in kinds]
+    references = [schema_ref(name) for name in names]
+    mapping = {kind: f"#/components/schemas/{name}" for kind, name in zip(kinds, names, strict=True)}
+    several = {"oneOf": references, "discriminator": {"propertyName": "kind", "mapping": mapping}}
+    content = {
+        MEDIA_TYPE: {
+            "schema": several if len(kinds) > 1 else references[0],
+            "examples": {kind: {"$ref": f"#/components/examples/{kind}"} for kind in kinds},
+        }
+    }
     return {
         "description": _STATUS_TEXTS[status] + ". Kinds: " + ", ".join(kinds),
         "headers": {**header_refs("Cache-Control"), **_PROBLEM_HEADERS.get(status, {})},
-        "content": {
-            MEDIA_TYPE: {
-                "schema": {"allOf": [schema_ref("ProblemDocument"), only]},
-                "examples": {kind: {"$ref": f"#/components/examples/{kind}"} for kind in kinds},
-            }
-        },
+        **({} if method == "HEAD" else {"content": content}),
     }
 
 
@@ -180,7 +211,7 @@ def _described(route: RouteDescription) -> Json:
     responses: dict[int, Json] = dict(route.answers)
     for status in route.statuses - set(route.answers):
         responses[status] = _problem_response(
-            status, sorted(kind for kind in set(route.kinds) if KINDS[kind][0] == status)
+            status, sorted(kind for kind in set(route.kinds) if KINDS[kind][0] == status), route.method
         )
     return {
         "operationId": route.operation_id,

@@ -33,6 +33,7 @@ _DETAILS = {
     "bad_request": "the body is not JSON in UTF-8",
     "invalid_request": "wait: Input should be less than or equal to 60",
     "name_not_legal": "the name of the backup holds a control character",
+    "password_in_operation": "the body holds the password of the login",
     "empty_content": f"{BACKUP}: an empty file can't be uploaded",
     "unsupported_media_type": "the body should be application/json",
     "length_required": "the content needs a Content-Length",

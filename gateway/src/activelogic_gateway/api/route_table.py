@@ -239,6 +239,7 @@ ROUTES = (
             *WITH_LOGIN,
             *DOCUMENT_BODY,
             "name_not_legal",
+            "password_in_operation",
             "empty_content",
             "conflict",
             "backup_exists",

@@ -62,7 +62,7 @@ class Endpoints:
         wanted = parse_request(await read_json(request, self._gateway.limits))
         if asked.caller.login.shows_in(*(str(each) for each in wanted.model_dump().values())):
             # It would be stored with the operation, logged and listed.
-            raise Problem("invalid_request", "the body holds the password of the login")
+            raise Problem("password_in_operation", "the body holds the password of the login", system=asked.system)
         asked.audit.update(command=f"ask_{wanted.action}", name=wanted.name, operation=asked.uuid)
         found = await self._gateway.put(asked.caller, asked.uuid, wanted)
         return self._operation_response(found)

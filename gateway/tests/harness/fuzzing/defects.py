@@ -145,7 +145,7 @@ def refuse_long_names(each: Exchange) -> None:
         each.body = json.dumps(
             {
                 "type": "urn:activelogic:problem:bad-request", "title": "x", "status": 400, "detail": "x",
-                "kind": "bad_request", "exception": None, "system": None, "operation": None,
+                "reason": "x", "kind": "bad_request", "exception": None, "system": None, "operation": None,
             }
         ).encode()  # fmt: skip
 
