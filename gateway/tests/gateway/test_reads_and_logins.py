@@ -54,7 +54,7 @@ def test_a_system_is_found_by_its_address_and_no_other_is_dialled(lab: Lab) -> N
     problem = response.json()
     assert problem["exception"] == "ConnectionRefusedError"
     assert problem["reason"].startswith("ConnectionRefusedError")
-    assert problem["detail"] == f"system down: could not log in: {problem['reason']}"
+    assert problem["detail"] == f"system nowhere: could not log in: {problem['reason']}"
 
 
 @pytest.mark.parametrize(
