@@ -9,7 +9,8 @@ At every moment one clock runs, by the state of the connection and not by what t
 * a head has begun: ``header_seconds``;
 * a body arrives, or an answer is being made: the application's clocks;
 * an answer is given before its request's body has ended: :data:`LINGER`;
-* the client does not read: ``stalled_seconds``.
+* the client does not read: ``stalled_seconds``;
+* the gateway ends, and the client is idle: :data:`FAREWELL`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from .config import Limits
 from .connections import Slot
 from .logs import AuditLog
 from .problems import MEDIA_TYPE, Problem
+
+FAREWELL = 0.5
+"""Seconds that an idle client has to close its side when the gateway ends."""
 
 LINGER = 5.0
 """Seconds for which the rest of a refused body is read and dropped, so that the client can read the refusal."""
@@ -94,6 +98,19 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._slot.has_worked and not self.transport.is_closing():
             self.transport.close()
         else:
+            self.transport.abort()
+
+    def shutdown(self) -> None:
+        """The gateway ends: close the connection when its request is answered, or at once if there is none.
+
+        A client that only keeps its connection does not answer the end of TLS: it is not waited for.
+        """
+        super().shutdown()
+        if self.transport.is_closing():
+            self._start("farewell", FAREWELL, self._end_unless_writing)
+
+    def _end_unless_writing(self) -> None:
+        if self.transport.get_write_buffer_size() == 0:
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:

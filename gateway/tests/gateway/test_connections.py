@@ -234,3 +234,20 @@ def test_connections_that_have_ended_leave_no_memory_behind(make_lab: Callable[.
 
     before = crowd(5)
     assert crowd(60) - before < 16 * 2**20
+
+
+# The end of the gateway
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /heal", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+def test_the_gateway_ends_without_waiting_for_clients_that_are_idle(make_lab: Callable[..., Lab], sent: bytes) -> None:
+    lab = make_lab()
+    lab.start()
+    with lab.connected() as idle:
+        idle.sendall(sent)
+        if sent.endswith(b"\r\n\r\n"):
+            assert idle.recv(1000).startswith(b"HTTP/1.1 200 ")
+        began = time.monotonic()
+        assert lab.stop() == 0
+        assert time.monotonic() - began < 3
+    assert "shutdown exceeded" not in lab.errors()

@@ -324,7 +324,7 @@ def test_sigterm_lets_a_running_command_end_and_exits_0(make_lab: Callable[..., 
     lab.trouble(create_new="slow:1")
     path = lab.path_of(lab.put({"action": "create_new", "name": "ending.plb"}))
     lab.wait_until_running(path)
-    assert lab.stop(keep_connection=True) == 0
+    assert lab.stop() == 0
     lab.start()
     assert lab.get(path).json()["state"] == "succeeded"
     assert names(lab.backups()) == {"ending.plb"}
@@ -338,7 +338,7 @@ def test_sigterm_does_not_wait_for_a_call_that_hangs(make_lab: Callable[..., Lab
     path = lab.path_of(lab.put({"action": "create_new", "name": "blocked.plb"}))
     lab.wait_until_running(path)
     began = time.monotonic()
-    assert lab.stop(keep_connection=True) == 0
+    assert lab.stop() == 0
     assert time.monotonic() - began < 10
     lab.trouble()
     lab.start()
@@ -352,5 +352,5 @@ def test_sigterm_does_not_wait_for_a_call_that_was_given_up(make_lab: Callable[.
     lab.trouble(create_new=trouble)
     assert lab.run({"action": "create_new", "name": "blocked.plb"}).document["cause"] == "time_limit"
     began = time.monotonic()
-    assert lab.stop(keep_connection=True) == 0
+    assert lab.stop() == 0
     assert time.monotonic() - began < 10

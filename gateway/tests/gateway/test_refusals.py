@@ -281,7 +281,7 @@ def test_a_gateway_that_ends_takes_nothing_new_and_says_when_to_ask_again(make_l
     assert status(answer) == 503
     assert b"retry-after: 5\r\n" in answer.lower()
     assert b'"shutting_down"' in answer
-    assert lab.stop(keep_connection=True) == 0
+    assert lab.stop() == 0
     assert {path.name for path in lab.backups().iterdir()} == {"running.plb"}
 
 

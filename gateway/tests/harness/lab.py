@@ -87,12 +87,9 @@ class Lab:
             time.sleep(0.02)
         self.url = json.loads(ready.read_text(encoding="utf-8"))["url"]
 
-    def stop(self, how: int = signal.SIGTERM, keep_connection: bool = False) -> int:
-        """End the gateway, and return its exit code.
-
-        :param keep_connection: leave the idle connection of this client open, for whose end a gateway waits a while.
-        """
-        self.ask_to_stop(how, keep_connection)
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        """End the gateway, and return its exit code. The client keeps its idle connection open."""
+        self.ask_to_stop(how)
         assert self.process is not None
         try:
             return self.process.wait(20)
@@ -101,11 +98,9 @@ class Lab:
             self.process.wait()
             raise
 
-    def ask_to_stop(self, how: int = signal.SIGTERM, keep_connection: bool = False) -> None:
+    def ask_to_stop(self, how: int = signal.SIGTERM) -> None:
         """Send a signal, and do not wait for the end."""
         assert self.process is not None
-        if not keep_connection:
-            self.session.close()
         if self.process.poll() is None:
             self.process.send_signal(how)
 
