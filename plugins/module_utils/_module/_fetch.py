@@ -50,8 +50,7 @@ from .._model import CONTENT, BackupFile, Listing, Received, System
 from .._options import expand
 from .._plan import Newest, newest_full, passed_over_to_result
 from .._version import VERSION
-from ._result import result_of_transfer
-from ._transfer import UNCHANGED, inspect_file, verify_of, vouchers
+from ._transfer import UNCHANGED, inspect_file, result_of_transfer, verify_of, vouchers
 
 FETCHED = "fetched"
 SKIPPED = "skipped"

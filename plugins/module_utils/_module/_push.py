@@ -37,8 +37,7 @@ from .._files._access import digest_file, local_errors, native, reopener, shown
 from .._files._leftovers import side_files
 from .._files._manifest import UnusableError, read_digest, read_manifest
 from .._model import CONTENT, BackupFile, Listing, Received, System
-from ._result import result_of_transfer
-from ._transfer import UNCHANGED, inspect_file, verify_of, vouchers
+from ._transfer import UNCHANGED, inspect_file, result_of_transfer, verify_of, vouchers
 
 T = TypeVar("T")
 

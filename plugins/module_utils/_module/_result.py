@@ -10,9 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .._context import Context
-from .._files._access import exact
-from .._files._manifest import DIGEST_SUFFIX, MANIFEST_SUFFIX, side_file
-from .._model import BackupFile, Received, System, describe, listing_to_result
+from .._model import BackupFile, System, describe, listing_to_result
 from .._plan import PassedOver, Plan, passed_over_to_result
 
 
@@ -63,45 +61,3 @@ def result_of_plan(
             "after": {"backups": listing_to_result(plan.after if after is None else after)},
         }
     return answer
-
-
-def result_of_transfer(
-    context: Context,
-    action: str,
-    system: System,
-    backup: BackupFile | None,
-    *,
-    changed: bool,
-    sha256: str | None = None,
-    path: str | None = None,
-    received: Received | None = None,
-    sent: int = 0,
-    verified_by: Iterable[str] = (),
-    unchanged_by: str | None = None,
-    passed_over: Iterable[PassedOver] = (),
-) -> dict[str, Any]:
-    """The result of a transfer. The sizes of a check mode's result are those of the listing.
-
-    :param path: of the local file, as :func:`_access.native` makes it.
-    """
-    file = None
-    if path is not None:
-        with_sides = context.params["direction"] == "fetch"
-        file = {
-            "path": exact(path),
-            "size": None if backup is None else backup.size,
-            "sha256_file": exact(side_file(path, DIGEST_SUFFIX)) if with_sides else None,
-            "manifest": exact(side_file(path, MANIFEST_SUFFIX)) if with_sides else None,
-        }
-    return result(
-        system,
-        changed=changed,
-        action=action,
-        backup=described(context, backup, sha256=sha256),
-        file=file,
-        bytes_transferred=sent if received is None else received.bytes_transferred,
-        resumed_from=0 if received is None else received.resumed_from,
-        verified_by=list(verified_by),
-        unchanged_by=unchanged_by,
-        passed_over=passed_over,
-    )

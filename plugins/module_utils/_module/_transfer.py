@@ -9,12 +9,16 @@ The old file, or the old backup, is not touched before the new one is known to b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._archive._whole import Finding, inspect, not_checked
 from .._context import Context
-from .._model import ARCHIVE, CONTENT, DIGEST, SIZE
+from .._files._access import exact
+from .._files._manifest import DIGEST_SUFFIX, MANIFEST_SUFFIX, side_file
+from .._model import ARCHIVE, CONTENT, DIGEST, SIZE, BackupFile, Received, System
+from .._plan import PassedOver
+from ._result import described, result
 
 UNCHANGED = "unchanged"
 
@@ -49,3 +53,45 @@ def inspect_file(context: Context, path: str, what: str) -> Finding:
 def vouchers(*, by_archive: bool, by_content: bool, by_digest: bool = False) -> list[str]:
     """What vouched for a transfer, beside the size."""
     return [SIZE] + [DIGEST] * by_digest + [ARCHIVE] * by_archive + [CONTENT] * by_content
+
+
+def result_of_transfer(
+    context: Context,
+    action: str,
+    system: System,
+    backup: BackupFile | None,
+    *,
+    changed: bool,
+    sha256: str | None = None,
+    path: str | None = None,
+    received: Received | None = None,
+    sent: int = 0,
+    verified_by: Iterable[str] = (),
+    unchanged_by: str | None = None,
+    passed_over: Iterable[PassedOver] = (),
+) -> dict[str, Any]:
+    """The result of a transfer. The sizes of a check mode's result are those of the listing.
+
+    :param path: of the local file, as :func:`_access.native` makes it.
+    """
+    file = None
+    if path is not None:
+        with_sides = context.params["direction"] == "fetch"
+        file = {
+            "path": exact(path),
+            "size": None if backup is None else backup.size,
+            "sha256_file": exact(side_file(path, DIGEST_SUFFIX)) if with_sides else None,
+            "manifest": exact(side_file(path, MANIFEST_SUFFIX)) if with_sides else None,
+        }
+    return result(
+        system,
+        changed=changed,
+        action=action,
+        backup=described(context, backup, sha256=sha256),
+        file=file,
+        bytes_transferred=sent if received is None else received.bytes_transferred,
+        resumed_from=0 if received is None else received.resumed_from,
+        verified_by=list(verified_by),
+        unchanged_by=unchanged_by,
+        passed_over=passed_over,
+    )
