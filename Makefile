@@ -56,7 +56,7 @@ typing: $(VENV)/test build
 	cd $(COLLECTIONS) && $(MYPY) --config-file $(CURDIR)/pyproject.toml ansible_collections/netops/activelogic/plugins
 	$(MYPY) gateway/src/activelogic_embedded gateway/src/activelogic_gateway
 	MYPYPATH=gateway $(MYPY) gateway/tests
-	MYPYPATH=$(CURDIR):$(COLLECTIONS) $(MYPY) tests --exclude '^tests/unit/'
+	MYPYPATH=$(CURDIR):$(COLLECTIONS) $(MYPY) tests
 
 docs-lint: $(VENV)/test build
 	$(BIN)/antsibull-docs lint-collection-docs --plugin-docs --skip-rstcheck --validate-collection-refs self $(COPY)

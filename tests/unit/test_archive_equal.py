@@ -575,7 +575,7 @@ def test_zip_that_was_written_to_a_pipe_is_understood(tmp_path: Path) -> None:
             return len(content)  # type: ignore[arg-type]
 
     def write(target: io.IOBase, is_wide: bool, method: int) -> None:
-        with zipfile.ZipFile(target, "w", method) as archive, archive.open("a", "w", force_zip64=is_wide) as member:  # type: ignore[arg-type]
+        with zipfile.ZipFile(target, "w", method) as archive, archive.open("a", "w", force_zip64=is_wide) as member:
             member.write(b"one" * 1000)
 
     plain = io.BytesIO()
@@ -694,10 +694,11 @@ def test_file_that_becomes_shorter_proves_nothing(tmp_path: Path) -> None:
 
 
 def test_too_many_members_are_unknown(tmp_path: Path) -> None:
-    for write in (
+    writers: tuple[Callable[[int], bytes], ...] = (
         lambda mtime: tar(*(tar_member(b"%d" % index, mtime=number(mtime, 12)) for index in range(6))),
         lambda time: zipped(*(Entry(b"%d" % index, time=time) for index in range(6))),
-    ):
+    )
+    for write in writers:
         assert compared(tmp_path, write(1), write(2), limits=Limits(members=6)).outcome is EQUAL
         found = compared(tmp_path, write(1), write(2), limits=Limits(members=5))
         assert found.outcome is UNKNOWN
@@ -746,7 +747,8 @@ def test_deflate_bomb_ends_soon(tmp_path: Path) -> None:
 
 
 def test_comparison_ends_when_the_time_is_up(tmp_path: Path) -> None:
-    same, asked = bytes(4 * PIECE), []
+    same = bytes(4 * PIECE)
+    asked: list[int] = []
 
     def expires_after(pieces: int) -> Callable[[], bool]:
         asked.clear()

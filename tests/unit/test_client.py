@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils import _client, _connection, _failures
 
-OWN_SIDE = {
+OWN_SIDE: dict[str, dict[str, Any]] = {
     "GATEWAY_REFUSES": {"url": "https://gateway.example.com"},
     "GATEWAY_CONNECTION_LOST": {"url": "https://gateway.example.com", "exception": "ConnectionResetError"},
     "GATEWAY_STATUS_BUSY": {"status": 503},
@@ -20,7 +20,7 @@ OWN_SIDE = {
     "FILE_NO_ROOM": {"path": "/srv/x", "why": "No space left on device"},
     "GATEWAY_ANSWER_WRONG": {"flaw": "is not JSON"},
 }
-OF_THE_SYSTEM = {
+OF_THE_SYSTEM: dict[str, dict[str, Any]] = {
     "SYSTEM_REFUSES": {"said": ""},
     "SYSTEM_NOT_ANSWERING": {"seconds": 10},
     "SYSTEM_LOST": {"said": ""},

@@ -26,7 +26,7 @@ def settings(**more: Any) -> Settings:
 
 
 def test_defaults_of_the_settings_are_those_of_the_options() -> None:
-    assert settings() == Settings(**LOGIN)
+    assert settings() == Settings(LOGIN["host"], LOGIN["username"], LOGIN["password"])
 
 
 @pytest.mark.parametrize("option", ["host", "username", "password"])

@@ -10,7 +10,7 @@ import ast
 import string
 from pathlib import Path
 
-import ansible_collections.netops.activelogic as collection  # type: ignore[import-untyped]
+import ansible_collections.netops.activelogic as collection
 import pytest
 from activelogic_gateway.problems import KINDS
 from ansible_collections.netops.activelogic.plugins.module_utils import _errors, _failures

@@ -19,8 +19,8 @@ from ansible_collections.netops.activelogic.plugins.module_utils._files._lasting
     ephemeral_mount,
     in_container_of_a_job,
     read_mountinfo,
-    require_absolute,
 )
+from ansible_collections.netops.activelogic.plugins.module_utils._options import require_absolute
 
 VOLUME = "/var/lib/containers/storage/volumes/" + "0f" * 32 + "/_data"
 NAMED = "/var/lib/containers/storage/volumes/archive/_data"

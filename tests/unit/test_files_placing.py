@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import (
@@ -126,7 +127,7 @@ def test_what_is_beside_the_data_belongs_to_it_when_a_rename_fails(
 ) -> None:
     rename = os.rename
 
-    def fails(source: str, *more: str, **folders: int) -> None:
+    def fails(source: str, *more: str, **folders: Any) -> None:
         if source == failing:
             monkeypatch.undo()
             raise OSError(errno.EIO, "Input/output error")
@@ -390,7 +391,7 @@ def test_unsafe_writes_write_over_the_file_only_where_no_rename_can_work(
 ) -> None:
     rename = os.rename
 
-    def refused(source: str, *more: str, **folders: int) -> None:
+    def refused(source: str, *more: str, **folders: Any) -> None:
         if source == "content":
             raise OSError(number, os.strerror(number))
         rename(source, *more, **folders)
@@ -414,7 +415,7 @@ def test_unsafe_writes_do_not_write_over_a_file_that_has_another_name_too(
     """Who may write to the folder could have put a link there to any file; copies made of hard links would change."""
     rename = os.rename
 
-    def refused(source: str, *more: str, **folders: int) -> None:
+    def refused(source: str, *more: str, **folders: Any) -> None:
         if source == "content":
             raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
         rename(source, *more, **folders)
@@ -437,7 +438,7 @@ def test_unsafe_writes_do_not_write_through_what_is_swapped_in(
     rename, elsewhere = os.rename, tmp_path / "elsewhere"
     elsewhere.write_bytes(b"of others")
 
-    def refused(source: str, *more: str, **folders: int) -> None:
+    def refused(source: str, *more: str, **folders: Any) -> None:
         if source != "content":
             rename(source, *more, **folders)
             return
@@ -457,7 +458,8 @@ def test_unsafe_writes_do_not_write_through_what_is_swapped_in(
 def test_a_hidden_folder_that_is_swapped_while_it_is_made_is_not_used(
     tmp_path: Path, target: str, share: Share, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, swapped = os.open, []
+    real = os.open
+    swapped: list[Path] = []
 
     def swapping(path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         opened = real(path, flags, mode, dir_fd=dir_fd)
@@ -483,7 +485,7 @@ def test_writing_over_a_file_that_fails_leaves_no_old_side_file_beside_it(
     def fail(_descriptor: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def refused(source: str, *more: str, **folders: int) -> None:
+    def refused(source: str, *more: str, **folders: Any) -> None:
         if source != "content":
             rename(source, *more, **folders)
             return

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import ansible_collections.netops.activelogic as collection  # type: ignore[import-untyped]
+import ansible_collections.netops.activelogic as collection
 import pytest
 import yaml
 

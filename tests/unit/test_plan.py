@@ -10,9 +10,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils import _plan
-from ansible_collections.netops.activelogic.plugins.module_utils._client import Listing
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import IncompleteBackupError, OptionError
-from ansible_collections.netops.activelogic.plugins.module_utils._model import BackupFile
+from ansible_collections.netops.activelogic.plugins.module_utils._model import BackupFile, Listing
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=timezone.utc)
 OLD = BackupFile("20260130T000000Z-0000.plb", 10)

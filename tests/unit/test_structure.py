@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import ansible_collections.netops.activelogic as collection  # type: ignore[import-untyped]
+import ansible_collections.netops.activelogic as collection
 import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator

@@ -11,7 +11,7 @@ import sys
 import unicodedata
 from pathlib import Path
 
-import ansible_collections.netops.activelogic as collection  # type: ignore[import-untyped]
+import ansible_collections.netops.activelogic as collection
 import pytest
 from ansible_collections.netops.activelogic.plugins.module_utils._errors import ActiveLogicError
 from ansible_collections.netops.activelogic.plugins.module_utils._failures import BACKUP_MISSING
