@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from . import _sentences
+from . import _failures, _sentences
 from ._connection import Settings
 from ._deadline import Deadline
 from ._errors import (
@@ -23,15 +23,6 @@ from ._errors import (
     OutcomeUnknownError,
     StaleDataError,
     during,
-)
-from ._failures import (
-    BACKUP_LATE,
-    BACKUP_NAMED_ILLEGALLY,
-    BACKUP_NOT_NEW,
-    BACKUP_RENAMED,
-    NEW_BACKUP_DAMAGED,
-    NOT_READY,
-    NOT_READY_LOGIN,
 )
 from ._files._access import Opener
 from ._model import BackupFile, Listing, Received, Sent, System
@@ -135,7 +126,7 @@ class Client:
                     made = self._transport.create_new(name, resource_name)
             flaw = why_illegal(made)
             if flaw:
-                error = BACKUP_NAMED_ILLEGALLY.error(name=shorten(made, MAX_SHOWN), flaw=flaw)
+                error = _failures.BACKUP_NAMED_ILLEGALLY.error(name=shorten(made, MAX_SHOWN), flaw=flaw)
                 error.facts["changed"] = True
                 raise error
             return made
@@ -257,10 +248,10 @@ class Client:
                 damage_limit = damage_limit or Deadline("", DAMAGE_PATIENCE, self._clock)
                 left = min(deadline.left(), damage_limit.left())
                 if left <= 0:
-                    raise NEW_BACKUP_DAMAGED.error(name=name, why=why)
+                    raise _failures.NEW_BACKUP_DAMAGED.error(name=name, why=why)
                 self._sleep(min(DAMAGE_PAUSE, left))
             elif deadline.is_over():
-                raise BACKUP_LATE.error(seconds=deadline.seconds, name=name, why=latest.incomplete[name])
+                raise _failures.BACKUP_LATE.error(seconds=deadline.seconds, name=name, why=latest.incomplete[name])
 
     def create_complete(
         self,
@@ -293,10 +284,10 @@ class Client:
             made = name
         with during("create a backup"):
             if made in known:
-                raise BACKUP_NOT_NEW.error(name=made)
+                raise _failures.BACKUP_NOT_NEW.error(name=made)
         with during(f"create the backup {name or made!r}"):
             if name and made != name:
-                raise BACKUP_RENAMED.error(name=made)
+                raise _failures.BACKUP_RENAMED.error(name=made)
             return self._complete(made, min_size, damage, keep_doubtful)
 
     def _complete(self, made: str, min_size: int, damage: Damage, keep_doubtful: bool) -> tuple[BackupFile, Listing]:
@@ -391,8 +382,8 @@ class _Command:
 def _not_ready(deadline: Deadline, failures: list[ActiveLogicError]) -> ActiveLogicError:
     seen = f", at last: {failures[-1].reason}" if failures else ""
     if any(isinstance(each, AuthenticationError) for each in failures[-2:]):
-        return NOT_READY_LOGIN.error(seconds=deadline.seconds, seen=seen)
-    return NOT_READY.error(seconds=deadline.seconds, seen=seen)
+        return _failures.NOT_READY_LOGIN.error(seconds=deadline.seconds, seen=seen)
+    return _failures.NOT_READY.error(seconds=deadline.seconds, seen=seen)
 
 
 def _why_incomplete(before: int | None, after: int | None, min_size: int) -> str:

@@ -19,19 +19,8 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.errors import AnsibleFallbackNotFound
 
+from . import _failures
 from ._errors import ActiveLogicError
-from ._failures import (
-    GATEWAY_URL_WRONG,
-    HOST_NOT_LEGAL,
-    HOST_NOT_SET,
-    LOGIN_NOT_SENDABLE,
-    LOGIN_NOT_SET,
-    NUMBER_NEGATIVE,
-    OPTION_FILE_UNREADABLE,
-    PROXY_URL_WRONG,
-    SDK_MODULE_NOT_A_NAME,
-    SECONDS_NOT_POSITIVE,
-)
 from ._files._access import native, shown
 from ._names import why_illegal
 from ._options import hide_login, logins_in
@@ -126,8 +115,10 @@ def connection_argument_spec() -> dict[str, dict[str, Any]]:
 def not_set(option: str) -> ActiveLogicError:
     """The error for a required option that came from nowhere: it names all places where it can stand."""
     if option == "host":
-        return HOST_NOT_SET.error()
-    return LOGIN_NOT_SET.error(option=option, variable=variable_name(option), environment=environment_name(option))
+        return _failures.HOST_NOT_SET.error()
+    return _failures.LOGIN_NOT_SET.error(
+        option=option, variable=variable_name(option), environment=environment_name(option)
+    )
 
 
 def connection_required_by() -> dict[str, str]:
@@ -156,7 +147,7 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
     for option in PATHS:
         path = getattr(settings, option)
         if path is not None and not os.access(path, os.R_OK):
-            raise OPTION_FILE_UNREADABLE.error(option=option, path=shown(path))
+            raise _failures.OPTION_FILE_UNREADABLE.error(option=option, path=shown(path))
     check_login("proxy_username", settings.proxy_username or "", colon=False)
     check_login("proxy_password", settings.proxy_password or "")
     return settings
@@ -170,7 +161,7 @@ def check_places(given: Mapping[str, Any]) -> None:
     """
     host = given.get("host") or "host"
     if why_illegal(host) or hide_login(host) != host:
-        raise HOST_NOT_LEGAL.error(host=hide_login(host))
+        raise _failures.HOST_NOT_LEGAL.error(host=hide_login(host))
     if given.get("gateway_url"):
         _check_gateway_url(given["gateway_url"])
     if given.get("proxy_url"):
@@ -191,13 +182,17 @@ def check_login(option: str, text: str, *, colon: bool = True) -> None:
     :param colon: whether it may hold a colon.
     """
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
-        raise LOGIN_NOT_SENDABLE.error(option=option, flaw="holds a control character, such as the end of a line")
+        raise _failures.LOGIN_NOT_SENDABLE.error(
+            option=option, flaw="holds a control character, such as the end of a line"
+        )
     if not colon and ":" in text:
-        raise LOGIN_NOT_SENDABLE.error(option=option, flaw="holds a colon, where HTTP would end the user name")
+        raise _failures.LOGIN_NOT_SENDABLE.error(
+            option=option, flaw="holds a colon, where HTTP would end the user name"
+        )
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise LOGIN_NOT_SENDABLE.error(option=option, flaw="is not valid Unicode") from None
+        raise _failures.LOGIN_NOT_SENDABLE.error(option=option, flaw="is not valid Unicode") from None
 
 
 def masking_warning(params: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
@@ -236,15 +231,15 @@ def holds_password(value: Any, password: str) -> bool:
 def _check_numbers(settings: Settings) -> None:
     for option in ("connect_timeout", "read_timeout", "transfer_timeout", "wait_timeout"):
         if not 0 < getattr(settings, option) < 10**9:
-            raise SECONDS_NOT_POSITIVE.error(option=option)
+            raise _failures.SECONDS_NOT_POSITIVE.error(option=option)
     for option in ("retries", "retry_delay", "retry_max_delay"):
         if not 0 <= getattr(settings, option) < 10**9:
-            raise NUMBER_NEGATIVE.error(option=option)
+            raise _failures.NUMBER_NEGATIVE.error(option=option)
 
 
 def _check_sdk_module(name: str) -> None:
     if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name):
-        raise SDK_MODULE_NOT_A_NAME.error(name=name)
+        raise _failures.SDK_MODULE_NOT_A_NAME.error(name=name)
 
 
 def _check_gateway_url(url: str) -> None:
@@ -252,13 +247,13 @@ def _check_gateway_url(url: str) -> None:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
     except ValueError:
-        raise GATEWAY_URL_WRONG.error(flaw="is not a valid URL") from None
+        raise _failures.GATEWAY_URL_WRONG.error(flaw="is not a valid URL") from None
     if parts.scheme not in ("http", "https") or not host or re.search(r"\s", url):
-        raise GATEWAY_URL_WRONG.error(flaw="is not an https URL")
+        raise _failures.GATEWAY_URL_WRONG.error(flaw="is not an https URL")
     if "@" in url or parts.query or parts.fragment:
-        raise GATEWAY_URL_WRONG.error(flaw="must hold no user, query or fragment")
+        raise _failures.GATEWAY_URL_WRONG.error(flaw="must hold no user, query or fragment")
     if parts.scheme == "http" and not is_loopback(host):
-        raise GATEWAY_URL_WRONG.error(flaw="is plain http, which is allowed on the loopback interface only")
+        raise _failures.GATEWAY_URL_WRONG.error(flaw="is plain http, which is allowed on the loopback interface only")
 
 
 def _check_proxy_url(url: str) -> None:
@@ -266,11 +261,11 @@ def _check_proxy_url(url: str) -> None:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
     except ValueError:
-        raise PROXY_URL_WRONG.error(flaw="is not a valid URL") from None
+        raise _failures.PROXY_URL_WRONG.error(flaw="is not a valid URL") from None
     if parts.scheme not in ("http", "https") or not host or re.search(r"\s", url):
-        raise PROXY_URL_WRONG.error(flaw="is not an http or https URL")
+        raise _failures.PROXY_URL_WRONG.error(flaw="is not an http or https URL")
     if "@" in url or parts.query or parts.fragment:
-        raise PROXY_URL_WRONG.error(flaw="must hold no user, query or fragment")
+        raise _failures.PROXY_URL_WRONG.error(flaw="must hold no user, query or fragment")
 
 
 def is_loopback(host: str) -> bool:

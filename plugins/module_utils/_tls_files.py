@@ -16,13 +16,7 @@ import ssl
 import stat
 from datetime import datetime, timezone
 
-from ._failures import (
-    CLIENT_KEY_ENCRYPTED,
-    CLIENT_KEY_MISSING,
-    CLIENT_KEY_OTHER,
-    OPTION_FILE_UNREADABLE,
-    TLS_FILE_WRONG,
-)
+from . import _failures
 from ._files._access import shown
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -70,17 +64,19 @@ def check_client(certificate: str, key: str | None) -> None:
     option, path = ("client_cert", certificate) if key is None else ("client_key", key)
     content_of_key = content if key is None else _read("client_key", key, KEY)
     if _ENCRYPTED.search(content_of_key):
-        raise CLIENT_KEY_ENCRYPTED.error(option=option, path=shown(path))
+        raise _failures.CLIENT_KEY_ENCRYPTED.error(option=option, path=shown(path))
     if not _KEY.search(content_of_key):
         if key is None:
-            raise CLIENT_KEY_MISSING.error(path=shown(path))
+            raise _failures.CLIENT_KEY_MISSING.error(path=shown(path))
         raise _wrong(option, path, _flaw(content_of_key, _KEY, "key", None), KEY)
     try:
         # A pass phrase is given, so that nobody is asked for one whatever the file holds.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         if error.reason in _OTHER_KEY:
-            raise CLIENT_KEY_OTHER.error(option=option, path=shown(path), certificate=shown(certificate)) from None
+            raise _failures.CLIENT_KEY_OTHER.error(
+                option=option, path=shown(path), certificate=shown(certificate)
+            ) from None
         flaw = f"can't be used together with {shown(certificate)}" if key else "can't be used"
         raise _wrong(option, path, f"{flaw} ({said(error)})", f"{CERTIFICATE} or its key") from None
     except OSError as error:
@@ -112,7 +108,7 @@ def _names_in(option: str, path: str) -> list[str]:
     try:
         return os.listdir(path)
     except OSError:
-        raise OPTION_FILE_UNREADABLE.error(option=option, path=shown(path)) from None
+        raise _failures.OPTION_FILE_UNREADABLE.error(option=option, path=shown(path)) from None
 
 
 def _read(option: str, path: str, wanted: str) -> bytes:
@@ -120,7 +116,7 @@ def _read(option: str, path: str, wanted: str) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
-        raise OPTION_FILE_UNREADABLE.error(option=option, path=shown(path)) from None
+        raise _failures.OPTION_FILE_UNREADABLE.error(option=option, path=shown(path)) from None
     with open(descriptor, "rb") as source:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -131,7 +127,7 @@ def _read(option: str, path: str, wanted: str) -> bytes:
 
 
 def _wrong(option: str, path: str, flaw: str, wanted: str) -> Exception:
-    return TLS_FILE_WRONG.error(option=option, path=shown(path), flaw=flaw, wanted=wanted)
+    return _failures.TLS_FILE_WRONG.error(option=option, path=shown(path), flaw=flaw, wanted=wanted)
 
 
 def _flaw(content: bytes, marker: re.Pattern[bytes], noun: str, error: Exception | None) -> str:

@@ -19,16 +19,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .. import _failures
 from .._context import Context
 from .._errors import ActiveLogicError
-from .._failures import (
-    ATTRIBUTES_REFUSED,
-    ATTRIBUTES_WRONG,
-    FILE_IMMUTABLE,
-    MODE_WRONG,
-    OWNER_REFUSED,
-    OWNER_UNKNOWN,
-)
 from ._access import exact, local_errors, shown, status_of
 from ._destination import folder_of
 from ._share import Share
@@ -54,22 +47,26 @@ def mode_from(option: Any) -> int | str:
     :raises OptionError: for everything else.
     """
     if isinstance(option, bool) or not isinstance(option, (int, str)):
-        raise MODE_WRONG.error(mode=option, flaw="is neither octal nor symbolic")
+        raise _failures.MODE_WRONG.error(mode=option, flaw="is neither octal nor symbolic")
     if isinstance(option, int):
         if not _is_sensible(option) or _is_sensible(_as_octal(str(option))):
-            raise MODE_WRONG.error(mode=option, flaw="is a number of which it is not clear whether it is octal")
+            raise _failures.MODE_WRONG.error(
+                mode=option, flaw="is a number of which it is not clear whether it is octal"
+            )
         return option
     text = option.strip()
     number = _as_octal(text)
     if number is None:
         if not _SYMBOLIC.match(text):
-            raise MODE_WRONG.error(mode=option, flaw="is neither octal nor symbolic")
+            raise _failures.MODE_WRONG.error(mode=option, flaw="is neither octal nor symbolic")
         return text
     if number > ALL_MODES:
-        raise MODE_WRONG.error(mode=option, flaw="has too many digits")
+        raise _failures.MODE_WRONG.error(mode=option, flaw="has too many digits")
     if re.match("[1-9][0-9]{2}\\Z", text) and not _is_sensible(number) and _is_sensible(int(text)):
         # A template makes the text '420' of a variable that holds 0644 without quotes.
-        raise MODE_WRONG.error(mode=option, flaw="looks like an octal number that was turned into a decimal one")
+        raise _failures.MODE_WRONG.error(
+            mode=option, flaw="looks like an octal number that was turned into a decimal one"
+        )
     return number
 
 
@@ -120,25 +117,27 @@ class Attributes:
         above = os.stat(folder)
         if not _has_capability(_CHOWN):
             if self._uid not in (None, os.geteuid()):
-                raise OWNER_REFUSED.error(option="owner", name=params["owner"])
+                raise _failures.OWNER_REFUSED.error(option="owner", name=params["owner"])
             groups = {os.getegid(), *os.getgroups()} | ({above.st_gid} if above.st_mode & stat.S_ISGID else set())
             if self._gid is not None and self._gid not in groups:
-                raise OWNER_REFUSED.error(option="group", name=params["group"])
+                raise _failures.OWNER_REFUSED.error(option="group", name=params["group"])
         if self._flags:
             if not self._ansible.program("chattr"):
-                raise ATTRIBUTES_WRONG.error(attributes=params["attributes"], flaw="can't be set without chattr")
+                raise _failures.ATTRIBUTES_WRONG.error(
+                    attributes=params["attributes"], flaw="can't be set without chattr"
+                )
             if self._flags_of(folder) is None:
-                raise ATTRIBUTES_WRONG.error(
+                raise _failures.ATTRIBUTES_WRONG.error(
                     attributes=params["attributes"], flaw=f"can't be set on the file system of {shown(folder)}"
                 )
             if self._flags & set("ai") and not _has_capability(_LINUX_IMMUTABLE):
-                raise OWNER_REFUSED.error(option="attributes", name=params["attributes"])
+                raise _failures.OWNER_REFUSED.error(option="attributes", name=params["attributes"])
 
     def require_replaceable(self, paths: Iterable[str]) -> None:
         """:raises LocalFileError: when one of the files is there and can't be replaced because of its flags."""
         for path in paths:
             if status_of(path) is not None and (self._flags_of(path) or set()) & set("ai"):
-                raise FILE_IMMUTABLE.error(path=shown(path))
+                raise _failures.FILE_IMMUTABLE.error(path=shown(path))
 
     # New files
 
@@ -184,7 +183,7 @@ class Attributes:
             if before != wanted:
                 kept = self._flags if self._how == "-" else set()
                 if ((self._flags_of(path) or set()) - kept) & set("ai"):
-                    raise FILE_IMMUTABLE.error(path=shown(path))
+                    raise _failures.FILE_IMMUTABLE.error(path=shown(path))
                 changed = self._context.check_mode or self._give(descriptor, path, mode) or changed
         changed = self._set_context(path) or changed
         return (self._how != "-" and self._set_flags(path)) or changed
@@ -227,7 +226,7 @@ class Attributes:
         words = [self._ansible.program("chattr") or "chattr", self._how + "".join(sorted(self._flags))]
         code, said = self._ansible.run([*words, exact(os.path.abspath(path))])
         if code != 0:
-            raise ATTRIBUTES_REFUSED.error(path=shown(path), said=" ".join(said.split())[:200])
+            raise _failures.ATTRIBUTES_REFUSED.error(path=shown(path), said=" ".join(said.split())[:200])
         return True
 
 
@@ -260,11 +259,11 @@ def _id_of(option: str, name: Any) -> int | None:
     else:
         if 0 <= number < 0xFFFFFFFF:  # the last one means "as before" to chown(2)
             return number
-        raise OWNER_UNKNOWN.error(option=option, name=name)
+        raise _failures.OWNER_UNKNOWN.error(option=option, name=name)
     try:
         return pwd.getpwnam(name).pw_uid if option == "owner" else grp.getgrnam(name).gr_gid
     except (KeyError, ValueError):
-        raise OWNER_UNKNOWN.error(option=option, name=name) from None
+        raise _failures.OWNER_UNKNOWN.error(option=option, name=name) from None
 
 
 def _flags_from(option: Any) -> tuple[str, set[str]]:
@@ -274,7 +273,7 @@ def _flags_from(option: Any) -> tuple[str, set[str]]:
         return "=", set()
     how, letters = (text[0], text[1:]) if text[0] in "+-=" else ("=", text)
     if not letters or set(letters) - _LETTERS:
-        raise ATTRIBUTES_WRONG.error(attributes=text, flaw="are no flags that chattr knows")
+        raise _failures.ATTRIBUTES_WRONG.error(attributes=text, flaw="are no flags that chattr knows")
     return how, set(letters)
 
 

@@ -14,15 +14,7 @@ import os
 import stat
 from collections.abc import Callable
 
-from .._failures import (
-    DEST_ACCOMPANIES,
-    DEST_BELOW_FILE,
-    DEST_LINK,
-    DEST_LONG,
-    DEST_NO_FOLDER,
-    DEST_NOT_REGULAR,
-    FILE_UNUSABLE,
-)
+from .. import _failures
 from ._access import exact, is_folder, local_errors, native, shown, status_of
 from ._manifest import DIGEST_SUFFIX, MANIFEST_SUFFIX, MAX_FILE_NAME, side_file
 
@@ -38,25 +30,25 @@ def resolve_destination(dest: str, name: str) -> str:
     :raises LocalFileError: when that can't be.
     """
     if _is_long(os.path.basename(dest)):
-        raise DEST_LONG.error(name=exact(os.path.basename(dest))[:40], limit=MAX_FILE_NAME)
+        raise _failures.DEST_LONG.error(name=exact(os.path.basename(dest))[:40], limit=MAX_FILE_NAME)
     if dest.endswith("/") or is_folder(dest):
         if name.endswith((MANIFEST_SUFFIX, DIGEST_SUFFIX, PART_SUFFIX)):
-            raise DEST_ACCOMPANIES.error(name=name)
+            raise _failures.DEST_ACCOMPANIES.error(name=name)
         _require_folders(dest)
         path = os.path.join(dest, native(name))
     else:
         path = dest
         folder = os.path.dirname(os.path.abspath(dest))
         if not is_folder(folder):
-            raise DEST_NO_FOLDER.error(folder=shown(folder))
+            raise _failures.DEST_NO_FOLDER.error(folder=shown(folder))
     if _is_long(os.path.basename(path)):
-        raise DEST_LONG.error(name=exact(os.path.basename(path))[:40], limit=MAX_FILE_NAME)
+        raise _failures.DEST_LONG.error(name=exact(os.path.basename(path))[:40], limit=MAX_FILE_NAME)
     status = status_of(path)
     if status is not None and stat.S_ISLNK(status.st_mode):
-        raise DEST_LINK.error(path=shown(path))
+        raise _failures.DEST_LINK.error(path=shown(path))
     for each in (path, side_file(path, DIGEST_SUFFIX), side_file(path, MANIFEST_SUFFIX)):
         if status_of(each) is not None and not _is_file(each):
-            raise DEST_NOT_REGULAR.error(path=shown(each))
+            raise _failures.DEST_NOT_REGULAR.error(path=shown(each))
     return path
 
 
@@ -73,7 +65,7 @@ def _require_folders(folder: str) -> None:
     """:raises LocalFileError: when something on the way to a folder is there and is none."""
     for each in _upwards(folder):
         if status_of(each) is not None and not is_folder(each):
-            raise DEST_BELOW_FILE.error(path=shown(each))
+            raise _failures.DEST_BELOW_FILE.error(path=shown(each))
 
 
 def _upwards(folder: str) -> list[str]:
@@ -99,7 +91,7 @@ def require_writable(path: str) -> None:
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
         is_read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
         why = os.strerror(errno.EROFS if is_read_only else errno.EACCES)
-        raise FILE_UNUSABLE.error(path=shown(folder), why=why)
+        raise _failures.FILE_UNUSABLE.error(path=shown(folder), why=why)
 
 
 def make_folders(path: str, give: Callable[[str, int], None]) -> None:

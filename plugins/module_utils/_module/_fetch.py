@@ -13,24 +13,10 @@ import os
 import shlex
 from typing import Any
 
-from .. import _names
+from .. import _failures, _names
 from .._archive._whole import Finding
 from .._context import Context
 from .._errors import TransferError, during
-from .._failures import (
-    ARRIVED_SHORT,
-    CHECKSUM_OTHER,
-    CHECKSUM_WRONG,
-    FETCH_DAMAGED,
-    FETCH_MANIFEST_UNUSABLE,
-    FETCH_NEEDS_MORE,
-    FETCH_OTHER_MACHINE,
-    FETCH_READ_OTHER,
-    LATEST_AHEAD,
-    NO_LATEST,
-    VALIDATE_REFUSED,
-    VALIDATE_WRONG,
-)
 from .._files._access import digest_file, exact, file_error, has_content, native, shown, status_of
 from .._files._attributes import Attributes
 from .._files._destination import make_folders, require_writable, resolve_destination
@@ -68,7 +54,7 @@ def fetch(context: Context) -> dict[str, Any]:
     if params["name"]:
         _names.require_legal(params["name"])
     elif not params["latest"]:
-        raise FETCH_NEEDS_MORE.error()
+        raise _failures.FETCH_NEEDS_MORE.error()
     system = context.client.identity()
     with during(f"fetch the backup {params['name']!r}" if params["name"] else "fetch the latest backup"):
         listing = context.client.list()
@@ -94,9 +80,9 @@ def _latest(context: Context, listing: Listing) -> Newest:
     settled = context.client.settle(listing.names, first=listing) if listing.backups else listing
     newest = newest_full(settled, now=context.now, prefix=params["prefix"], zone=context.zone)
     if newest.ahead:
-        error = LATEST_AHEAD.error(names=newest.ahead)
+        error = _failures.LATEST_AHEAD.error(names=newest.ahead)
     elif newest.backup is None and params["on_missing"] == "fail":
-        error = NO_LATEST.error(passed_over=newest.in_words)
+        error = _failures.NO_LATEST.error(passed_over=newest.in_words)
     else:
         return newest
     error.facts["passed_over"] = passed_over_to_result(newest.candidates)
@@ -226,9 +212,11 @@ class _Fetch:
             try:
                 manifest = read_manifest(place)
             except UnusableError as error:
-                raise FETCH_MANIFEST_UNUSABLE.error(path=path, manifest=shown(place), why=error) from error
+                raise _failures.FETCH_MANIFEST_UNUSABLE.error(path=path, manifest=shown(place), why=error) from error
             if manifest is not None and manifest.machineid != self._system.machineid:
-                raise FETCH_OTHER_MACHINE.error(path=path, origin=manifest.machineid, found=self._system.machineid)
+                raise _failures.FETCH_OTHER_MACHINE.error(
+                    path=path, origin=manifest.machineid, found=self._system.machineid
+                )
 
     # A new file
 
@@ -245,20 +233,20 @@ class _Fetch:
             raise
         self._check_complete()
         if received.size != self._backup.size:
-            raise ARRIVED_SHORT.error(size=received.size, listed=self._backup.size)
+            raise _failures.ARRIVED_SHORT.error(size=received.size, listed=self._backup.size)
         finding = inspect_file(self._context, part.path, f"the backup {name!r}")
         part.require_own_content()
         if finding.damage:
-            raise FETCH_DAMAGED.error(why=finding.damage)
+            raise _failures.FETCH_DAMAGED.error(why=finding.damage)
         return received, finding
 
     def _verify(self, received: Received, wanted_digest: str | None) -> None:
         if verify_of(self._context) == CONTENT:
             again = self._client.digest(self._backup.name)
             if again.sha256 != received.sha256:
-                raise FETCH_READ_OTHER.error(first=received.sha256, second=again.sha256)
+                raise _failures.FETCH_READ_OTHER.error(first=received.sha256, second=again.sha256)
         if wanted_digest is not None and received.sha256 != wanted_digest:
-            raise CHECKSUM_OTHER.error(found=received.sha256, wanted=wanted_digest)
+            raise _failures.CHECKSUM_OTHER.error(found=received.sha256, wanted=wanted_digest)
 
     def _sides(self, received: Received) -> dict[str, bytes]:
         """The content of the side files, by their suffixes."""
@@ -281,7 +269,7 @@ def _validate_command(text: str | None) -> list[str]:
         return []
     words = [expand(word) for word in shlex.split(text)]
     if not any("%s" in word for word in words):
-        raise VALIDATE_WRONG.error()
+        raise _failures.VALIDATE_WRONG.error()
     return words
 
 
@@ -295,7 +283,7 @@ def _validate(context: Context, words: list[str], part: Part) -> None:
         raise file_error(error, command[0]) from error
     if code != 0:
         with during("validate the fetched backup"):
-            raise VALIDATE_REFUSED.error(code=code, said=" ".join(errors.split())[:200])
+            raise _failures.VALIDATE_REFUSED.error(code=code, said=" ".join(errors.split())[:200])
     part.require_own_content()
 
 
@@ -305,5 +293,5 @@ def _checksum(text: str | None) -> str | None:
     algorithm, _colon, value = text.partition(":")
     value = value.strip().lower()
     if algorithm != "sha256" or len(value) != 64 or set(value) - set("0123456789abcdef"):
-        raise CHECKSUM_WRONG.error()
+        raise _failures.CHECKSUM_WRONG.error()
     return value

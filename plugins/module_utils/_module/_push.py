@@ -15,24 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .. import _names
+from .. import _failures, _names
 from .._client import StillNeeded
 from .._context import Context
 from .._errors import ActiveLogicError, OutcomeUnknownError, TransferError, during
-from .._failures import (
-    PART_FILE_TAKEN,
-    PUSH_ARRIVED_OTHER,
-    PUSH_CHANGED,
-    PUSH_DAMAGED,
-    PUSH_EMPTY,
-    PUSH_EVIDENCE_UNUSABLE,
-    PUSH_NOT_AS_DIGEST,
-    PUSH_NOT_AS_MANIFEST,
-    PUSH_OLD_UNREADABLE,
-    PUSH_OTHER_MACHINE,
-    PUSH_OTHER_THERE,
-    PUSH_SHORT,
-)
 from .._files._access import digest_file, local_errors, native, reopener, shown
 from .._files._leftovers import side_files
 from .._files._manifest import UnusableError, read_digest, read_manifest
@@ -69,10 +55,10 @@ class _Push:
         """Upload the file unless the system has it already."""
         context, path = self._context, shown(self._src)
         if self._size == 0:
-            raise PUSH_EMPTY.error(path=path)
+            raise _failures.PUSH_EMPTY.error(path=path)
         finding = inspect_file(context, self._src, path)
         if finding.damage:
-            raise PUSH_DAMAGED.error(path=path, why=finding.damage)
+            raise _failures.PUSH_DAMAGED.error(path=path, why=finding.damage)
         system = self._client.identity()
         for each in _paths_of(self._src):
             self._check_evidence(each, system)
@@ -90,7 +76,7 @@ class _Push:
             if self._is_same(old):
                 return result(UNCHANGED, changed=False, unchanged_by="content")
             if not context.params["force"]:
-                raise PUSH_OTHER_THERE.error(there=_facts(old), size=self._size, sha256=self._sha256)
+                raise _failures.PUSH_OTHER_THERE.error(there=_facts(old), size=self._size, sha256=self._sha256)
         if context.check_mode:
             return result(PUSHED, changed=True)
         with _keep(context, self._name, old) as kept:
@@ -111,20 +97,22 @@ class _Push:
             manifest = _read(read_manifest, beside.manifest, path)
             if manifest is not None and (manifest.size, manifest.sha256) != (size, sha256):
                 self._require_still(path)
-                raise PUSH_NOT_AS_MANIFEST.error(path=src, manifest=shown(beside.manifest), size=size, sha256=sha256)
+                raise _failures.PUSH_NOT_AS_MANIFEST.error(
+                    path=src, manifest=shown(beside.manifest), size=size, sha256=sha256
+                )
             digest = _read(lambda place: read_digest(place, path), beside.digest, path)
             if digest is not None and digest != sha256:
                 self._require_still(path)
-                raise PUSH_NOT_AS_DIGEST.error(path=src, file=shown(beside.digest), sha256=sha256)
+                raise _failures.PUSH_NOT_AS_DIGEST.error(path=src, file=shown(beside.digest), sha256=sha256)
             if manifest is None or self._context.params["other_machine"]:
                 return
             if manifest.machineid != system.machineid:
-                raise PUSH_OTHER_MACHINE.error(path=src, origin=manifest.machineid, found=system.machineid)
+                raise _failures.PUSH_OTHER_MACHINE.error(path=src, origin=manifest.machineid, found=system.machineid)
 
     def _require_still(self, path: str) -> None:
         """:raises TransferError: when the file is another one now, which another task may have fetched."""
         if not self._is_still(path):
-            raise PUSH_CHANGED.error(path=shown(path))
+            raise _failures.PUSH_CHANGED.error(path=shown(path))
 
     def _is_still(self, path: str) -> bool:
         """Whether a local file has the content that it had in the beginning."""
@@ -172,18 +160,18 @@ class _Push:
                 raise
             return False
         if (sent.size, sent.sha256) != (self._size, self._sha256):
-            raise PUSH_CHANGED.error(path=shown(self._src))
+            raise _failures.PUSH_CHANGED.error(path=shown(self._src))
         return True
 
     def _verify(self, *, by_content: bool) -> bool:
         """Compare what is listed, and what can be downloaded again, with the file; returns ``by_content``."""
         listed = self._client.list().require(self._name)
         if listed.size != self._size:
-            raise PUSH_SHORT.error(size=self._size, listed=listed.size, then="")
+            raise _failures.PUSH_SHORT.error(size=self._size, listed=listed.size, then="")
         if by_content:
             on_system = self._client.digest(self._name)
             if not self._is_same(on_system):
-                raise PUSH_ARRIVED_OTHER.error(there=_facts(on_system))
+                raise _failures.PUSH_ARRIVED_OTHER.error(there=_facts(on_system))
         return by_content
 
     def _is_same(self, on_system: Received) -> bool:
@@ -205,7 +193,7 @@ class _Push:
         """
         error.hint = self._clear_up(kept)
         if not self._is_still(self._src):
-            changed = PUSH_CHANGED.error(path=shown(self._src))
+            changed = _failures.PUSH_CHANGED.error(path=shown(self._src))
             changed.hint = error.hint
             raise changed from error
 
@@ -251,7 +239,7 @@ def _read(read: Callable[[str], T], place: str, path: str) -> T:
     try:
         return read(place)
     except UnusableError as error:
-        raise PUSH_EVIDENCE_UNUSABLE.error(path=shown(path), file=shown(place), why=error) from error
+        raise _failures.PUSH_EVIDENCE_UNUSABLE.error(path=shown(path), file=shown(place), why=error) from error
 
 
 @dataclass
@@ -277,7 +265,7 @@ class _Kept:
         except OSError:
             named = None
         if named is None or not os.path.samestat(named, os.fstat(self.descriptor)):
-            raise PART_FILE_TAKEN.error(path=shown(self.path))
+            raise _failures.PART_FILE_TAKEN.error(path=shown(self.path))
 
 
 @contextmanager
@@ -299,7 +287,7 @@ def _keep(context: Context, name: str, old: Received | None) -> Iterator[_Kept |
     try:
         copy = context.client.download(name, path, reopener(descriptor))
         if not kept.is_same(copy):
-            raise PUSH_OLD_UNREADABLE.error(first=_facts(old), second=_facts(copy))
+            raise _failures.PUSH_OLD_UNREADABLE.error(first=_facts(old), second=_facts(copy))
         kept.require_own()
         yield kept
     except ActiveLogicError as error:

@@ -22,20 +22,9 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from .. import _failures
 from .._connection import Settings
 from .._errors import ActiveLogicError
-from .._failures import (
-    GATEWAY_CERTIFICATE_DATES,
-    GATEWAY_CERTIFICATE_NAME,
-    GATEWAY_NOT_TRUSTED,
-    GATEWAY_REFUSES_CERTIFICATE,
-    GATEWAY_SPEAKS_HTTP,
-    GATEWAY_SPEAKS_TLS,
-    GATEWAY_WANTS_CERTIFICATE,
-    GATEWAY_WITHOUT_TLS,
-    PROXY_LOGIN,
-    PROXY_UNUSABLE,
-)
 from .._files._access import shown
 from .._tls_files import expired, said
 
@@ -88,12 +77,12 @@ def untrusted(chain: Iterable[BaseException], url: str) -> ActiveLogicError | No
         code = getattr(each, "verify_code", 0)
         why = str(getattr(each, "verify_message", "") or each).rstrip(".")
         if code in OTHER_NAMES or not code:  # urllib3 1.26 compares the name itself
-            return GATEWAY_CERTIFICATE_NAME.error(url=url, why=why)
+            return _failures.GATEWAY_CERTIFICATE_NAME.error(url=url, why=why)
         if code in (EXPIRED, NOT_YET_VALID):
-            return GATEWAY_CERTIFICATE_DATES.error(
+            return _failures.GATEWAY_CERTIFICATE_DATES.error(
                 url=url, flaw="has expired" if code == EXPIRED else "is not valid yet"
             )
-        return GATEWAY_NOT_TRUSTED.error(url=url, why=why)
+        return _failures.GATEWAY_NOT_TRUSTED.error(url=url, why=why)
     return None
 
 
@@ -104,7 +93,7 @@ def refused(chain: Iterable[BaseException], settings: Settings, url: str) -> Act
             continue
         reason = each.reason or ""
         if reason.endswith("ALERT_CERTIFICATE_REQUIRED"):
-            return GATEWAY_WANTS_CERTIFICATE.error(url=url)
+            return _failures.GATEWAY_WANTS_CERTIFICATE.error(url=url)
         why = next((why for alert, why in REFUSALS.items() if reason.endswith(alert)), None)
         if why is not None and settings.client_cert:
             return _refuses_certificate(settings, url, why)
@@ -123,26 +112,26 @@ def look(settings: Settings, url: str, *, silent: bool) -> ActiveLogicError | No
     with suppress(OSError):
         seen = Seen() if silent else _handshake(settings if secure else None, address, seconds)
         if not secure:
-            return GATEWAY_SPEAKS_TLS.error(url=url) if seen.secured or _is_alert(seen.error) else None
+            return _failures.GATEWAY_SPEAKS_TLS.error(url=url) if seen.secured or _is_alert(seen.error) else None
         # The failed request may have met the end of the connection, and not the alert that came before it.
         told = refused([seen.error], settings, url) if seen.error else None
         if told is not None:
             return told
         if seen.asked and seen.ended:
             if not settings.client_cert:
-                return GATEWAY_WANTS_CERTIFICATE.error(url=url)
+                return _failures.GATEWAY_WANTS_CERTIFICATE.error(url=url)
             return _refuses_certificate(settings, url, "it ends the connection when it is shown")
         if not seen.secured and _speaks_http(address, seconds):
-            return GATEWAY_SPEAKS_HTTP.error(url=url)
+            return _failures.GATEWAY_SPEAKS_HTTP.error(url=url)
         if not seen.secured and seen.error is not None:
-            return GATEWAY_WITHOUT_TLS.error(url=url, why=said(seen.error))
+            return _failures.GATEWAY_WITHOUT_TLS.error(url=url, why=said(seen.error))
     return None
 
 
 def _refuses_certificate(settings: Settings, url: str, why: str) -> ActiveLogicError:
     path = settings.client_cert or ""
     why = expired(path, datetime.now(timezone.utc)) or why
-    return GATEWAY_REFUSES_CERTIFICATE.error(url=url, path=shown(path), why=why)
+    return _failures.GATEWAY_REFUSES_CERTIFICATE.error(url=url, path=shown(path), why=why)
 
 
 def _is_alert(error: ssl.SSLError | None) -> bool:
@@ -193,7 +182,9 @@ def proxy_error(chain: list[BaseException], has_login: bool) -> ActiveLogicError
     """The error of a proxy that can't be used; ``has_login`` where it was sent one."""
     texts = " ".join(map(str, chain))
     if re.search(r"\b407\b", texts):
-        return PROXY_LOGIN.error(wants="refuses the login of proxy_username" if has_login else "wants a login")
+        return _failures.PROXY_LOGIN.error(
+            wants="refuses the login of proxy_username" if has_login else "wants a login"
+        )
     status = re.search(r"Tunnel connection failed: ([0-9]{3})", texts)
     if status:
         why = f"it answers with status {status.group(1)}"
@@ -207,7 +198,7 @@ def proxy_error(chain: list[BaseException], has_login: bool) -> ActiveLogicError
         why = "its name can't be resolved"
     else:
         why = cause_of(chain)
-    return PROXY_UNUSABLE.error(why=why, repeatable=True)
+    return _failures.PROXY_UNUSABLE.error(why=why, repeatable=True)
 
 
 def chain_of(error: BaseException) -> list[BaseException]:

@@ -18,23 +18,9 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .. import _failures
 from .._connection import Settings
 from .._errors import ActiveLogicError, OutcomeUnknownError, RefusedError, StaleDataError
-from .._failures import (
-    ARRIVED_SHORT,
-    BACKUP_TAKEN,
-    BACKUP_VANISHED,
-    MACHINE_OTHER,
-    PUSH_LOST_OLD,
-    PUSH_NOT_LISTED,
-    PUSH_SHORT,
-    PUSH_UNSEEN,
-    SDK_FAILED,
-    SYSTEM_COMMIT_UNKNOWN,
-    SYSTEM_LATE,
-    SYSTEM_LATE_UNKNOWN,
-    SYSTEM_NOT_ANSWERING,
-)
 from .._files._access import Opener, digest_file, local_errors, private_folder, require_room
 from .._model import BackupFile, Listing, Received, Sent, System, listed
 from ._base import LOST, RETURNED, Attempts
@@ -92,7 +78,7 @@ class SdkTransport:
 
     def create_new(self, name: str, resource_name: str | None) -> str:
         if name and self.list().find(name) is not None:  # whether it would be overwritten is not documented
-            raise BACKUP_TAKEN.error(name=name)
+            raise _failures.BACKUP_TAKEN.error(name=name)
         made: str = self._write("create_new", "wait_timeout", name=name, resource_name=resource_name or None)["result"]
         return made
 
@@ -108,7 +94,7 @@ class SdkTransport:
         except OutcomeUnknownError:
             answer = None
         if answer is not None and "other_machine" in answer:
-            raise MACHINE_OTHER.error(found=answer["other_machine"], expected=expected_machine_id)
+            raise _failures.MACHINE_OTHER.error(found=answer["other_machine"], expected=expected_machine_id)
         self._login_worked = False  # it may have brought another password back
         return LOST if answer is None else RETURNED
 
@@ -132,12 +118,12 @@ class SdkTransport:
             size = _size_of(path, opener)
             if most is None or size < most:
                 raise
-            raise ARRIVED_SHORT.error(size=f"{size} or more", listed=announced, repeatable=True) from error
+            raise _failures.ARRIVED_SHORT.error(size=f"{size} or more", listed=announced, repeatable=True) from error
         size, sha256 = digest_file(path, opener)
         if size != announced:
             if announced is not None and size < announced:
                 require_room(path, announced, opener)  # the package may have kept silent about a full disk
-            raise ARRIVED_SHORT.error(size=size, listed=announced, repeatable=True)
+            raise _failures.ARRIVED_SHORT.error(size=size, listed=announced, repeatable=True)
         return Received(size, sha256, False, size)
 
     def _store(self, name: str, path: str, opener: Opener | None, most: int | None) -> None:
@@ -157,7 +143,7 @@ class SdkTransport:
         size, sha256 = digest_file(path)
         before = self.list().find(name)
         if before is not None and not replace:
-            raise BACKUP_TAKEN.error(name=name)
+            raise _failures.BACKUP_TAKEN.error(name=name)
         try:
             self._upload(name, path)
         except RefusedError:
@@ -175,9 +161,9 @@ class SdkTransport:
             try:
                 found = self.list().find(name)
             except ActiveLogicError as error:
-                raise PUSH_UNSEEN.error(reason=error.reason) from error
+                raise _failures.PUSH_UNSEEN.error(reason=error.reason) from error
             if found is None:
-                raise PUSH_NOT_LISTED.error(size=size)
+                raise _failures.PUSH_NOT_LISTED.error(size=size)
             seen.append(found.size or 0)
             if seen[-1] == size:
                 return
@@ -185,9 +171,9 @@ class SdkTransport:
                 break
             self._sleep(STEADY_PAUSE)
         if before is not None and before.size == seen[-1]:
-            raise PUSH_SHORT.error(size=size, listed=seen[-1], then=", as before; nothing was removed")
+            raise _failures.PUSH_SHORT.error(size=size, listed=seen[-1], then=", as before; nothing was removed")
         self.remove(name)
-        raise PUSH_SHORT.error(size=size, listed=seen[-1], then=", which were removed again")
+        raise _failures.PUSH_SHORT.error(size=size, listed=seen[-1], then=", which were removed again")
 
     def _upload(self, name: str, path: str) -> None:
         self._write("upload", "transfer_timeout", name=name, path=path)
@@ -204,7 +190,7 @@ class SdkTransport:
                 try:
                     self._upload(name, kept)
                 except ActiveLogicError as second:
-                    raise PUSH_LOST_OLD.error(reason=error.reason, second=second.reason) from error
+                    raise _failures.PUSH_LOST_OLD.error(reason=error.reason, second=second.reason) from error
                 raise
 
     def close(self) -> None:
@@ -237,7 +223,7 @@ class SdkTransport:
             self._end_session()  # it may hold the lock of the resource
             raise
         if not answer["is_committed"] and not self._end_session():
-            raise SYSTEM_COMMIT_UNKNOWN.error(what="its session could not be ended")
+            raise _failures.SYSTEM_COMMIT_UNKNOWN.error(what="its session could not be ended")
         return answer
 
     def _count(self, number: int) -> None:
@@ -255,8 +241,8 @@ class SdkTransport:
             answer = self._ask(seconds, request, writes, **arguments)
         except SdkExpiredError:
             if writes:
-                raise SYSTEM_LATE_UNKNOWN.error(seconds=seconds, option=clock) from None
-            raise SYSTEM_LATE.error(seconds=seconds, option=clock) from None
+                raise _failures.SYSTEM_LATE_UNKNOWN.error(seconds=seconds, option=clock) from None
+            raise _failures.SYSTEM_LATE.error(seconds=seconds, option=clock) from None
         if "value" in answer:
             return answer["value"]
         error, is_lost = self._translate.command(answer, writes, str(arguments.get("path", "")))
@@ -272,7 +258,7 @@ class SdkTransport:
         try:
             answer = self._ask(settings.connect_timeout, "open", writes=False, **login)
         except SdkExpiredError:
-            raise SYSTEM_NOT_ANSWERING.error(seconds=settings.connect_timeout, repeatable=True) from None
+            raise _failures.SYSTEM_NOT_ANSWERING.error(seconds=settings.connect_timeout, repeatable=True) from None
         if "value" not in answer:
             # PLDBIOError does not say whether the password is wrong, and too many of those may lock an account: the
             # login is sent again only where the same one worked before in this run.
@@ -305,7 +291,9 @@ class SdkTransport:
         try:
             answer = process.read(IMPORT_SECONDS)
         except SdkExpiredError:
-            raise SDK_FAILED.error(module=name, flaw=f"was not imported within {IMPORT_SECONDS:g} s") from None
+            raise _failures.SDK_FAILED.error(
+                module=name, flaw=f"was not imported within {IMPORT_SECONDS:g} s"
+            ) from None
         except SdkEndedError as ended:
             raise self._translate.ended(ended, writes=False) from None
         if "value" not in answer:
@@ -345,5 +333,5 @@ def _require_listed(listing: Listing, name: str) -> BackupFile:
     """Look before a command: what the system does with a missing name is not documented."""
     found = listing.find(name)
     if found is None:
-        raise BACKUP_VANISHED.error(name=name)
+        raise _failures.BACKUP_VANISHED.error(name=name)
     return found

@@ -18,25 +18,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from .. import _failures
 from .._connection import Settings
 from .._errors import ActiveLogicError
-from .._failures import (
-    LOCAL_FAILED,
-    LOCAL_FAILED_UNKNOWN,
-    SDK_FAILED,
-    SDK_FAILED_UNKNOWN,
-    SDK_MISSING,
-    SYSTEM_COMMIT_UNKNOWN,
-    SYSTEM_ERROR,
-    SYSTEM_LOCKED,
-    SYSTEM_LOGIN,
-    SYSTEM_LOGIN_FAILED,
-    SYSTEM_LOST,
-    SYSTEM_LOST_UNKNOWN,
-    SYSTEM_REFUSES,
-    SYSTEM_STALE,
-    SYSTEM_UNREACHABLE,
-)
 from .._files._access import file_error
 from ._sdk_process import SdkEndedError
 
@@ -91,12 +75,12 @@ class Translator:
     def importing(self, answer: Mapping[str, Any]) -> ActiveLogicError:
         """The package could not be imported, or lacks what is needed."""
         if "flaw" in answer:
-            return SDK_FAILED.error(module=self._module, flaw=answer["flaw"])
+            return _failures.SDK_FAILED.error(module=self._module, flaw=answer["flaw"])
         error = answer["error"]
         names, said = error["names"], self._said(error)
         if "ImportError" in names and said:
-            return SDK_MISSING.error(name=self._module, said=self._text(error))
-        return SDK_MISSING.error(name=self._module, said=f"{names[0]}{said}")
+            return _failures.SDK_MISSING.error(name=self._module, said=self._text(error))
+        return _failures.SDK_MISSING.error(name=self._module, said=f"{names[0]}{said}")
 
     def ended(self, ended: SdkEndedError, writes: bool) -> ActiveLogicError:
         """The process ended by itself, or was ended."""
@@ -105,8 +89,8 @@ class Translator:
     def local(self, why: str, writes: bool = False) -> ActiveLogicError:
         """Something failed where the module runs."""
         if writes:
-            return LOCAL_FAILED_UNKNOWN.error(module=self._module, why=why)
-        return LOCAL_FAILED.error(module=self._module, why=why)
+            return _failures.LOCAL_FAILED_UNKNOWN.error(module=self._module, why=why)
+        return _failures.LOCAL_FAILED.error(module=self._module, why=why)
 
     def connecting(self, answer: Mapping[str, Any], repeatable: bool) -> ActiveLogicError:
         """A login failed.
@@ -120,13 +104,13 @@ class Translator:
         if local := self._local(error, "", writes=False):
             return local
         if "PLDBIOError" in names:
-            return SYSTEM_LOGIN.error(user=self._username, said=said, repeatable=repeatable)
+            return _failures.SYSTEM_LOGIN.error(user=self._username, said=said, repeatable=repeatable)
         if "ConnectionRefusedError" in names:
-            return SYSTEM_REFUSES.error(said=said, repeatable=True)
+            return _failures.SYSTEM_REFUSES.error(said=said, repeatable=True)
         if any(name in names for name in ("TimeoutError", "OSError", "EOFError", "PLDBDetached")):
-            return SYSTEM_UNREACHABLE.error(said=said, repeatable=True)
+            return _failures.SYSTEM_UNREACHABLE.error(said=said, repeatable=True)
         if any(name in names for name in (*ANSWERED, "PLDBNewDataCommitted")):
-            return SYSTEM_LOGIN_FAILED.error(exception=names[0], said=said)
+            return _failures.SYSTEM_LOGIN_FAILED.error(exception=names[0], said=said)
         return self._failed(f"failed with {names[0]}{said}", writes=False)
 
     def command(self, answer: Mapping[str, Any], writes: bool, path: str) -> tuple[ActiveLogicError, bool]:
@@ -141,27 +125,27 @@ class Translator:
         error = answer["error"]
         names, said = error["names"], self._said(error)
         if answer.get("phase") == "committing":
-            return SYSTEM_COMMIT_UNKNOWN.error(what=f"its commit failed with {names[0]}{said}"), True
+            return _failures.SYSTEM_COMMIT_UNKNOWN.error(what=f"its commit failed with {names[0]}{said}"), True
         if "PLDBNewDataCommitted" in names:
-            return SYSTEM_STALE.error(said=said), False
+            return _failures.SYSTEM_STALE.error(said=said), False
         if local := self._local(error, path, writes):
             return local, False
         if names[0] not in ANSWERED and self._is_lost(error):
             if writes:
-                return SYSTEM_LOST_UNKNOWN.error(said=said), True
-            return SYSTEM_LOST.error(said=said, repeatable=True), True
+                return _failures.SYSTEM_LOST_UNKNOWN.error(said=said), True
+            return _failures.SYSTEM_LOST.error(said=said, repeatable=True), True
         if any(name in names for name in ANSWERED):
             if writes and re.search(r"\block(ed|s)?\b", error["text"], re.IGNORECASE):
-                return SYSTEM_LOCKED.error(exception=names[0], said=said), False
-            return SYSTEM_ERROR.error(exception=names[0], said=said), False
+                return _failures.SYSTEM_LOCKED.error(exception=names[0], said=said), False
+            return _failures.SYSTEM_ERROR.error(exception=names[0], said=said), False
         return self._failed(f"failed with {names[0]}{said}", writes), False
 
     # What it is
 
     def _failed(self, flaw: str, writes: bool) -> ActiveLogicError:
         if writes:
-            return SDK_FAILED_UNKNOWN.error(module=self._module, flaw=flaw)
-        return SDK_FAILED.error(module=self._module, flaw=flaw)
+            return _failures.SDK_FAILED_UNKNOWN.error(module=self._module, flaw=flaw)
+        return _failures.SDK_FAILED.error(module=self._module, flaw=flaw)
 
     def _is_lost(self, error: Mapping[str, Any]) -> bool:
         names, behind = error["names"], error["system_error"]
