@@ -11,19 +11,28 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from tests.harness.ansible_runs import Run, Runner, succeeded
+from tests.harness.ansible_runs import INFO, TRANSFER, Run, Runner, succeeded
 from tests.harness.interpreters import old_pythons
-from tests.harness.lab import BIN
+from tests.harness.lab import BIN, Lab
+from tests.harness.login import GATEWAY, WAYS
+from tests.harness.plays import FOLDER, PASSWORD, USERNAME, Play, PlaysRun, RunOf
 from tests.harness.systems import set_quirks
 
-TRANSFER = "netops.activelogic.activelogic_backup_transfer"
-INFO = "netops.activelogic.activelogic_backup_info"
 WRONG = "wrong-Pa55word-of-the-test"
+GROUP = "group/netops.activelogic.activelogic"
+
+pytestmark = pytest.mark.xdist_group("options")  # the runs that tests share are made by one worker
+
+PLAYS: list[Play] = []
+"""What one run does for most of the tests below."""
+
+FROM_ENVIRONMENT: list[Play] = []
+"""What a run does that has a wrong password in its own environment."""
 
 
 def play(ansible: Runner, task: dict[str, Any] | None = None, *, host: str = "edge1", **keywords: Any) -> Run:
@@ -31,82 +40,150 @@ def play(ansible: Runner, task: dict[str, Any] | None = None, *, host: str = "ed
     return ansible.play({"name": "List", INFO: {}, **(task or {})}, hosts=host, **keywords)
 
 
-def test_option_of_the_task_wins_over_the_variable(ansible: Runner) -> None:
-    ansible.variables["activelogic_password"] = WRONG
-    assert play(ansible).code == 2
-    assert play(ansible, {INFO: {"password": ansible.lab.password}}).code == 0
+def listing(
+    name: str,
+    task: Mapping[str, Any] | None = None,
+    variables: Mapping[str, Any] | None = None,
+    *,
+    run: list[Play] = PLAYS,
+    **more: Any,
+) -> Play:
+    """Add a play to a run that lists the backups in one task."""
+    added = Play(name, [{"name": "List", INFO: {}, **(task or {})}], variables or {}, **more)
+    run.append(added)
+    return added
 
 
-def test_variable_wins_over_the_environment(ansible: Runner) -> None:
-    environment = {"ACTIVELOGIC_PASSWORD": WRONG}
-    assert play(ansible, {"environment": environment}).code == 0
-    del ansible.variables["activelogic_password"]
-    assert play(ansible, {"environment": environment}).code == 2
+@pytest.fixture(scope="module")
+def shared_run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
+    """The run of :data:`PLAYS`."""
+    hosts = {"edge2": {"ansible_connection": "local", "ansible_host": "edge2"}}
+    return PlaysRun(lab, tmp_path_factory.mktemp("options"), PLAYS, hosts=hosts)
 
 
-def test_environment_of_the_task_wins_over_that_of_the_command(ansible: Runner) -> None:
-    password = ansible.variables.pop("activelogic_password")
-    path = ansible.folder / "play.yml"
-    assert play(ansible, {"environment": {"ACTIVELOGIC_PASSWORD": password}}).code == 0
-    command = ["ansible-playbook", "-i", ansible.inventory(), str(path)]
-    assert ansible.run(command, {"ACTIVELOGIC_PASSWORD": WRONG}).code == 0
+@pytest.fixture(params=WAYS)
+def run_of(request: pytest.FixtureRequest, shared_run: PlaysRun) -> RunOf:
+    """What a play did, once through the gateway and once direct."""
+    return lambda asked: shared_run.of(asked, request.param)
 
 
-def test_empty_option_of_the_task_leaves_it_to_the_variable(ansible: Runner) -> None:
-    assert play(ansible, {INFO: {"password": "", "validate_certs": "", "retries": "", "name": ""}}).code == 0
+OPTION_LEFT_OUT = listing("option-left-out", variables={"activelogic_password": WRONG})
+OPTION_OF_TASK = listing("option-of-task", {INFO: {"password": PASSWORD}}, {"activelogic_password": WRONG})
 
 
-def test_defaults_of_the_action_group_count_as_given(ansible: Runner) -> None:
-    defaults = {"group/netops.activelogic.activelogic": {"password": WRONG}}
-    assert play(ansible, module_defaults=defaults).code == 2
-    ansible.variables["activelogic_password"] = WRONG
-    defaults = {"group/netops.activelogic.activelogic": {"password": ansible.lab.password}}
-    assert play(ansible, module_defaults=defaults).code == 0
+def test_option_of_the_task_wins_over_the_variable(run_of: RunOf) -> None:
+    assert run_of(OPTION_LEFT_OUT).code == 2
+    assert run_of(OPTION_OF_TASK).code == 0
 
 
-def test_undefined_reference_in_a_variable_is_named(ansible: Runner) -> None:
-    ansible.variables["activelogic_password"] = "{{ never_defined_anywhere }}"  # noqa: S105 - a reference
-    run = play(ansible)
+WRONG_IN_TASK = {"environment": {"ACTIVELOGIC_PASSWORD": WRONG}}
+VARIABLE_AND_ENVIRONMENT = listing("variable-and-environment", WRONG_IN_TASK)
+ENVIRONMENT_ALONE = listing("environment-alone", WRONG_IN_TASK, {"activelogic_password": None})
+
+
+def test_variable_wins_over_the_environment(run_of: RunOf) -> None:
+    assert run_of(VARIABLE_AND_ENVIRONMENT).code == 0
+    assert run_of(ENVIRONMENT_ALONE).code == 2
+
+
+RIGHT_IN_TASK = {"environment": {"ACTIVELOGIC_PASSWORD": PASSWORD}}
+NO_PASSWORD = {"activelogic_password": None}
+ENVIRONMENT_OF_TASK = listing("environment-of-task", RIGHT_IN_TASK, NO_PASSWORD)
+BOTH_ENVIRONMENTS = listing("both-environments", RIGHT_IN_TASK, NO_PASSWORD, run=FROM_ENVIRONMENT)
+ENVIRONMENT_OF_COMMAND = listing("environment-of-command", variables=NO_PASSWORD, run=FROM_ENVIRONMENT)
+
+
+@pytest.fixture(scope="module")
+def run_with_environment(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
+    """The run of :data:`FROM_ENVIRONMENT`."""
+    folder = tmp_path_factory.mktemp("environment")
+    return PlaysRun(lab, folder, FROM_ENVIRONMENT, environment={"ACTIVELOGIC_PASSWORD": WRONG})
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_environment_of_the_task_wins_over_that_of_the_command(
+    shared_run: PlaysRun, run_with_environment: PlaysRun, way: str
+) -> None:
+    assert shared_run.of(ENVIRONMENT_OF_TASK, way).code == 0
+    assert run_with_environment.of(BOTH_ENVIRONMENTS, way).code == 0
+    assert run_with_environment.of(ENVIRONMENT_OF_COMMAND, way).code == 2, "its environment was not looked at"
+
+
+EMPTY_OPTIONS = listing("empty-options", {INFO: {"password": "", "validate_certs": "", "retries": "", "name": ""}})
+
+
+def test_empty_option_of_the_task_leaves_it_to_the_variable(run_of: RunOf) -> None:
+    assert run_of(EMPTY_OPTIONS).code == 0
+
+
+def defaults(password: str) -> dict[str, Any]:
+    return {"module_defaults": {GROUP: {"password": password}}}
+
+
+WRONG_DEFAULT = listing("wrong-default", keywords=defaults(WRONG))
+RIGHT_DEFAULT = listing("right-default", variables={"activelogic_password": WRONG}, keywords=defaults(PASSWORD))
+
+
+def test_defaults_of_the_action_group_count_as_given(run_of: RunOf) -> None:
+    assert run_of(WRONG_DEFAULT).code == 2
+    assert run_of(RIGHT_DEFAULT).code == 0
+
+
+UNDEFINED = listing("undefined", variables={"activelogic_password": "{{ never_defined_anywhere }}"})
+
+
+def test_undefined_reference_in_a_variable_is_named(run_of: RunOf) -> None:
+    run = run_of(UNDEFINED)
     assert run.code == 2
     assert "activelogic_password" in run.output
     assert "Traceback" not in run.output
 
 
-def test_address_of_the_inventory_is_the_host(ansible: Runner) -> None:
-    ansible.variables["ansible_host"] = "edge2"
-    result = play(ansible).result()
-    assert result["system"]["host"] == "edge2"
-    ansible.variables["activelogic_host"] = "edge3"
-    assert play(ansible).result()["system"]["host"] == "edge3"
+ADDRESS = listing("address", variables={"ansible_host": "edge2"})
+ADDRESS_AND_HOST = listing("address-and-host", variables={"ansible_host": "edge2", "activelogic_host": "edge3"})
 
 
-def test_delegation_keeps_the_system_of_the_inventory(ansible: Runner) -> None:
-    run = play(ansible, {"delegate_to": "localhost"}, host="all")
-    assert run.code == 0, run.output
-    assert [run.result(system)["system"]["host"] for system in ansible.hosts] == list(ansible.hosts)
+def test_address_of_the_inventory_is_the_host(run_of: RunOf) -> None:
+    assert run_of(ADDRESS).result()["system"]["host"] == "edge2"
+    assert run_of(ADDRESS_AND_HOST).result()["system"]["host"] == "edge3"
 
 
-def test_delegation_to_another_system_keeps_the_system_of_the_inventory(ansible: Runner) -> None:
-    run = play(ansible, {"delegate_to": "edge2"})
-    assert run.code == 0, run.output
+SYSTEMS = ("edge1", "edge2", "edge3")
+DELEGATED = listing("delegated", {"delegate_to": "localhost"}, systems=SYSTEMS)
+DELEGATED_TO_SYSTEM = listing("delegated-to-system", {"delegate_to": "edge2"})
+
+
+def test_delegation_keeps_the_system_of_the_inventory(run_of: RunOf) -> None:
+    run = succeeded(run_of(DELEGATED))
+    assert [run.result(system)["system"]["host"] for system in SYSTEMS] == list(SYSTEMS)
+
+
+def test_delegation_to_another_system_keeps_the_system_of_the_inventory(run_of: RunOf) -> None:
+    run = succeeded(run_of(DELEGATED_TO_SYSTEM))
     assert run.result()["system"]["host"] == "edge1"
 
 
+NO_LOGIN = {"activelogic_username": None, "activelogic_password": None}
+OF_CONNECTION = {**NO_LOGIN, "ansible_user": USERNAME, "ansible_password": PASSWORD}
+CONNECTION_LOGIN = {
+    wanted: listing(
+        f"connection-login-{wanted}", variables={**OF_CONNECTION, "activelogic_use_connection_login": wanted}
+    )
+    for wanted in (True, False)
+}
+OF_ANOTHER = {"ansible_user": "somebody-else", "ansible_password": PASSWORD, "activelogic_password": None}
+ANOTHER_USER = listing("another-user", variables={**OF_ANOTHER, "activelogic_use_connection_login": True})
+
+
 @pytest.mark.parametrize("wanted", [True, False])
-def test_login_of_the_connection_is_used_only_where_that_is_asked_for(ansible: Runner, wanted: bool) -> None:
-    login = {"ansible_user": ansible.lab.username, "ansible_password": ansible.variables.pop("activelogic_password")}
-    del ansible.variables["activelogic_username"]
-    ansible.variables.update(login, activelogic_use_connection_login=wanted)
-    run = play(ansible)
+def test_login_of_the_connection_is_used_only_where_that_is_asked_for(run_of: RunOf, lab: Lab, wanted: bool) -> None:
+    run = run_of(CONNECTION_LOGIN[wanted])
     assert run.code == (0 if wanted else 2), run.output
-    assert login["ansible_password"] not in run.output
+    assert lab.password not in run.output
 
 
-def test_password_of_the_connection_is_not_sent_for_another_user(ansible: Runner) -> None:
-    ansible.variables["ansible_user"] = "somebody-else"
-    ansible.variables["ansible_password"] = ansible.variables.pop("activelogic_password")
-    ansible.variables["activelogic_use_connection_login"] = True
-    run = play(ansible)
+def test_password_of_the_connection_is_not_sent_for_another_user(run_of: RunOf) -> None:
+    run = run_of(ANOTHER_USER)
     assert run.code == 2
     assert "password is not set" in run.result()["msg"]
 
@@ -129,7 +206,6 @@ def test_environment_never_names_the_system_of_a_host_in_the_inventory(
 
 def test_host_that_is_added_while_the_play_runs_is_itself(through_gateway: Runner) -> None:
     add = {"name": "Add", "ansible.builtin.add_host": {"name": "new", "ansible_host": "edge2", "groups": "added"}}
-    through_gateway.play(add)
     playbook = through_gateway.folder / "two.yml"
     plays = [
         {"hosts": "edge1", "gather_facts": False, "tasks": [add]},
@@ -215,30 +291,46 @@ def test_password_of_the_play_environment_is_in_no_command_line_of_the_role(thro
     assert password not in run.output
 
 
-def test_proxy_with_a_login_is_used_and_its_password_is_never_shown(through_gateway: Runner) -> None:
-    hidden = "proxy-Pa55word-of-the-test"
-    login = {"proxy_url": "http://127.0.0.1:9", "proxy_username": "operator", "proxy_password": hidden}
-    through_gateway.variables |= {f"activelogic_{option}": value for option, value in login.items()}
-    run = play(through_gateway, arguments=["-vvvvv"])
+HIDDEN = "proxy-Pa55word-of-the-test"
+PROXY = {"proxy_url": "http://127.0.0.1:9", "proxy_username": "operator", "proxy_password": HIDDEN}
+PROXIED = Play(
+    "proxied",
+    [{"name": "List", INFO: {}}],
+    {f"activelogic_{option}": value for option, value in PROXY.items()},
+    ways=[GATEWAY],
+)
+SKIPPED = {"direction": "fetch", "name": "none.plb", "on_missing": "skip", "dest": f"{FOLDER}/x.plb"}
+UNSAFE_WRITES = Play(
+    "unsafe-writes",
+    [
+        {"name": "No", TRANSFER: SKIPPED},
+        {"name": "Yes", TRANSFER: {**SKIPPED, "unsafe_writes": True}},
+        {"name": "Default", TRANSFER: SKIPPED, "module_defaults": {TRANSFER: {"unsafe_writes": True}}},
+    ],
+    ways=[GATEWAY],
+    keywords={"environment": {"ANSIBLE_UNSAFE_WRITES": "1"}},
+)
+
+
+@pytest.fixture(scope="module")
+def verbose_run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
+    """A run that shows all that Ansible can show."""
+    folder, environment = tmp_path_factory.mktemp("verbose"), {"ANSIBLE_UNSAFE_WRITES": "1"}
+    return PlaysRun(lab, folder, [PROXIED, UNSAFE_WRITES], arguments=["-vvvvv"], environment=environment)
+
+
+def test_proxy_with_a_login_is_used_and_its_password_is_never_shown(verbose_run: PlaysRun) -> None:
+    run = verbose_run.of(PROXIED, GATEWAY)
     assert "proxy" in run.result()["msg"]
     assert '"proxy_username": "operator"' in run.output
-    assert hidden not in run.output
+    assert HIDDEN not in run.output
 
 
 # What else the environment or the connection brings
 
 
-def test_only_the_task_switches_unsafe_writes_on(through_gateway: Runner, tmp_path: Path) -> None:
-    options = {"direction": "fetch", "name": "none.plb", "on_missing": "skip", "dest": str(tmp_path / "x.plb")}
-    run = through_gateway.play(
-        {"name": "No", TRANSFER: options},
-        {"name": "Yes", TRANSFER: {**options, "unsafe_writes": True}},
-        {"name": "Default", TRANSFER: options, "module_defaults": {TRANSFER: {"unsafe_writes": True}}},
-        arguments=["-vvv"],
-        environment={"ANSIBLE_UNSAFE_WRITES": "1"},
-        process_environment={"ANSIBLE_UNSAFE_WRITES": "1"},
-    )
-    succeeded(run)
+def test_only_the_task_switches_unsafe_writes_on(verbose_run: PlaysRun) -> None:
+    run = succeeded(verbose_run.of(UNSAFE_WRITES, GATEWAY))
     found = [run.result(task=name)["invocation"]["module_args"]["unsafe_writes"] for name in ("No", "Yes", "Default")]
     assert found == [False, True, True]
 
@@ -250,15 +342,26 @@ def test_ad_hoc_command_without_a_login_says_how_to_use_that_of_the_connection(t
     assert "set the variable activelogic_use_connection_login" in run.result()["msg"]
 
 
+OF_ROOT: list[Play] = []
+"""What a run does that has root as the user of its connection; the play that must not warn comes first."""
+
+NO_USERNAME = {"activelogic_username": None, "activelogic_use_connection_login": True}
+ROOT_OF_INVENTORY = listing(
+    "root-of-inventory", variables={**NO_USERNAME, "ansible_user": "root"}, run=OF_ROOT, ways=[GATEWAY]
+)
+ROOT_OF_COMMAND = listing("root-of-command", variables=NO_USERNAME, run=OF_ROOT, ways=[GATEWAY])
+
+
+@pytest.fixture(scope="module")
+def run_of_root(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
+    """A run as a job of AWX does it whose Machine credential has no user."""
+    return PlaysRun(lab, tmp_path_factory.mktemp("root"), OF_ROOT, arguments=["-u", "root"])
+
+
 @pytest.mark.parametrize("explicit", [True, False])
-def test_root_of_a_machine_credential_without_a_user_is_told(through_gateway: Runner, explicit: bool) -> None:
+def test_root_of_a_machine_credential_without_a_user_is_told(run_of_root: PlaysRun, explicit: bool) -> None:
     """A job of AWX runs with ``-u root`` then."""
-    ansible = through_gateway
-    del ansible.variables["activelogic_username"]
-    ansible.variables["activelogic_use_connection_login"] = True
-    if explicit:
-        ansible.variables["ansible_user"] = "root"
-    run = ansible.run(["ansible", "edge1", "-i", ansible.inventory(), "-u", "root", "-m", INFO])
+    run = run_of_root.of(ROOT_OF_INVENTORY if explicit else ROOT_OF_COMMAND, GATEWAY)
     assert run.code == 2
     assert run.result()["error"]["kind"] == "authentication"
     assert ("Machine credential that has no user name" in " ".join(run.output.split())) is not explicit
@@ -267,14 +370,21 @@ def test_root_of_a_machine_credential_without_a_user_is_told(through_gateway: Ru
 # Pythons that are too old
 
 
+OLD_PYTHONS = old_pythons()
+WITH_OLD_PYTHON = {
+    number: listing(f"python-{number}", variables={"ansible_python_interpreter": interpreter}, ways=[GATEWAY])
+    for number, interpreter in OLD_PYTHONS.items()
+}
+WITH_OWN_PYTHON = listing("own-python", variables={"ansible_python_interpreter": sys.executable}, ways=[GATEWAY])
+
+
 @pytest.mark.parametrize("number", ["3.6", "3.7", "3.8"])
-def test_python_that_is_too_old_is_told_in_one_sentence(through_gateway: Runner, number: str) -> None:
+def test_python_that_is_too_old_is_told_in_one_sentence(shared_run: PlaysRun, number: str) -> None:
     """By the module, or by core, which some versions of Python are too old for."""
-    interpreter = old_pythons().get(number)
+    interpreter = OLD_PYTHONS.get(number)
     if interpreter is None:
         pytest.skip(f"there is no Python {number} here")
-    through_gateway.variables["ansible_python_interpreter"] = interpreter
-    run = through_gateway.ad_hoc("activelogic_backup_info")
+    run = shared_run.of(WITH_OLD_PYTHON[number], GATEWAY)
     assert run.code == 2
     found = re.fullmatch(
         r"ActiveLogic system edge1: the modules need Python 3\.9 or later, and (.+) is Python ([0-9.]+);"
@@ -287,6 +397,5 @@ def test_python_that_is_too_old_is_told_in_one_sentence(through_gateway: Runner,
     assert "Traceback" not in run.output
 
 
-def test_python_of_ansible_is_not_too_old(through_gateway: Runner) -> None:
-    through_gateway.variables["ansible_python_interpreter"] = sys.executable
-    succeeded(through_gateway.ad_hoc("activelogic_backup_info"))
+def test_python_of_ansible_is_not_too_old(shared_run: PlaysRun) -> None:
+    succeeded(shared_run.of(WITH_OWN_PYTHON, GATEWAY))

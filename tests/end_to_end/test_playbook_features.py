@@ -14,20 +14,77 @@ from typing import Any
 
 import pytest
 import trustme
+import yaml
 
-from tests.harness.ansible_runs import BACKUP, INFO, TRANSFER, Runner, succeeded
-from tests.harness.lab import BIN
+from tests.harness.ansible_runs import BACKUP, INFO, TRANSFER, Run, Runner, succeeded
+from tests.harness.lab import BIN, Lab
+from tests.harness.login import WAYS
 from tests.harness.observer import backups_on, digest_of_systems
+from tests.harness.plays import (
+    FOLDER,
+    NO_CONNECTION,
+    USERNAME,
+    WAY,
+    Play,
+    PlaysRun,
+    RunOf,
+    connection,
+    look,
+    looked,
+)
 from tests.harness.waiting import until
 
 GROUP = "group/netops.activelogic.activelogic"
 WRONG = "wrong-Pa55word-of-the-test"
-LOGIN = ("username", "password")
+SYSTEMS = ("edge1", "edge2", "edge3")
+
+pytestmark = pytest.mark.xdist_group("playbook_features")  # the runs that tests share are made by one worker
+
+PLAYS: list[Play] = []
+"""What one run does for most of the tests below."""
+
+VERBOSE: list[Play] = []
+"""What a run does that shows what ``-vvv --diff`` shows, and has the password of the vault."""
 
 
-def on_system(ansible: Runner, system: str = "edge1") -> set[str]:
+def added(name: str, *tasks: dict[str, Any], run: list[Play] = PLAYS, **more: Any) -> Play:
+    """Add a play to a run."""
+    run.append(Play(name, tasks, **more))
+    return run[-1]
+
+
+DELEGATE = {
+    "ansible_connection": "local",
+    "activelogic_username": "nobody-there",
+    "activelogic_password": WRONG,
+    "activelogic_host": "edge2",
+}
+"""Variables of a host that tasks are delegated to: a login of its own, and the only local connection."""
+
+
+@pytest.fixture(scope="module")
+def shared_run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
+    """The run of :data:`PLAYS`."""
+    hosts = {"edge2": DELEGATE, "localhost": DELEGATE}
+    return PlaysRun(lab, tmp_path_factory.mktemp("features"), PLAYS, hosts=hosts)
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    """How the systems are reached."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def run_of(shared_run: PlaysRun, way: str) -> RunOf:
+    """What a play did in that way."""
+    return lambda asked: shared_run.of(asked, way)
+
+
+def on_system(lab: Lab, way: str, system: str = "edge1") -> set[str]:
     """Names of the backups of a system that were made the way that the test goes."""
-    return {name for name in backups_on(ansible.lab, system) if name.startswith(ansible.way)}
+    return {name for name in backups_on(lab, system) if name.startswith(way)}
 
 
 # In the background
@@ -49,33 +106,41 @@ def background(task: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def test_background_tasks_do_their_work_and_report_it(ansible: Runner, tmp_path: Path) -> None:
-    name = f"{ansible.way}-background.plb"
-    tasks = background({BACKUP: {"name": name}})
-    ansible.variables["ansible_remote_tmp"] = str(tmp_path / "remote")
+IN_BACKGROUND = background({BACKUP: {"name": f"{WAY}-background.plb"}})
+TEMPORARY = {"ansible_remote_tmp": f"{FOLDER}/{WAY}-remote"}
+BACKGROUND = added("background", *IN_BACKGROUND, variables=TEMPORARY, systems=SYSTEMS)
+BACKGROUND_AGAIN = added("background-again", *IN_BACKGROUND, variables=TEMPORARY)
 
-    first = succeeded(ansible.play(*tasks, hosts="all"))
-    for system in ansible.hosts:
+
+def test_background_tasks_do_their_work_and_report_it(run_of: RunOf, shared_run: PlaysRun, way: str) -> None:
+    first = succeeded(run_of(BACKGROUND))
+    for system in SYSTEMS:
         result = first.result(system, "Wait")
         assert (result["changed"], result["action"], result["system"]["host"]) == (True, "created", system)
-        assert result["backup"]["size"] == backups_on(ansible.lab, system)[name]
-    second = succeeded(ansible.play(*tasks))
+        assert result["backup"]["size"] == backups_on(shared_run.lab, system)[f"{way}-background.plb"]
+    second = succeeded(run_of(BACKGROUND_AGAIN))
     assert second.result("edge1", "Wait")["changed"] is False
-    until(lambda: not any((tmp_path / "remote").iterdir()))  # the files there hold the password
+    remote = shared_run.folder / f"{way}-remote"
+    until(lambda: not any(remote.iterdir()))  # the files there hold the password
 
 
-def test_background_task_in_check_mode_writes_nothing(ansible: Runner) -> None:
-    before = digest_of_systems(ansible.lab)
-    checked = ansible.play(*background({BACKUP: {"name": "never-made.plb"}}), arguments=["--check"])
-    assert digest_of_systems(ansible.lab) == before
-    if importlib.metadata.version("ansible-core").startswith("2.16."):
-        assert "check mode and async cannot be used" in checked.output  # core itself refuses the two together
-    else:
-        assert succeeded(checked).result("edge1", "Wait")["action"] == "created"
+def test_background_task_in_check_mode_writes_nothing(lab: Lab, tmp_path: Path) -> None:
+    play = Play("checked", background({BACKUP: {"name": "never-made.plb"}}))
+    before = digest_of_systems(lab)
+    run = PlaysRun(lab, tmp_path, [play], arguments=["--check"])
+    assert digest_of_systems(lab) == before
+    for checked in (run.of(play, way) for way in WAYS):
+        if importlib.metadata.version("ansible-core").startswith("2.16."):
+            assert "check mode and async cannot be used" in checked.output  # core itself refuses the two together
+        else:
+            assert succeeded(checked).result("edge1", "Wait")["action"] == "created"
 
 
-def test_failure_of_a_background_task_is_reported_like_any_other(ansible: Runner) -> None:
-    run = ansible.play(*background({BACKUP: {"state": "restored", "name": "missing.plb"}}))
+BACKGROUND_FAILED = added("background-failed", *background({BACKUP: {"state": "restored", "name": "missing.plb"}}))
+
+
+def test_failure_of_a_background_task_is_reported_like_any_other(run_of: RunOf) -> None:
+    run = run_of(BACKGROUND_FAILED)
     assert run.code == 2, run.output
     result = run.result("edge1", "Wait")
     assert (result["error"]["kind"], result["error"]["system"]) == ("not_found", "edge1")
@@ -85,168 +150,265 @@ def test_failure_of_a_background_task_is_reported_like_any_other(ansible: Runner
 # Loops and delegation
 
 
-def test_loop_makes_and_removes_each_of_its_backups(ansible: Runner) -> None:
-    names = [f"{ansible.way}-loop-{each}.plb" for each in ("a", "b, c")]
-    kept = on_system(ansible)
-    task = {
-        "name": "Each",
+def each_of(name: str, state: str, count: int) -> dict[str, Any]:
+    """A task with a loop over the first of two backups, or over both."""
+    names = [f"{WAY}-loop-{each}.plb" for each in ("a", "b, c")][:count]
+    items = [{"name": each, "state": state, "label": f"label {number}"} for number, each in enumerate(names)]
+    return {
+        "name": name,
         BACKUP: {"name": "{{ item.name }}", "state": "{{ item.state }}"},
+        "loop": items,
         "loop_control": {"label": "{{ item.label }}"},
     }
-    items = [{"name": name, "state": "present", "label": f"label {number}"} for number, name in enumerate(names)]
-    first = succeeded(ansible.play({**task, "loop": items}))
+
+
+LOOP = added(
+    "loop",
+    look("Before"),
+    each_of("Each", "present", 2),
+    look("After"),
+    each_of("Again", "present", 2),
+    each_of("Remove", "absent", 1),
+    look("Removed"),
+)
+
+
+def test_loop_makes_and_removes_each_of_its_backups(run_of: RunOf, way: str) -> None:
+    names = [f"{way}-loop-{each}.plb" for each in ("a", "b, c")]
+    run = succeeded(run_of(LOOP))
+    kept = looked(run, "Before", way)
+    first = run.of_task("Each")
     assert [each["backup"]["name"] for each in first.result()["results"]] == names
-    assert on_system(ansible) == kept | set(names)
+    assert looked(run, "After", way) == kept | set(names)
     assert "(item=label 0)" in first.output
     assert names[0] not in first.output
+    assert [each["changed"] for each in run.result(task="Again")["results"]] == [False, False]
+    assert looked(run, "Removed", way) == kept | set(names[1:])
 
-    second = succeeded(ansible.play({**task, "loop": items}))
-    assert [each["changed"] for each in second.result()["results"]] == [False, False]
-    removal = [{**item, "state": "absent"} for item in items[:1]]
-    succeeded(ansible.play({**task, "loop": removal}))
-    assert on_system(ansible) == kept | set(names[1:])
+
+OTHERS = ("edge2", "edge3")
+DELEGATED = {
+    delegate: added(
+        f"delegated-to-{delegate}",
+        *(look(f"Before {system}", system) for system in OTHERS),
+        {"name": "Make", BACKUP: {"name": f"{WAY}-delegated-{delegate}.plb"}, "delegate_to": delegate},
+        look("After"),
+        *(look(f"After {system}", system) for system in OTHERS),
+        variables={"ansible_connection": None},
+    )
+    for delegate in ("edge2", "localhost")
+}
 
 
 @pytest.mark.parametrize("delegate", ["edge2", "localhost"])
-def test_delegated_task_works_on_the_system_of_its_own_host(ansible: Runner, delegate: str) -> None:
+def test_delegated_task_works_on_the_system_of_its_own_host(run_of: RunOf, way: str, delegate: str) -> None:
     """Also when the delegate has a login of its own, and is the only one with a local connection."""
-    name = f"{ansible.way}-delegated-{delegate}.plb"
-    del ansible.variables["ansible_connection"]
-    login = {"activelogic_username": "nobody-there", "activelogic_password": WRONG, "activelogic_host": "edge2"}
-    (ansible.folder / "host_vars").mkdir()
-    text = json.dumps({"ansible_connection": "local", **login})
-    (ansible.folder / "host_vars" / f"{delegate}.yml").write_text(text, encoding="utf-8")
-    others = {system: on_system(ansible, system) for system in ("edge2", "edge3")}
-    run = succeeded(ansible.play({BACKUP: {"name": name}, "delegate_to": delegate}))
-    assert run.result()["system"]["host"] == "edge1"
-    assert name in on_system(ansible)
-    assert {system: on_system(ansible, system) for system in others} == others
+    run = succeeded(run_of(DELEGATED[delegate]))
+    assert run.result(task="Make")["system"]["host"] == "edge1"
+    assert f"{way}-delegated-{delegate}.plb" in looked(run, "After")
+    for system in OTHERS:
+        assert looked(run, f"After {system}") == looked(run, f"Before {system}")
 
 
-def test_delegated_fetch_writes_one_file_for_each_system(ansible: Runner, tmp_path: Path) -> None:
-    name = f"{ansible.way}-gathered.plb"
-    fetch = {"direction": "fetch", "name": name, "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}.plb"}
-    local = {"delegate_to": "localhost"}
-    succeeded(ansible.play({BACKUP: {"name": name}, **local}, {TRANSFER: fetch, **local}, hosts="all"))
-    for system in ansible.hosts:
-        there = Path(ansible.lab.root) / system / "backups" / name
-        assert (tmp_path / f"{system}.plb").read_bytes() == there.read_bytes()
+GATHERED = f"{WAY}-gathered.plb"
+FETCH_GATHERED = {"direction": "fetch", "name": GATHERED, "dest": f"{FOLDER}/{{{{ inventory_hostname }}}}.plb"}
+GATHER = added(
+    "gather",
+    {BACKUP: {"name": GATHERED}, "delegate_to": "localhost"},
+    {TRANSFER: FETCH_GATHERED, "delegate_to": "localhost"},
+    systems=SYSTEMS,
+)
+
+
+def test_delegated_fetch_writes_one_file_for_each_system(run_of: RunOf, shared_run: PlaysRun, way: str) -> None:
+    succeeded(run_of(GATHER))
+    for system in SYSTEMS:
+        there = shared_run.lab.root / system / "backups" / f"{way}-gathered.plb"
+        assert (shared_run.folder / f"{GATHER.host(way, system)}.plb").read_bytes() == there.read_bytes()
 
 
 # What is shown
 
 
-def test_no_log_hides_everything_but_what_is_done(ansible: Runner) -> None:
-    name = f"{ansible.way}-unseen.plb"
-    run = succeeded(ansible.play({BACKUP: {"name": name}, "no_log": True}, arguments=["--diff", "-vvv"]))
-    assert name in on_system(ansible)
+UNSEEN = added("unseen", {BACKUP: {"name": f"{WAY}-unseen.plb"}, "no_log": True}, run=VERBOSE)
+
+
+def test_no_log_hides_everything_but_what_is_done(verbose_run: PlaysRun, way: str) -> None:
+    run, name = succeeded(verbose_run.of(UNSEEN, way)), f"{way}-unseen.plb"
+    assert name in on_system(verbose_run.lab, way)
     assert "censored" in run.result()
     assert name not in json.dumps(run.results)
     shown = [line for line in run.output.splitlines() if name in line]
     assert shown == []
 
 
-def test_diff_on_the_screen_has_names_and_sizes_in_check_mode_too(ansible: Runner) -> None:
-    old, name = f"{ansible.way}-diff-old.plb", f"{ansible.way}-diff.plb"
-    succeeded(ansible.play({BACKUP: {"name": old}}))
-    task = {BACKUP: {"state": "absent", "name": old}}
-    size = backups_on(ansible.lab, "edge1")[old]
-    checked = succeeded(ansible.play(task, arguments=["--check", "--diff"]))
-    assert old in on_system(ansible)
-    done = succeeded(ansible.play(task, arguments=["--diff"]))
-    assert old not in on_system(ansible)
+OLD = f"{WAY}-diff-old.plb"
+REMOVE_OLD = {BACKUP: {"state": "absent", "name": OLD}, "diff": True}
+DIFF = added(
+    "diff",
+    {"name": "Old", BACKUP: {"name": OLD}},
+    {"name": "Checked", **REMOVE_OLD, "check_mode": True},
+    look("After check"),
+    {"name": "Done", **REMOVE_OLD},
+    look("After removal"),
+    {"name": "Created", BACKUP: {"name": f"{WAY}-diff.plb"}, "diff": True},
+)
+
+
+def test_diff_on_the_screen_has_names_and_sizes_in_check_mode_too(run_of: RunOf, lab: Lab, way: str) -> None:
+    old, name, run = f"{way}-diff-old.plb", f"{way}-diff.plb", succeeded(run_of(DIFF))
+    size = run.result(task="Old")["backup"]["size"]
+    assert old in looked(run, "After check")
+    assert old not in looked(run, "After removal")
+    checked, done = run.of_task("Checked"), run.of_task("Done")
     assert checked.diff() == done.diff()
-    for run in (checked, done):
-        gone = [line for line in run.output.splitlines() if line.startswith("-")]
-        assert any(f'"name": "{old}"' in line for line in gone), run.output
-        assert any(f'"size": {size}' in line for line in gone), run.output
-        before, after = ([each["name"] for each in run.diff()[when]["backups"]] for when in ("before", "after"))
+    for each in (checked, done):
+        gone = [line for line in each.output.splitlines() if line.startswith("-")]
+        assert any(f'"name": "{old}"' in line for line in gone), each.output
+        assert any(f'"size": {size}' in line for line in gone), each.output
+        before, after = ([backup["name"] for backup in each.diff()[when]["backups"]] for when in ("before", "after"))
         assert before == sorted([*after, old])
 
-    created = succeeded(ansible.play({BACKUP: {"name": name}}, arguments=["--diff"]))
+    created = run.of_task("Created")
     came = [line for line in created.output.splitlines() if line.startswith("+")]
-    assert any(f'"size": {backups_on(ansible.lab, "edge1")[name]}' in line for line in came), created.output
+    assert any(f'"size": {backups_on(lab, "edge1")[name]}' in line for line in came), created.output
 
 
 # Where options come from
 
 
-def connection(ansible: Runner) -> dict[str, Any]:
-    """Take the connection's options out of the inventory's variables, by the names of the options."""
-    given = {name: ansible.variables.pop(name) for name in list(ansible.variables) if name.startswith("activelogic_")}
-    return {name.removeprefix("activelogic_"): value for name, value in given.items()}
-
-
-def test_whole_connection_comes_from_the_environment_of_play_block_and_task(ansible: Runner) -> None:
-    given = {f"ACTIVELOGIC_{name.upper()}": str(value) for name, value in connection(ansible).items()}
-    name = f"{ansible.way}-environment.plb"
+def from_environment(way: str) -> Play:
+    """A play that has the connection in its environment, and parts of it in those of a block and of its task."""
+    outer = {f"ACTIVELOGIC_{name.upper()}": value for name, value in connection(way).items()}
+    task = {BACKUP: {"name": f"{WAY}-environment.plb"}, "environment": {"ACTIVELOGIC_HOST": "edge2"}}
     block = {
-        "environment": {"ACTIVELOGIC_USERNAME": "{{ user_of_the_test }}", "ACTIVELOGIC_HOST": "edge3"},
-        "block": [{BACKUP: {"name": name}, "environment": {"ACTIVELOGIC_HOST": "edge2"}}],
+        "environment": {"ACTIVELOGIC_USERNAME": USERNAME, "ACTIVELOGIC_HOST": "edge3"},
+        "block": [{"ignore_errors": True, **task}],
     }
-    user = given["ACTIVELOGIC_USERNAME"]
-    outer = {**given, "ACTIVELOGIC_USERNAME": "nobody-there"}
-    arguments = ["-vvv"]
-    run = succeeded(ansible.play(block, environment=outer, vars={"user_of_the_test": user}, arguments=arguments))
+    keywords = {"environment": {**outer, "ACTIVELOGIC_USERNAME": "nobody-there"}}
+    return added(f"environment-{way}", block, run=VERBOSE, variables=NO_CONNECTION, ways=[way], keywords=keywords)
+
+
+ENVIRONMENT = {way: from_environment(way) for way in WAYS}
+
+
+def test_whole_connection_comes_from_the_environment_of_play_block_and_task(verbose_run: PlaysRun, way: str) -> None:
+    run, lab = succeeded(verbose_run.of(ENVIRONMENT[way], way)), verbose_run.lab
     assert run.result()["system"]["host"] == "edge1", "the inventory names it"
-    assert [name in on_system(ansible, system) for system in ("edge1", "edge2", "edge3")] == [True, False, False]
-    assert given["ACTIVELOGIC_PASSWORD"] not in run.output
+    assert [f"{way}-environment.plb" in on_system(lab, way, system) for system in SYSTEMS] == [True, False, False]
+    assert lab.password not in run.output
 
 
-def test_module_defaults_of_the_group_reach_every_module(ansible: Runner, tmp_path: Path) -> None:
-    name = f"{ansible.way}-defaults.plb"
-    defaults = {GROUP: connection(ansible)}
-    tasks = [
+def in_all_modules(name: str) -> list[dict[str, Any]]:
+    """Tasks with each of the modules."""
+    fetch = {"direction": "fetch", "name": name, "dest": f"{FOLDER}/{WAY}-copy.plb"}
+    return [
         {"name": "Make", BACKUP: {"name": name}},
         {"name": "List", INFO: {"name": name}},
-        {"name": "Fetch", TRANSFER: {"direction": "fetch", "name": name, "dest": str(tmp_path / "copy.plb")}},
+        {"name": "Fetch", TRANSFER: fetch},
     ]
-    assert ansible.play(*tasks).code == 2, "the options come from elsewhere"
-    run = succeeded(ansible.play(*tasks, module_defaults=defaults))
-    there = Path(ansible.lab.root) / "edge1" / "backups" / name
-    assert (tmp_path / "copy.plb").read_bytes() == there.read_bytes()
+
+
+NO_DEFAULTS = added("no-defaults", *in_all_modules(f"{WAY}-defaults.plb"), variables=NO_CONNECTION)
+DEFAULTS = {
+    way: added(
+        f"defaults-{way}",
+        *in_all_modules(f"{WAY}-defaults.plb"),
+        variables=NO_CONNECTION,
+        ways=[way],
+        keywords={"module_defaults": {GROUP: connection(way)}},
+    )
+    for way in WAYS
+}
+
+
+def test_module_defaults_of_the_group_reach_every_module(run_of: RunOf, shared_run: PlaysRun, way: str) -> None:
+    name = f"{way}-defaults.plb"
+    assert all(line["outcome"] == "failed" for line in run_of(NO_DEFAULTS).results), "the options come from elsewhere"
+    run = succeeded(run_of(DEFAULTS[way]))
+    there = shared_run.lab.root / "edge1" / "backups" / name
+    assert (shared_run.folder / f"{way}-copy.plb").read_bytes() == there.read_bytes()
     assert run.result(task="List")["count"] == 1
-    assert defaults[GROUP]["password"] not in run.output
+    assert shared_run.lab.password not in run.output
 
 
-@pytest.mark.parametrize("kind", ["file", "inline", "inline in the task"])
-def test_password_from_a_vault_is_used_and_never_shown(ansible: Runner, kind: str) -> None:
-    password = ansible.variables.pop("activelogic_password")
-    secret = ansible.folder / "vault-password"
-    secret.write_text("the vault's own password\n", encoding="utf-8")
+def from_vault(kind: str) -> Play:
+    """A play that has the password in a vault."""
+    options = {"name": f"{WAY}-vault-{kind}.plb"}
+    if kind == "inline in the task":
+        options["password"] = "{{ from_vault }}"  # noqa: S105 - a reference
+    return added(
+        f"vault-{kind.replace(' ', '-')}",
+        {BACKUP: options},
+        run=VERBOSE,
+        variables={"activelogic_password": None},
+        keywords={"vars_files": [f"{kind}.yml"]},
+    )
+
+
+VAULTS = {kind: from_vault(kind) for kind in ("file", "inline", "inline in the task")}
+
+
+def write_vault(ansible: Runner, kind: str, secret: Path) -> None:
+    """Write the password to a file of variables that needs the password in ``secret`` to be read."""
+    password, environment = ansible.lab.password, ansible.environment({})
     variable = "from_vault" if kind == "inline in the task" else "activelogic_password"
+    vaulted = ansible.folder / f"{kind}.yml"
     vault = [str(BIN / "ansible-vault")]
-    vaulted = ansible.folder / "vaulted.yml"
     if kind == "file":
         vaulted.write_text(f"{variable}: {json.dumps(password)}\n", encoding="utf-8")
         command = [*vault, "encrypt", "--vault-password-file", str(secret), str(vaulted)]
-        subprocess.run(command, env=ansible.environment({}), check=True, capture_output=True, timeout=60)
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
     else:
         command = [*vault, "encrypt_string", "--vault-password-file", str(secret), "--stdin-name", variable]
         done = subprocess.run(
-            command, env=ansible.environment({}), input=password.encode(), check=True, capture_output=True, timeout=60
+            command, env=environment, input=password.encode(), check=True, capture_output=True, timeout=60
         )
         vaulted.write_bytes(done.stdout)
-    assert password not in vaulted.read_text(encoding="utf-8")
 
-    name = f"{ansible.way}-vault-{kind}.plb"
-    options = {"name": name, **({"password": "{{ from_vault }}"} if kind == "inline in the task" else {})}
+
+@pytest.fixture(scope="module")
+def verbose_run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
+    """The run of :data:`VERBOSE`."""
+    folder = tmp_path_factory.mktemp("verbose")
+    secret = folder / "vault-password"
+    secret.write_text("the vault's own password\n", encoding="utf-8")
+    for kind in VAULTS:
+        write_vault(Runner(lab, WAYS[0], folder), kind, secret)
     arguments = ["--vault-password-file", str(secret), "-vvv", "--diff"]
-    run = succeeded(ansible.play({BACKUP: options}, vars_files=[str(vaulted)], arguments=arguments))
-    assert name in on_system(ansible)
+    return PlaysRun(lab, folder, VERBOSE, arguments=arguments)
+
+
+@pytest.mark.parametrize("kind", ["file", "inline", "inline in the task"])
+def test_password_from_a_vault_is_used_and_never_shown(verbose_run: PlaysRun, way: str, kind: str) -> None:
+    password = verbose_run.lab.password
+    vaulted = (verbose_run.folder / f"{kind}.yml").read_text(encoding="utf-8")
+    assert password not in vaulted
+    assert "$ANSIBLE_VAULT;" in vaulted, "it was not in a vault"
+    run = succeeded(verbose_run.of(VAULTS[kind], way))
+    assert f"{way}-vault-{kind}.plb" in on_system(verbose_run.lab, way)
     assert password not in run.output
     assert password not in json.dumps(run.results)
-    assert ansible.play({BACKUP: options}, vars_files=[str(vaulted)]).code != 0, "it was not in a vault"
 
 
 # Conditions of a job in AWX
 
 
-def test_empty_string_for_every_option_and_no_home(ansible: Runner, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def every_option(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """The names of all options of each module."""
+    runner = Runner(lab, WAYS[0], tmp_path_factory.mktemp("described"))
+    described = json.loads(runner.run(["ansible-doc", "-j", BACKUP, INFO, TRANSFER]).output)
+    return {module: list(described[module]["doc"]["options"]) for module in (BACKUP, INFO, TRANSFER)}
+
+
+def test_empty_string_for_every_option_and_no_home(
+    ansible: Runner, every_option: dict[str, list[str]], tmp_path: Path
+) -> None:
     """A credential's fields that are not set arrive as empty variables, and a survey's as empty options."""
-    given = {f"ACTIVELOGIC_{name.upper()}": str(value) for name, value in connection(ansible).items()}
-    described = json.loads(ansible.run(["ansible-doc", "-j", BACKUP, INFO, TRANSFER]).output)
-    options = {module: dict.fromkeys(described[module]["doc"]["options"], "") for module in (BACKUP, INFO, TRANSFER)}
+    of_connection = [name for name in ansible.variables if name.startswith("activelogic_")]
+    given = {name.upper(): str(ansible.variables.pop(name)) for name in of_connection}
+    options = {module: dict.fromkeys(names, "") for module, names in every_option.items()}
     unset = {f"ACTIVELOGIC_{name.upper()}": "" for name in options[INFO]}
     name = f"{ansible.way}-empty.plb"
     dest = tmp_path / "fetched.plb"
@@ -270,21 +432,35 @@ def test_empty_string_for_every_option_and_no_home(ansible: Runner, tmp_path: Pa
     assert list((tmp_path / "remote").iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def ad_hoc_run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """One ad hoc command with a login for its connection, on a host for each way that may use it, or may not."""
+    folder = tmp_path_factory.mktemp("ad-hoc")
+    hosts = {}
+    for way in WAYS:
+        runner = Runner(lab, way, folder)
+        login = {"activelogic_username": None, "activelogic_password": None, "ansible_host": "edge1"}
+        given = {key: value for key, value in {**runner.variables, **login}.items() if value is not None}
+        for wanted in (True, False):
+            hosts[f"{way}-ad-hoc-{wanted}"] = {**given, "activelogic_use_connection_login": wanted}
+    (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts}}), encoding="utf-8")
+    secret = folder / "connection-password"
+    secret.write_text(f"{lab.password}\n", encoding="utf-8")
+    command = ["ansible", "all", "-i", "hosts.yml", "--forks", "1", "-u", lab.username]
+    command += ["--connection-password-file", str(secret), "-m", BACKUP, "-a", "name={{ inventory_hostname }}.plb"]
+    return Runner(lab, WAYS[0], folder).run([*command, "-vvv"])
+
+
 @pytest.mark.parametrize("wanted", [True, False])
-def test_login_of_an_ad_hoc_command_is_used_where_that_is_asked_for(ansible: Runner, wanted: bool) -> None:
+def test_login_of_an_ad_hoc_command_is_used_where_that_is_asked_for(
+    ad_hoc_run: Run, lab: Lab, way: str, wanted: bool
+) -> None:
     """A machine credential arrives as the user and the password of the connection."""
-    given = connection(ansible)
-    ansible.variables |= {f"activelogic_{name}": value for name, value in given.items() if name not in LOGIN}
-    ansible.variables["activelogic_use_connection_login"] = wanted
-    secret = ansible.folder / "connection-password"
-    secret.write_text(f"{given['password']}\n", encoding="utf-8")
-    name = f"{ansible.way}-ad-hoc-{wanted}.plb"
-    command = ["ansible", "edge1", "-i", ansible.inventory(), "-u", given["username"]]
-    command += ["--connection-password-file", str(secret), "-m", BACKUP, "-a", f"name={name}", "-vvv"]
-    run = ansible.run(command)
-    assert (name in on_system(ansible)) is wanted, run.output
-    assert run.code == (0 if wanted else 2), run.output
-    assert given["password"] not in run.output
+    host = f"{way}-ad-hoc-{wanted}"
+    assert (f"{host}.plb" in on_system(lab, way)) is wanted, ad_hoc_run.output
+    assert [line["outcome"] for line in ad_hoc_run.results if line["host"] == host] == ["ok" if wanted else "failed"]
+    assert ad_hoc_run.code == 2, "the command fails where one host fails"
+    assert lab.password not in ad_hoc_run.output
 
 
 @pytest.mark.parametrize("checked", ["true", "false"])

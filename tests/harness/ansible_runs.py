@@ -23,6 +23,9 @@ BACKUP = "netops.activelogic.activelogic_backup"
 INFO = "netops.activelogic.activelogic_backup_info"
 TRANSFER = "netops.activelogic.activelogic_backup_transfer"
 
+FAILURES = ("failed", "unreachable")
+"""Outcomes of a task, as the callback ``record`` names them, that make a command fail."""
+
 HERE = Path(__file__).parent
 
 
@@ -46,6 +49,18 @@ class Run:
     def diff(self, host: str | None = None) -> Any:
         """What the last task of a host returned as its diff."""
         return self._last(host, None)["diff"]
+
+    def of_task(self, name: str) -> Run:
+        """What one task did, and what the screen showed of it.
+
+        :raises AssertionError: when it did not run.
+        """
+        lines = [line for line in self.results if line["task"] == name]
+        begin = f"TASK [{name}] "
+        assert lines, self.output
+        assert begin in self.output, self.output
+        shown = self.output.partition(begin)[2].partition("\nTASK [")[0]
+        return Run(2 if any(line["outcome"] in FAILURES for line in lines) else 0, shown, lines, self.host)
 
     def _last(self, host: str | None, task: str | None) -> dict[str, Any]:
         host = host or self.host
