@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import subprocess
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -20,9 +21,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness.ansible_runs import BACKUP, INFO, TRANSFER, Run, Runner, succeeded
+from tests.harness.ansible_runs import BACKUP, TRANSFER, Run, Runner, succeeded
 from tests.harness.lab import Lab
 from tests.harness.login import DIRECT, GATEWAY
+from tests.harness.module_runs import ModuleRunner
 from tests.harness.observer import configuration_of
 from tests.harness.systems import change_configuration
 
@@ -72,38 +74,34 @@ MORE_NAMES = [
 SIZES = [1, 10_000_000]
 MORE_SIZES = [64 * KIB - 1, 64 * KIB, 64 * KIB + 1, MIB - 1, MIB, MIB + 1, 2 * GIB]
 
-AT_ONCE = 4
-"""Systems that are worked on at once."""
+pytestmark = pytest.mark.xdist_group("names_and_sizes")  # the tests of one worker share systems
 
 
 @pytest.fixture(scope="module", params=[GATEWAY, DIRECT])
-def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    """Ansible with a system for each name, reached in one way."""
+def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleRunner]:
+    """Modules with a system for each name, reached in one way."""
     count = len(NAMES + MORE_NAMES) if FULL else len(NAMES)
     with Lab(tmp_path_factory.mktemp("names"), [f"edge{number}" for number in range(count)]) as lab:
-        yield Runner(lab, request.param, tmp_path_factory.mktemp("runner"))
+        yield ModuleRunner(lab, request.param, tmp_path_factory.mktemp("runner"))
 
 
-def task(register: str, module: str, **options: Any) -> dict[str, Any]:
-    return {"name": register, module: options}
+BACKUP_MODULE, INFO_MODULE, TRANSFER_MODULE = "backup", "backup_info", "backup_transfer"
 
 
-def run_each(many: Runner, cases: Sequence[Any], variables: dict[str, Any], *tasks: dict[str, Any]) -> Run:
-    """Run these tasks for each case, on the system of the same number; ``case`` is the case in a template."""
-    hosts = ",".join(many.hosts[: len(cases)])
-    shared = {"cases": list(cases), "case": "{{ cases[inventory_hostname | replace('edge', '') | int] }}", **variables}
-    arguments = ["--forks", str(AT_ONCE)]
-    return succeeded(many.play(*tasks, hosts=hosts, arguments=arguments, vars=shared, strategy="free"))
+def run(many: ModuleRunner, results: Run, task: str, number: int, module: str, **options: Any) -> None:
+    """Run a module on the system of this number, and add what it reported to the results under a name."""
+    done = succeeded(many.run(f"activelogic_{module}", host=f"edge{number}", **options))
+    results.results.extend({**line, "task": task} for line in done.results)
 
 
-def require(run: Run, cases: Sequence[Any], **changed: bool) -> None:
+def require(results: Run, cases: Sequence[Any], **changed: bool) -> None:
     """Each task has run for each case, and reported this."""
     for number, case in enumerate(cases):
-        found = {name: run.result(f"edge{number}", name)["changed"] for name in changed}
+        found = {name: results.result(f"edge{number}", name)["changed"] for name in changed}
         assert found == changed, (case, found)
 
 
-def backups(many: Runner, number: int) -> Path:
+def backups(many: ModuleRunner, number: int) -> Path:
     return Path(many.lab.root) / f"edge{number}" / "backups"
 
 
@@ -112,9 +110,9 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(source, "sha256").hexdigest()
 
 
-def require_fetched(run: Run, host: str, original: Path) -> None:
+def require_fetched(results: Run, host: str, original: Path) -> None:
     """The file, and what accompanies it, are there and say the same as the system's backup."""
-    result = run.result(host, "fetched")
+    result = results.result(host, "fetched")
     path = Path(result["file"]["path"])
     assert digest(path) == digest(original) == result["backup"]["sha256"]
     assert (path.stat().st_size, path.stat().st_mode & 0o777) == (original.stat().st_size, 0o600)
@@ -124,62 +122,71 @@ def require_fetched(run: Run, host: str, original: Path) -> None:
     assert {each.name for each in path.parent.iterdir()} == beside
 
 
-def test_names(many: Runner, tmp_path: Path) -> None:
-    names = NAMES + (MORE_NAMES if FULL else [])
-    for number in range(len(names)):
-        (tmp_path / f"edge{number}").mkdir()
-    variables = {
-        "folder": f"{tmp_path}/{{{{ inventory_hostname }}}}/",
-        "file": "{{ folder ~ ('copy' if case is regex('[.](json|sha256|part)$') else '') }}",
-    }
-    require(run_each(many, names, variables, task("created", BACKUP, name="{{ case }}")), names, created=True)
-    saved = [configuration_of(many.lab, f"edge{number}") for number in range(len(names))]
-    for number in range(len(names)):
-        change_configuration(many.lab, f"edge{number}", "Ruleset", "marker", "changed")
-    restore = {"state": "restored", "name": "{{ case }}", "settle_after_restore": 0.1}
-    fetch = {"direction": "fetch", "name": "{{ case }}", "dest": "{{ file }}", "validate": "test -s %s"}
-    run = run_each(
-        many,
-        names,
-        variables,
-        task("restored", BACKUP, **restore),
-        task("created again", BACKUP, name="{{ case }}"),
-        task("fetched", TRANSFER, **fetch),
-        task("fetched again", TRANSFER, **fetch),
-        task("listed", INFO, name="{{ case }}"),
-    )
-    reported = {"created again": False, "fetched": True, "fetched again": False}
-    require(run, names, **{"restored": True, "listed": False, **reported})
+def test_names(many: ModuleRunner, tmp_path: Path) -> None:
+    names, results = NAMES + (MORE_NAMES if FULL else []), Run(0, "")
     for number, name in enumerate(names):
-        assert configuration_of(many.lab, f"edge{number}") == saved[number]
-        assert run.result(f"edge{number}", "restored")["verified"] is True
-        assert [each["name"] for each in run.result(f"edge{number}", "listed")["backups"]] == [name]
-        require_fetched(run, f"edge{number}", backups(many, number) / name)
-        # Ansible expands what looks like a variable in a path that a task names.
-        os.link(run.result(f"edge{number}", "fetched")["file"]["path"], tmp_path / f"edge{number}" / "pushed")
-    remove = {"state": "absent", "name": "{{ case }}"}
-    push = {"direction": "push", "src": "{{ folder }}pushed", "name": "{{ case }}"}
-    contents = [digest(backups(many, number) / name) for number, name in enumerate(names)]
-    run = run_each(
-        many,
-        names,
-        variables,
-        task("removed", BACKUP, **remove),
-        task("removed again", BACKUP, **remove),
-        task("pushed", TRANSFER, **push),
-        task("pushed again", TRANSFER, **push),
+        run(many, results, "created", number, BACKUP_MODULE, name=name)
+        saved = configuration_of(many.lab, f"edge{number}")
+        change_configuration(many.lab, f"edge{number}", "Ruleset", "marker", "changed")
+        folder = tmp_path / f"edge{number}"
+        folder.mkdir()
+        is_like_ours = re.search(r"[.](json|sha256|part)$", name)
+        dest = f"{folder}/{'copy' if is_like_ours else ''}"
+        fetch = {"direction": "fetch", "name": name, "dest": dest, "validate": "test -s %s"}
+        run(many, results, "restored", number, BACKUP_MODULE, name=name, state="restored", settle_after_restore=0.1)
+        run(many, results, "created again", number, BACKUP_MODULE, name=name)
+        run(many, results, "fetched", number, TRANSFER_MODULE, **fetch)
+        run(many, results, "fetched again", number, TRANSFER_MODULE, **fetch)
+        run(many, results, "listed", number, INFO_MODULE, name=name)
+        assert configuration_of(many.lab, f"edge{number}") == saved
+        assert results.result(f"edge{number}", "restored")["verified"] is True
+        assert [each["name"] for each in results.result(f"edge{number}", "listed")["backups"]] == [name]
+        require_fetched(results, f"edge{number}", backups(many, number) / name)
+        # A path in an option is expanded where it looks like one with a variable.
+        os.link(results.result(f"edge{number}", "fetched")["file"]["path"], folder / "pushed")
+        content = digest(backups(many, number) / name)
+        remove = {"state": "absent", "name": name}
+        push = {"direction": "push", "src": f"{folder}/pushed", "name": name}
+        run(many, results, "removed", number, BACKUP_MODULE, **remove)
+        run(many, results, "removed again", number, BACKUP_MODULE, **remove)
+        run(many, results, "pushed", number, TRANSFER_MODULE, **push)
+        run(many, results, "pushed again", number, TRANSFER_MODULE, **push)
+        assert digest(backups(many, number) / name) == content
+    reported = {"created": True, "restored": True, "created again": False, "fetched": True, "fetched again": False}
+    require(results, names, **{**reported, "listed": False})
+    require(results, names, **{"removed": True, "removed again": False, "pushed": True, "pushed again": False})
+
+
+def test_names_in_a_playbook(many: ModuleRunner, tmp_path: Path) -> None:
+    """Ansible's templates and its command line of a module leave a name as it is."""
+    names = NAMES + (MORE_NAMES if FULL else [])
+    ansible = Runner(many.lab, many.way, tmp_path)
+    for host in ansible.hosts[: len(names)]:
+        (tmp_path / host).mkdir()
+    fetch = {"direction": "fetch", "name": "{{ case }}", "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}/copy"}
+    results = succeeded(
+        ansible.play(
+            {"name": "created", BACKUP: {"name": "{{ case }}"}},
+            {"name": "fetched", TRANSFER: fetch},
+            {"name": "removed", BACKUP: {"name": "{{ case }}", "state": "absent"}},
+            hosts=",".join(ansible.hosts[: len(names)]),
+            vars={"cases": names, "case": "{{ cases[inventory_hostname | replace('edge', '') | int] }}"},
+        )
     )
-    require(run, names, **{"removed": True, "removed again": False, "pushed": True, "pushed again": False})
-    assert [digest(backups(many, number) / name) for number, name in enumerate(names)] == contents
+    for number, name in enumerate(names):
+        assert results.result(f"edge{number}", "created")["backup"]["name"] == name
+        assert results.result(f"edge{number}", "fetched")["backup"]["name"] == name
+        assert (tmp_path / f"edge{number}" / "copy").is_file()
+        assert results.result(f"edge{number}", "removed")["changed"] is True
+        assert not (backups(many, number) / name).exists()
 
 
 @pytest.mark.skipif(not FULL, reason="only in the full form")
-def test_names_that_differ_in_their_form_alone_are_two(many: Runner, tmp_path: Path) -> None:
+def test_names_that_differ_in_their_form_alone_are_two(many: ModuleRunner, tmp_path: Path) -> None:
     names = ["caf\u00e9 2.plb", unicodedata.normalize("NFD", "caf\u00e9 2.plb")]
     for name in names:
         (backups(many, 0) / name).write_bytes(name.encode())
-    fetches = [task("fetched", TRANSFER, direction="fetch", name=name, dest=f"{tmp_path}/two/") for name in names]
-    succeeded(many.play(*fetches, hosts="edge0"))
+        run(many, Run(0, ""), name, 0, TRANSFER_MODULE, direction="fetch", name=name, dest=f"{tmp_path}/two/")
     assert [(tmp_path / "two" / name).read_bytes() for name in names] == [name.encode() for name in names]
     assert len(list((tmp_path / "two").iterdir())) == 6
 
@@ -193,33 +200,22 @@ def fill(path: Path, size: int) -> None:
             size -= len(piece)
 
 
-def test_sizes(many: Runner, tmp_path: Path) -> None:
-    sizes = SIZES + (MORE_SIZES if FULL else [])
-    for number, size in enumerate(sizes):
-        fill(backups(many, number) / "sized.plb", size)
-    fetch = {"direction": "fetch", "name": "sized.plb", "dest": f"{tmp_path}/{{{{ inventory_hostname }}}}/"}
-    push = {"direction": "push", "src": f"{tmp_path}/{{{{ inventory_hostname }}}}/sized.plb", "name": "pushed.plb"}
-    run = run_each(
-        many,
-        sizes,
-        {},
-        task("fetched", TRANSFER, **fetch),
-        task("fetched again", TRANSFER, **fetch),
-        task("pushed", TRANSFER, **push),
-        task("pushed again", TRANSFER, **push),
-    )
-    require(run, sizes, **{"fetched": True, "fetched again": False, "pushed": True, "pushed again": False})
+def test_sizes(many: ModuleRunner, tmp_path: Path) -> None:
+    sizes, results = SIZES + (MORE_SIZES if FULL else []), Run(0, "")
     for number, size in enumerate(sizes):
         original, host = backups(many, number) / "sized.plb", f"edge{number}"
-        assert original.stat().st_size == run.result(host, "fetched")["bytes_transferred"] == size
-        require_fetched(run, host, original)
+        fill(original, size)
+        fetch = {"direction": "fetch", "name": "sized.plb", "dest": f"{tmp_path}/{host}/"}
+        push = {"direction": "push", "src": f"{tmp_path}/{host}/sized.plb", "name": "pushed.plb"}
+        run(many, results, "fetched", number, TRANSFER_MODULE, **fetch)
+        run(many, results, "fetched again", number, TRANSFER_MODULE, **fetch)
+        run(many, results, "pushed", number, TRANSFER_MODULE, **push)
+        run(many, results, "pushed again", number, TRANSFER_MODULE, **push)
+        assert original.stat().st_size == results.result(host, "fetched")["bytes_transferred"] == size
+        require_fetched(results, host, original)
         assert digest(backups(many, number) / "pushed.plb") == digest(original)
-    run = run_each(
-        many,
-        sizes,
-        {},
-        task("listed", INFO, name="pushed.plb"),
-        task("removed", BACKUP, state="absent", names=["pushed.plb", "sized.plb"]),
-    )
-    require(run, sizes, listed=False, removed=True)
-    assert [run.result(f"edge{number}", "listed")["total_size"] for number in range(len(sizes))] == sizes
+        run(many, results, "listed", number, INFO_MODULE, name="pushed.plb")
+        run(many, results, "removed", number, BACKUP_MODULE, state="absent", names=["pushed.plb", "sized.plb"])
+    require(results, sizes, **{"fetched": True, "fetched again": False, "pushed": True, "pushed again": False})
+    require(results, sizes, listed=False, removed=True)
+    assert [results.result(f"edge{number}", "listed")["total_size"] for number in range(len(sizes))] == sizes
