@@ -82,14 +82,16 @@ def test_task_that_becomes_another_user_works_as_that_user(way: str, open_folder
             environment["REQUESTS_CA_BUNDLE"] = ansible.variables.pop("activelogic_ca_path")
         fetch = {"direction": "fetch", "name": "made.plb", "dest": f"{archive}/"}
         become: dict[str, Any] = {"become": True, "become_user": ANOTHER, "environment": environment}
-        succeeded(ansible.play({BACKUP: {"name": "made.plb"}}, {TRANSFER: fetch}, **become))
+        unreadable = lab.folder / "unreadable.pem"
+        unreadable.touch(mode=0o600)
+        refused = {"name": "Refused", INFO: {"ca_path": str(unreadable), "gateway_url": lab.url}, "ignore_errors": True}
+        run = succeeded(ansible.play({BACKUP: {"name": "made.plb"}}, {TRANSFER: fetch}, refused, **become))
         stored, fetched = lab.root / "edge1" / "backups" / "made.plb", archive / "made.plb"
         assert fetched.read_bytes() == stored.read_bytes()
         assert (fetched.owner(), fetched.stat().st_mode & 0o777) == (ANOTHER, 0o600)
         assert stored.owner() == (ANOTHER if way == DIRECT else "root")
 
-        lab.ca_path.chmod(0o600)
-        run = ansible.play({INFO: {"ca_path": str(lab.ca_path), "gateway_url": lab.url}}, **become)
+        run = run.of_task("Refused")
         assert run.code == 2, run.output
         assert run.result()["error"]["kind"] == "option"
-        assert f"ca_path {lab.ca_path} does not exist, or the user" in run.result()["msg"]
+        assert f"ca_path {unreadable} does not exist, or the user" in run.result()["msg"]
