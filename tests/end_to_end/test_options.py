@@ -135,7 +135,7 @@ UNDEFINED = listing("undefined", variables={"activelogic_password": "{{ never_de
 def test_undefined_reference_in_a_variable_is_named(run_of: RunOf) -> None:
     run = run_of(UNDEFINED)
     assert run.code == 2
-    assert "activelogic_password" in run.output
+    assert "activelogic_password" in run.result()["msg"]
     assert "Traceback" not in run.output
 
 
