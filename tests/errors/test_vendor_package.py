@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from activelogic_embedded import admin
+from ansible_collections.netops.activelogic.plugins.module_utils._transport._sdk_process import SdkProcess
 
 from tests.errors.conftest import VENDOR
 from tests.errors.scene import BACKUP, INFO, TRANSFER, Scene
@@ -339,3 +341,10 @@ def descendants() -> list[str]:
             if b"ODD_SDK_TRICK=hold" in each.read_bytes():
                 found.append(each.parent.name)
     return found
+
+
+def test_its_process_ends_where_the_module_left_an_answer_unread() -> None:
+    process = SdkProcess("activelogic_embedded")
+    assert select.select([process._socket], [], [], 60)[0], "it does not say that it is ready"
+    process._socket.close()  # as in a kill: the other side's next read is an error, and no end
+    assert process._process.wait(10) == 1

@@ -228,9 +228,11 @@ class _Server:
             requests.put_nowait(request)
 
         def read() -> None:
-            for request in requests_from(self._channel):
-                loop.call_soon_threadsafe(take, request)
-            os._exit(1)  # the module was killed: as it would be with the package inside
+            try:
+                for request in requests_from(self._channel):
+                    loop.call_soon_threadsafe(take, request)
+            finally:  # also where the module left an answer unread, which is a ConnectionResetError here
+                os._exit(1)  # the module was killed: as it would be with the package inside
 
         threading.Thread(target=read, name="activelogic-requests", daemon=True).start()
         while not self._is_ending:
