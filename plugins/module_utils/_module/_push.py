@@ -50,6 +50,7 @@ class _Push:
         self._name = name
         self._src = native(context.params["src"])
         self._size, self._sha256 = digest_file(self._src)
+        self._may_have_arrived = False
 
     def run(self) -> dict[str, Any]:
         """Upload the file unless the system has it already."""
@@ -131,14 +132,13 @@ class _Push:
         """
         if kept is not None:
             kept.is_needed = True
-        arrived: bool | None = None
         try:
-            arrived = self._upload(old)
-            by_content = self._verify(by_content=verify_of(self._context) == CONTENT or not arrived)
+            is_answered = self._upload(old)
+            by_content = self._verify(by_content=verify_of(self._context) == CONTENT or not is_answered)
         except OutcomeUnknownError:
             raise  # it may still be on its way, so what is there is left alone
         except ActiveLogicError as error:
-            if isinstance(error, TransferError) or arrived is not None:
+            if isinstance(error, TransferError) or self._may_have_arrived:
                 self._undo(error, kept)
             elif kept is not None:
                 kept.is_needed = False
@@ -155,10 +155,12 @@ class _Push:
         try:
             sent = self._client.upload(self._name, self._src, old is not None, self._still_holds(old))
         except OutcomeUnknownError as error:
+            self._may_have_arrived = True
             is_there = self._client.is_listed_after(error, self._name)
             if not is_there or (old is not None and not self._is_same(self._client.digest(self._name))):
                 raise
             return False
+        self._may_have_arrived = True
         if (sent.size, sent.sha256) != (self._size, self._sha256):
             raise _failures.PUSH_CHANGED.error(path=shown(self._src))
         return True
