@@ -224,7 +224,8 @@ class Attributes:
         if self._context.check_mode:
             return True
         words = [self._ansible.program("chattr") or "chattr", self._how + "".join(sorted(self._flags))]
-        code, said = self._ansible.run([*words, exact(os.path.abspath(path))])
+        with local_errors(words[0]):
+            code, said = self._ansible.run([*words, exact(os.path.abspath(path))])
         if code != 0:
             raise _failures.ATTRIBUTES_REFUSED.error(path=shown(path), said=" ".join(said.split())[:200])
         return True

@@ -17,7 +17,7 @@ from .. import _failures, _names
 from .._archive._whole import Finding
 from .._context import Context
 from .._errors import TransferError, during
-from .._files._access import digest_file, exact, file_error, has_content, native, shown, status_of
+from .._files._access import digest_file, exact, has_content, local_errors, native, shown, status_of
 from .._files._attributes import Attributes
 from .._files._destination import make_folders, require_writable, resolve_destination
 from .._files._leftovers import SIDES, recover, side_files
@@ -277,10 +277,8 @@ def _validate(context: Context, words: list[str], part: Part) -> None:
     if not words:
         return
     command = [word.replace("%s", exact(part.path)) for word in words]
-    try:
+    with local_errors(command[0]):
         code, errors = context.ansible.run(command)
-    except OSError as error:
-        raise file_error(error, command[0]) from error
     if code != 0:
         with during("validate the fetched backup"):
             raise _failures.VALIDATE_REFUSED.error(code=code, said=" ".join(errors.split())[:200])
