@@ -26,7 +26,8 @@ from .runner import Runner
 from .sessions import CallerSessions, StuckSystems
 from .spool import Spool
 from .store import Key, Row, Store
-from .vendor_session import BackupEntry, Sessions
+from .vendor_session import Sessions
+from .wire import BackupEntry
 
 FORCE_SECONDS = 10.0
 """How long an owner waits at most for the end of what they end by force."""

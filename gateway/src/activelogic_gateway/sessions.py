@@ -19,7 +19,8 @@ from .logins import Logins, place_of
 from .operations import Operation, Operations
 from .problems import Problem, class_names, kind_of, not_logged_in
 from .turns import Turns
-from .vendor_session import BackupEntry, CommandFailed, ConnectFailed, Identity, Session, Sessions, TimeLimit
+from .vendor_session import CommandFailed, ConnectFailed, Identity, Session, Sessions, TimeLimit
+from .wire import BackupEntry
 
 logger = logging.getLogger(__name__)
 

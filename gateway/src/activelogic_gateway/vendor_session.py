@@ -25,6 +25,7 @@ from .wire import (
     MOST_BACKUPS,
     MOST_NAME,
     MOST_REPLY,
+    BackupEntry,
     SessionLost,
     VendorError,
     WireError,
@@ -66,14 +67,6 @@ class TimeLimit(Exception):
         super().__init__(f"could not {doing} within {seconds:g} s")
         self.doing = doing
         self.seconds = seconds
-
-
-@dataclass(frozen=True, slots=True)
-class BackupEntry:
-    """One backup in a listing; ``size`` in bytes."""
-
-    name: str
-    size: int
 
 
 @dataclass(frozen=True)
@@ -193,7 +186,7 @@ class Session:
         if self._writer is None or self._is_given_up:
             raise SessionLost("the session has ended")
         self._writer.write(frame(request))
-        rows: list[tuple[str, int]] = []
+        rows: list[BackupEntry] = []
         while True:
             message = await self._receive()
             try:
@@ -208,7 +201,8 @@ class Session:
 
     async def list(self, seconds: float) -> list[BackupEntry]:
         """List the backups."""
-        return [BackupEntry(*row) for row in await self._do("list the backups", seconds, do="list")]
+        listed: list[BackupEntry] = await self._do("list the backups", seconds, do="list")
+        return listed
 
     async def create_new(self, name: str, resource_name: str | None, seconds: float) -> str:
         """Create a backup; returns its name as the system says it."""

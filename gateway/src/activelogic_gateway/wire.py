@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
-from typing import Any
+from typing import Any, NamedTuple
 
 MOST_REPLY = 65536
 """Bytes of a frame that the gateway takes."""
@@ -100,7 +100,14 @@ def read_error(found: Any) -> VendorError:
     raise WireError("a message holds no exception")
 
 
-def read_rows(found: Any) -> list[tuple[str, int]]:
+class BackupEntry(NamedTuple):
+    """One backup in a listing; ``size`` in bytes."""
+
+    name: str
+    size: int
+
+
+def read_rows(found: Any) -> list[BackupEntry]:
     """Rows of a listing out of a message.
 
     :raises WireError: if it holds anything else.
@@ -112,4 +119,4 @@ def read_rows(found: Any) -> list[tuple[str, int]]:
             case [str(name), int(size)] if len(name) <= MOST_NAME and type(size) is int and 0 <= size < 2**63:
                 continue
         raise WireError("a message holds a row that is none")
-    return [(name, size) for name, size in found]
+    return [BackupEntry(name, size) for name, size in found]

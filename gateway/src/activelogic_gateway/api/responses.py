@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from starlette.responses import Response
@@ -19,6 +20,15 @@ def document_response(
     """A JSON response that nobody keeps."""
     body = json.dumps(document).encode("ascii")
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type)
+
+
+def list_response(documents: Iterable[Any]) -> Response:
+    """The same of a list that may be long: its documents are not held all at once."""
+    body = bytearray(b"[")
+    for each in documents:
+        body += b"," * (len(body) > 1) + json.dumps(each).encode("ascii")
+    body += b"]"
+    return Response(bytes(body), 200, {"Cache-Control": "no-store"}, "application/json")
 
 
 def problem_response(problem: Problem) -> Response:

@@ -15,7 +15,7 @@ from ..operations import Operation
 from ..problems import NO_ROOM, Problem
 from .bodies import Body, disconnected, header_values, read_json, refuse_encoded, while_connected
 from .contents import answer_with
-from .responses import document_response
+from .responses import document_response, list_response
 from .route_table import ROUTES
 from .system_request import SystemRequest
 
@@ -49,7 +49,7 @@ class Endpoints:
     async def list_backups(self, request: Request) -> Response:
         asked = await SystemRequest.read(self._gateway, request, "list")
         entries = await while_connected(request, self._gateway.callers.backups(asked.caller))
-        return document_response([{"name": each.name, "size": each.size} for each in entries])
+        return list_response({"name": each.name, "size": each.size} for each in entries)
 
     async def list_operations(self, request: Request) -> Response:
         asked = await SystemRequest.read(self._gateway, request, "list_operations")
