@@ -45,12 +45,12 @@ def listing(
     task: Mapping[str, Any] | None = None,
     variables: Mapping[str, Any] | None = None,
     *,
-    run: list[Play] = PLAYS,
+    run: list[Play] | None = None,
     **more: Any,
 ) -> Play:
-    """Add a play to a run that lists the backups in one task."""
+    """Add a play that lists the backups in one task to a run, by default to :data:`PLAYS`."""
     added = Play(name, [{"name": "List", INFO: {}, **(task or {})}], variables or {}, **more)
-    run.append(added)
+    (PLAYS if run is None else run).append(added)
     return added
 
 

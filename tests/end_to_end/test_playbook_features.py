@@ -47,10 +47,11 @@ VERBOSE: list[Play] = []
 """What a run does that shows what ``-vvv --diff`` shows, and has the password of the vault."""
 
 
-def added(name: str, *tasks: dict[str, Any], run: list[Play] = PLAYS, **more: Any) -> Play:
-    """Add a play to a run."""
-    run.append(Play(name, tasks, **more))
-    return run[-1]
+def added(name: str, *tasks: dict[str, Any], run: list[Play] | None = None, **more: Any) -> Play:
+    """Add a play to a run, by default to :data:`PLAYS`."""
+    play = Play(name, tasks, **more)
+    (PLAYS if run is None else run).append(play)
+    return play
 
 
 DELEGATE = {
