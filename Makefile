@@ -133,7 +133,7 @@ errors: $(VENV)/demo build  ## Write docs/errors.md, the table of everything tha
 test-kills: $(VENV)/test build  ## Kill the gateway, and the modules, a hundred times, and attack the gateway for longer
 	cd gateway && ATTACK_SECONDS=15 $(PYTEST) tests/gateway/test_attacks.py
 	cd gateway && GATEWAY_KILLS=100 $(PYTEST) --capture=no tests/gateway/test_killed.py
-	RANDOM_KILLS=13 $(PYTEST) -n $(WORKERS) tests/end_to_end/test_killed.py
+	RANDOM_KILLS=13 $(PYTEST) -n $(WORKERS) --dist loadgroup tests/end_to_end/test_killed.py
 
 BENCH_WORKS ?=
 BENCH_SCALE ?= 1
@@ -145,7 +145,7 @@ bench-gateway: $(VENV)/test  ## Measure speed and memory of the gateway with fil
 	cd gateway && GATEWAY_TRANSFER_MIB=2048 $(PYTEST) --capture=no tests/gateway/test_memory.py
 
 test-end-to-end: $(VENV)/test build  ## Test with the real Ansible and the real gateway
-	$(PYTEST) -n $(WORKERS) tests/end_to_end
+	$(PYTEST) -n $(WORKERS) --dist loadgroup tests/end_to_end
 
 test-truth: $(VENV)/test build  ## Test each state against a table: check mode, real, second run, both ways
 	$(PYTEST) -n $(WORKERS) --step $(STEP) tests/truth
