@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -199,10 +200,22 @@ class Session:
             except WireError as nonsense:
                 raise self._nonsense(nonsense) from None
 
-    async def list(self, seconds: float) -> list[BackupEntry]:
-        """List the backups."""
+    async def _list(self, seconds: float) -> list[BackupEntry]:
         listed: list[BackupEntry] = await self._do("list the backups", seconds, do="list")
         return listed
+
+    async def list(self, seconds: float) -> list[BackupEntry]:
+        """List the backups; once more where the session was lost for no reason of its own."""
+        ends = time.monotonic() + seconds
+        try:
+            return await self._list(seconds)
+        except CommandFailed as failure:
+            if not isinstance(failure.error, SessionLost) or not self._used[-1].is_bystander:
+                raise
+            system = self._identity
+            if await self.open(ends - time.monotonic()) != system:  # whoever checked that checked the one from before
+                raise
+        return await self._list(ends - time.monotonic())
 
     async def create_new(self, name: str, resource_name: str | None, seconds: float) -> str:
         """Create a backup; returns its name as the system says it."""

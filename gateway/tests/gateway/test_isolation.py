@@ -21,6 +21,7 @@ import requests
 import yaml
 
 from tests.harness.lab import GATEWAY_FOLDER, PASSWORD, Lab
+from tests.harness.waiting import until
 from tests.harness.watching import served_meanwhile
 
 MIB = 1024 * 1024
@@ -164,6 +165,21 @@ def test_lost_fork_server_is_started_again_and_not_for_ever(make_lab: Callable[.
     assert "ends again and again" in response.json()["detail"]
     assert lab.get("/healthz").status_code == 200
     assert "has ended (signal 9)" in lab.errors()
+
+
+def test_listing_that_lost_its_fork_server_is_made_again(make_lab: Callable[..., Lab]) -> None:
+    lab = make_lab()
+    lab.start()
+    lab.create("there.plb")
+    lab.trouble(list="slow:1")
+    before = lab.calls().count("list")
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(lab.get, "/v1/systems/edge1/backups")
+        until(lambda: lab.calls().count("list") > before)
+        os.kill(lab.fork_server(), signal.SIGKILL)
+        response = asked.result()
+    assert response.status_code == 200, response.text
+    assert [each["name"] for each in response.json()] == ["there.plb"]
 
 
 def test_fork_server_that_does_not_answer_is_replaced(make_lab: Callable[..., Lab]) -> None:
