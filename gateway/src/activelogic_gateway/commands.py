@@ -90,8 +90,7 @@ class Command:
         return await commands[self._request.action]()
 
     async def _listed(self) -> dict[str, int]:
-        entries = await self._session.list(self._limits.read_seconds)
-        return {each.name: each.size for each in entries}
+        return {each.name: each.size for each in await self._session.list(self._limits.read_seconds)}
 
     async def _require_listed(self) -> int:
         """Size of the backup that is named; raises ``unknown_backup``."""

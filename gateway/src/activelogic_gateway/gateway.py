@@ -27,7 +27,7 @@ from .sessions import CallerSessions, StuckSystems
 from .spool import Spool
 from .store import Key, Row, Store
 from .vendor_session import Sessions
-from .wire import BackupEntry
+from .wire import Listing
 
 FORCE_SECONDS = 10.0
 """How long an owner waits at most for the end of what they end by force."""
@@ -150,10 +150,10 @@ class Gateway:
         key = Key(system, login.username, uuid)
         async with self._operations.registration(key):
             operation = self._operations.get(key)
-            entries: list[BackupEntry] = []
+            listing = Listing()
             looks = request.action == "upload" and not request.replace
             if operation is None and looks and await self._store.find(key) is None:
-                entries = await self.callers.backups(caller)  # its session is the proof of who asks
+                listing = await self.callers.backups(caller)  # its session is the proof of who asks
             else:
                 await self.callers.verify(caller, operation)
             operation = operation or await self._operations.load(key)
@@ -165,10 +165,10 @@ class Gateway:
                 operation.touch()
                 return operation
             if request.action == "upload":
-                self._check_upload(system, request, entries)
+                self._check_upload(system, request, listing)
             return await self._register(key, caller, request)
 
-    def _check_upload(self, system: str, request: Request, entries: list[BackupEntry]) -> None:
+    def _check_upload(self, system: str, request: Request, listing: Listing) -> None:
         size = request.size or 0
         if size > self.limits.upload_bytes:
             raise Problem(
@@ -176,7 +176,7 @@ class Gateway:
                 f"{size} bytes are more than the {self.limits.upload_bytes} that may be uploaded",
                 system=system,
             )
-        if not request.replace and any(each.name == request.name for each in entries):
+        if not request.replace and any(each.name == request.name for each in listing):
             raise Problem("backup_exists", f"system {system} has a backup {request.name!r} already", system=system)
 
     async def _register(self, key: Key, caller: Caller, request: Request) -> Operation:

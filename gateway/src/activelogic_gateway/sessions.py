@@ -20,7 +20,7 @@ from .operations import Operation, Operations
 from .problems import Problem, class_names, kind_of, not_logged_in
 from .turns import Turns
 from .vendor_session import CommandFailed, ConnectFailed, Identity, Session, Sessions, TimeLimit
-from .wire import BackupEntry
+from .wire import Listing
 
 logger = logging.getLogger(__name__)
 
@@ -190,9 +190,9 @@ class CallerSessions:
         async with self.session(caller) as (_, identity, _):
             return identity
 
-    async def backups(self, caller: Caller) -> list[BackupEntry]:
+    async def backups(self, caller: Caller) -> Listing:
         """The system's listing."""
         async with self.session(caller) as (session, _, deadline):
-            entries = await session.list(deadline - time.monotonic())
+            listing = await session.list(deadline - time.monotonic())
         self._stuck.note_answer(caller.system)
-        return entries
+        return listing

@@ -23,16 +23,14 @@ from .isolation import GRACE, Process, Processes
 from .logs import Secrets
 from .problems import Problem
 from .wire import (
-    MOST_BACKUPS,
     MOST_NAME,
     MOST_REPLY,
-    BackupEntry,
+    Listing,
     SessionLost,
     VendorError,
     WireError,
     frame,
     read_error,
-    read_rows,
     receive,
 )
 
@@ -187,24 +185,22 @@ class Session:
         if self._writer is None or self._is_given_up:
             raise SessionLost("the session has ended")
         self._writer.write(frame(request))
-        rows: list[BackupEntry] = []
+        listing = Listing()
         while True:
             message = await self._receive()
             try:
                 if "rows" not in message:
                     self._is_pending = message.get("is_pending") is True
-                    return rows if request["do"] == "list" else message.get("result")
-                rows += read_rows(message["rows"])
-                if len(rows) > MOST_BACKUPS:
-                    raise WireError("a listing is too long")
+                    return listing if request["do"] == "list" else message.get("result")
+                listing.add(message["rows"])
             except WireError as nonsense:
                 raise self._nonsense(nonsense) from None
 
-    async def _list(self, seconds: float) -> list[BackupEntry]:
-        listed: list[BackupEntry] = await self._do("list the backups", seconds, do="list")
+    async def _list(self, seconds: float) -> Listing:
+        listed: Listing = await self._do("list the backups", seconds, do="list")
         return listed
 
-    async def list(self, seconds: float) -> list[BackupEntry]:
+    async def list(self, seconds: float) -> Listing:
         """List the backups; once more where the session was lost for no reason of its own."""
         ends = time.monotonic() + seconds
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 MOST_REPLY = 65536
@@ -107,16 +108,35 @@ class BackupEntry(NamedTuple):
     size: int
 
 
-def read_rows(found: Any) -> list[BackupEntry]:
-    """Rows of a listing out of a message.
+class Listing:
+    """The backups of a system, in the order in which its session's process sends them.
 
-    :raises WireError: if it holds anything else.
+    They are held as the text that they came as: as objects they take up to four times the memory, and many clients may
+    be answered with long listings at once.
     """
-    if not isinstance(found, list):
-        raise WireError("a message holds no rows")
-    for row in found:
-        match row:
-            case [str(name), int(size)] if len(name) <= MOST_NAME and type(size) is int and 0 <= size < 2**63:
-                continue
-        raise WireError("a message holds a row that is none")
-    return [BackupEntry(name, size) for name, size in found]
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._length = 0
+
+    def add(self, rows: Any) -> None:
+        """Add the rows of a message.
+
+        :raises WireError: if it holds anything else, or the listing gets too long.
+        """
+        if not isinstance(rows, list):
+            raise WireError("a message holds no rows")
+        for row in rows:
+            match row:
+                case [str(name), int(size)] if len(name) <= MOST_NAME and type(size) is int and 0 <= size < 2**63:
+                    continue
+            raise WireError("a message holds a row that is none")
+        self._length += len(rows)
+        if self._length > MOST_BACKUPS:
+            raise WireError("a listing is too long")
+        self._parts.append(json.dumps(rows).encode("ascii"))
+
+    def __iter__(self) -> Iterator[BackupEntry]:
+        for part in self._parts:
+            for name, size in json.loads(part):
+                yield BackupEntry(name, size)

@@ -1,12 +1,13 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small parts with many cases: names, ranges, logins, certificates, the SDK's exceptions, redaction, turns."""
+"""Small parts: names, ranges, logins, certificates, the SDK's exceptions, redaction, turns, listings."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import tracemalloc
 from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,7 @@ from activelogic_gateway.names import why_illegal
 from activelogic_gateway.problems import Problem, kind_of
 from activelogic_gateway.redaction import redact
 from activelogic_gateway.turns import Turns
+from activelogic_gateway.wire import Listing
 
 
 @pytest.mark.parametrize("name", ["a", "20210622-04.48.plb", "a,b", "...", "ä" * 127, " ", "a%2Fb"])
@@ -168,3 +170,18 @@ def test_turns_come_in_order_and_hold_up_nobody_else() -> None:
         *("first", "other", "impatient late", "second", "newcomer"),
         "nothing is left taken",
     ]
+
+
+def test_a_listing_takes_no_more_memory_than_its_text() -> None:
+    names = [f"{number}-\U0001f600{'x' * 200}.plb" for number in range(5000)]
+    rows = [(name, number) for number, name in enumerate(names)]
+    tracemalloc.start()
+    try:
+        listing = Listing()
+        for first in range(0, len(rows), 100):
+            listing.add([list(row) for row in rows[first : first + 100]])
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert list(listing) == rows
+    assert held < 1.5 * sum(map(len, names)), held

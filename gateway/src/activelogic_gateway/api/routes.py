@@ -48,8 +48,8 @@ class Endpoints:
 
     async def list_backups(self, request: Request) -> Response:
         asked = await SystemRequest.read(self._gateway, request, "list")
-        entries = await while_connected(request, self._gateway.callers.backups(asked.caller))
-        return list_response({"name": each.name, "size": each.size} for each in entries)
+        listing = await while_connected(request, self._gateway.callers.backups(asked.caller))
+        return list_response({"name": each.name, "size": each.size} for each in listing)
 
     async def list_operations(self, request: Request) -> Response:
         asked = await SystemRequest.read(self._gateway, request, "list_operations")
