@@ -15,7 +15,8 @@ COPY := $(COLLECTIONS)/ansible_collections/netops/activelogic
 PYTEST := $(BIN)/python -m pytest --override-ini cache_dir=$(BUILD)/pytest
 MYPY := $(BIN)/mypy --cache-dir $(BUILD)/mypy
 WORKERS ?= 4
-STEP ?= 1
+MUTANTS_STEP ?= 1
+TRUTH_STEP ?= 1
 
 export PATH := $(BIN):$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
@@ -36,9 +37,11 @@ help:  ## Say what there is
 demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and bring it back
 	$(BIN)/python -m tests.demo.demo
 
-test: check sanity test-unit test-errors test-contract test-gateway test-schemathesis test-end-to-end test-faults-short molecule  ## Run everything that a change has to pass
-	$(MAKE) test-mutants STEP=6
-	$(MAKE) test-truth STEP=12
+# Two parts at a time, so that one works while the other waits; what each prints is shown when it ends.
+test: $(VENV)/test build  ## Run everything that a change has to pass
+	$(MAKE) --jobs=2 --output-sync=target --no-print-directory WORKERS=2 MUTANTS_STEP=6 TRUTH_STEP=12 \
+		check sanity test-unit test-end-to-end test-gateway test-contract test-errors test-mutants test-schemathesis \
+		test-faults-short test-truth molecule
 
 test-all: check sanity-all importer test-unit test-errors test-contract test-quirks test-mutants test-gateway \
 	test-schemathesis test-end-to-end test-truth test-faults test-kills molecule  ## Run everything in full: needs hours, and 20 GiB of disk
@@ -116,7 +119,7 @@ test-quirks: $(VENV)/test build  ## Test the same on systems that answer otherwi
 	done
 
 test-mutants: $(VENV)/test build  ## Test that defects of the embedded system turn the contract red
-	MUTANTS_STEP=$(STEP) $(PYTEST) -n $(WORKERS) tests/contract/mutants
+	MUTANTS_STEP=$(MUTANTS_STEP) $(PYTEST) -n $(WORKERS) tests/contract/mutants
 
 test-gateway: $(VENV)/test  ## Test the gateway and the embedded system
 	cd gateway && $(PYTEST) -n $(WORKERS) --ignore tests/gateway/test_schemathesis.py tests
@@ -148,7 +151,7 @@ test-end-to-end: $(VENV)/test build  ## Test with the real Ansible and the real 
 	$(PYTEST) -n $(WORKERS) --dist loadgroup tests/end_to_end
 
 test-truth: $(VENV)/test build  ## Test each state against a table: check mode, real, second run, both ways
-	$(PYTEST) -n $(WORKERS) --step $(STEP) tests/truth
+	$(PYTEST) -n $(WORKERS) --step $(TRUTH_STEP) tests/truth
 
 test-faults-short: $(VENV)/test build  ## Test transfers through the most frequent faults
 	$(PYTEST) -n $(WORKERS) tests/faults
@@ -166,11 +169,17 @@ $(BUILD)/urllib3-1: $(VENV)/test
 molecule: $(VENV)/test build  ## Run the role's scenario
 	$(BIN)/molecule test
 
-build: $(VENV)/demo  ## Build the collection, and install it below build/
+build: $(BUILD)/built  ## Build the collection, and install it below build/
+
+# Everything that may be in the artifact, folders too: they change when a file goes.
+SOURCES := $(shell find . -mindepth 1 -name __pycache__ -prune -o -path './.*' -prune -o -path ./build -prune -o -path ./gateway -prune -o -print)
+
+$(BUILD)/built: $(VENV)/demo $(SOURCES)
 	@rm -rf $(COPY) build/netops-activelogic-*.tar.gz
 	@mkdir -p $(BUILD)
 	$(BIN)/ansible-galaxy collection build --force --output-path build
 	$(BIN)/ansible-galaxy collection install --force --no-deps --offline build/netops-activelogic-*.tar.gz -p $(COLLECTIONS)
+	@touch $@
 
 $(VENV)/demo: tests/requirements/demo.txt gateway/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
