@@ -81,7 +81,7 @@ sanity-%: build
 	@rm -rf $(BUILD)/core-$*/collections
 	@test -x $(BUILD)/core-$*/bin/ansible-test || $(PYTHON) -m venv $(BUILD)/core-$*
 	$(BUILD)/core-$*/bin/python -m pip install --quiet --disable-pip-version-check 'ansible-core==$*.*' 'requests>=2.25,<3'
-	$(BUILD)/core-$*/bin/ansible-galaxy collection install --no-deps --offline build/netops-activelogic-*.tar.gz \
+	$(BUILD)/core-$*/bin/ansible-galaxy collection install --force --no-deps --offline build/netops-activelogic-*.tar.gz \
 		-p $(BUILD)/core-$*/collections
 	$(BUILD)/core-$*/bin/python tests/tools/run_sanity.py \
 		$(BUILD)/core-$*/collections/ansible_collections/netops/activelogic $(BUILD)/core-$*/home

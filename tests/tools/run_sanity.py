@@ -27,6 +27,10 @@ BOOTSTRAP = "import ensurepip\nensurepip.bootstrap()\n"
 def main() -> int:
     """Run the tests and return their exit code."""
     copy, home, *arguments = sys.argv[1:]
+    if not Path(copy, "MANIFEST.json").is_file():
+        # Without files ansible-test skips everything, and says that it succeeded.
+        print(f"no collection is installed in {copy}", file=sys.stderr)
+        return 1
     cache = Path(home).resolve() / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     for version in PIP_VERSIONS:

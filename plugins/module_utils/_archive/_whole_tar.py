@@ -64,7 +64,8 @@ def read_tar_to_its_end(file: BinaryIO, size: int, budget: Budget) -> None:
             wide = wide if kind == _GLOBAL else found
         elif kind not in _ANNOUNCING:
             position = _behind_map(file, header, position, budget)
-            length, wide = length if wide is None else wide, None
+            if wide is not None:
+                length, wide = wide, None
             _require_known(header, kind, length)
         announced = announced + kind if kind in _ANNOUNCING else announced if kind == _GLOBAL else b""
         position += -(-length // BLOCK) * BLOCK
