@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -18,10 +19,14 @@ import yaml
 from tests.contract import sentences, standins
 from tests.contract.systems import NEIGHBOUR, System
 from tests.contract.ways import CLIENT_GATEWAY, CLIENT_WAYS, SDK_WAYS, WAYS, Way
+from tests.harness.forked_packages import packages_forked
 from tests.harness.lab import Lab
 
 NOBODY = "nobody"
 """A system that the gateway knows and that does not exist."""
+
+FEW = 40
+"""Tests of a run, of which a quarter or less use the direct way."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,6 +57,7 @@ def require_login(config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     require_login(config)
+    config.addinivalue_line("markers", "own_process: the client starts the process of the package, nobody forks it")
     config.addinivalue_line("markers", "sentence(*ids): sentences of tests/contract/sentences.py that a test shows")
 
 
@@ -77,6 +83,17 @@ def standin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     for name in made.environment:
         os.environ.pop(name)
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def package_process(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The process of the package is forked from a server, for most tests have nothing to do with how it starts.
+
+    Where few tests run, the server takes longer to start than all of their processes.
+    """
+    is_own = request.node.get_closest_marker("own_process") or len(request.session.items) < FEW
+    with contextlib.nullcontext() if is_own else packages_forked():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -160,6 +160,7 @@ def test_a_commit_that_fails_leaves_the_outcome_unknown(
     assert (system.digest() == before) is (does == "lose")
 
 
+@pytest.mark.own_process
 def test_a_file_that_is_open_already_takes_a_download(system: System, tmp_path: Path) -> None:
     """The file itself goes to the process of the package, whatever has its name by then."""
     with Way(CLIENT_DIRECT, standins.Embedded.module, "", "") as way:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from tests.contract.ways import SDK_SYNC, Way
 from tests.harness.lab import Lab
 
 RUN_SECONDS = 240
+CONTRACT = Path(__file__).parent
+REAL = CONTRACT / "test_real_system.py"
 KEPT = "production.plb"
 FOREIGN = [KEPT, "contract-of-somebody.plb", ""]
 UNUSABLE = 4
@@ -40,17 +43,16 @@ def production(system: System) -> System:
 
 @pytest.fixture
 def suite(production: System, lab: Lab, tmp_path: Path) -> Suite:
-    """Runs the suite on that system in a process of its own."""
+    """Runs the suite on that system in a process of its own: the tests for real systems, or what is asked for."""
 
-    def run(*options: str, **login: str) -> subprocess.CompletedProcess[str]:
+    def run(*options: str, tests: Path = REAL, **login: str) -> subprocess.CompletedProcess[str]:
         login = {"USERNAME": production.username, "PASSWORD": production.password, **login}
         words = [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", "-p", "no:xdist"]
         words += [f"--basetemp={tmp_path / 'base'}", f"--system={production.name}"]
         words += [f"--sdk-module={production.standin.module}", f"--gateway-url={lab.url}", f"--ca-path={lab.ca_path}"]
-        folder = Path(__file__).parent
         done = subprocess.run(
-            [*words, *options, str(folder), f"--ignore={folder / 'mutants'}"],
-            cwd=folder.parents[1],
+            [*words, *options, str(tests), f"--ignore={CONTRACT / 'mutants'}"],
+            cwd=CONTRACT.parents[1],
             env={**os.environ, **{f"ACTIVELOGIC_{name}": value for name, value in login.items()}},
             capture_output=True,
             text=True,
@@ -65,8 +67,9 @@ def suite(production: System, lab: Lab, tmp_path: Path) -> Suite:
 
 def test_without_leave_nothing_changes(suite: Suite, production: System) -> None:
     with production.unchanged():
-        done = suite()
+        done = suite(tests=CONTRACT)
     assert done.returncode == 0, done.stdout
+    assert re.search(r"[0-9]{3,} deselected", done.stdout), "other tests than those for real systems ran"
     assert "--allow-write is not given" in done.stdout
 
 

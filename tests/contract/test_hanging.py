@@ -30,6 +30,8 @@ from tests.contract.ways import (
 )
 from tests.harness.lab import Lab
 
+pytestmark = pytest.mark.own_process
+
 READING = ["connect", "list", "download"]
 WRITING = ["create_new", "restore", "remove", "upload"]
 KINDS = ["wait", "block", "thread"]
@@ -47,10 +49,11 @@ def hasty(standin: standins.Standin, hosts: list[str], tmp_path_factory: pytest.
 
 
 @pytest.fixture
-def prepared(system: System, lab: Lab, tmp_path: Path) -> System:
+def prepared(system: System, tmp_path: Path) -> System:
     """A system with a backup ``there.plb``."""
-    with Way(CLIENT_DIRECT, system.standin.module, lab.url, str(lab.ca_path)) as way:
-        way.connect(system.name, system.username, system.password).create_new("there.plb")
+    session = system.connect()
+    session.create_new("there.plb")
+    session.close()
     (tmp_path / "source").write_bytes(b"content")
     return system
 

@@ -4,7 +4,8 @@
 
 """Modules in processes that are forked from one that has imported them: each starts in a few milliseconds.
 
-For what does not depend on how the process of a module starts, or on what is on its path.
+For what does not depend on how the process of a module starts, or on what is on its path. The process of the vendor's
+package is forked from that of the module.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import IO, Any
 
+from tests.harness.forked_packages import ForkedChild, fork_packages
 from tests.harness.module_process import COLLECTION, MODULES, run_module
 
 _context = multiprocessing.get_context("forkserver")
@@ -28,6 +30,7 @@ _context.set_forkserver_preload(
         "ansible.module_utils.testing",
         "requests",
         "activelogic_embedded",
+        f"{COLLECTION}.module_utils._transport._sdk_session",
         *(f"{COLLECTION}.modules.{each}" for each in MODULES),
     ]
 )
@@ -102,6 +105,7 @@ def _run(name: str, options: str, environment: dict[str, str], point: str, hurry
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     tempfile.tempdir = None
+    fork_packages(ForkedChild)
     try:
         run_module(name, json.loads(options), point, hurry=hurry)
     finally:
