@@ -48,11 +48,13 @@ class Lab:
 
     :param folder: where everything goes; made where it is missing.
     :param systems: names of the systems.
+    :param later: names of further systems that the gateway knows, which whoever needs one makes.
     """
 
-    def __init__(self, folder: Path, systems: Sequence[str] = SYSTEMS) -> None:
+    def __init__(self, folder: Path, systems: Sequence[str] = SYSTEMS, later: Sequence[str] = ()) -> None:
         self.folder = folder.resolve()
         self.systems = tuple(systems)
+        self._later = tuple(later)
         self.root = self.folder / "systems"
         self.ca_path = self.folder / "ca.pem"
         self.gateway_log = self.folder / "gateway.log"
@@ -124,7 +126,7 @@ class Lab:
             "listen": "127.0.0.1:0",
             "tls": {"certificate": "gateway.pem", "key": "gateway.key"},
             "state_dir": "gateway-state",
-            "systems": {name: {"host": name} for name in self.systems},
+            "systems": {name: {"host": name} for name in (*self.systems, *self._later)},
         }
         self._write(self.folder / "gateway.yml", yaml.safe_dump(configuration, sort_keys=False))
         variables = {
