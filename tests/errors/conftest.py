@@ -13,6 +13,8 @@ import pytest
 from tests.errors.cases import CASES
 from tests.harness.lab import Lab
 
+OUTSIDE_SYSTEM = "outside"
+"""The system of test_from_outside.py."""
 VENDOR = "vendor"
 """The system of test_vendor_package.py."""
 OWN_SIDE = tuple(f"own-side{number}" for number in range(4))
@@ -21,7 +23,7 @@ OWN_SIDE = tuple(f"own-side{number}" for number in range(4))
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A gateway, as many systems as there are cases, and some more."""
-    systems = [*(f"edge{number}" for number in range(len(CASES))), VENDOR, *OWN_SIDE]
-    with Lab(tmp_path_factory.mktemp("lab"), systems) as running:
+    """A gateway that knows as many systems as there are cases, each made for its case, and some more."""
+    cases = [f"edge{number}" for number in range(len(CASES))]
+    with Lab(tmp_path_factory.mktemp("lab"), [OUTSIDE_SYSTEM, VENDOR, *OWN_SIDE], later=cases) as running:
         yield running

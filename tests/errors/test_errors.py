@@ -20,6 +20,7 @@ from tests.errors.cases import CASES
 from tests.errors.scene import Case, Facts, Scene
 from tests.harness.lab import Lab
 from tests.harness.observer import digest_of_tree
+from tests.harness.systems import make_anew
 from tests.tools import errors_page
 
 ERROR_KEYS = ["elapsed", "hint", "kind", "operation", "system", "tries"]
@@ -28,9 +29,11 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def scene(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
-    """The system that belongs to the case."""
+    """The system that belongs to the case, made for it."""
     each: Case = request.getfixturevalue("each")
-    made = Scene(lab, f"edge{CASES.index(each)}", each.way, tmp_path)
+    system = f"edge{CASES.index(each)}"
+    make_anew(lab, system)
+    made = Scene(lab, system, each.way, tmp_path)
     yield made
     made.odd.stop()
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.errors.conftest import OUTSIDE_SYSTEM
 from tests.errors.odd_gateway import NAME, content, document, state
 from tests.errors.scene import INFO, ODD_GATEWAY, TRANSFER, Scene
 from tests.harness.lab import Lab
@@ -28,7 +29,7 @@ SPOOFING = "a\u202eblp.20250102T000000Z-0000.plb"
 
 @pytest.fixture
 def scene(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
-    made = Scene(lab, "edge0", request.param, tmp_path)
+    made = Scene(lab, OUTSIDE_SYSTEM, request.param, tmp_path)
     yield made
     made.odd.stop()
 
