@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -23,34 +23,48 @@ ENOUGH = 40
 """At least so many defects that are seen in all four ways."""
 
 
-def environment(name: str, compiled: Path) -> dict[str, str]:
-    """That of a run with a defect: compiled files are kept, so that every run after the first starts quickly."""
-    made = {**os.environ, VARIABLE: name, "PYTHONPYCACHEPREFIX": str(compiled), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    made.pop("PYTHONDONTWRITEBYTECODE", None)
-    return made
+STEP = int(os.environ.get("MUTANTS_STEP", "1"))
+"""Every STEP-th defect is switched on."""
+
+CHOSEN = list(DEFECTS)[::STEP]
+TESTS = sorted({test for name in CHOSEN for test in DEFECTS[name].tests})
+FILES = sorted({test.partition("::")[0] for test in TESTS})
+MUTATED = "tests.contract.mutants.mutated_embedded"
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(
+    [
+        "requests",
+        "activelogic_embedded",
+        "tests.contract.conftest",
+        *(f"tests.contract.{file.removesuffix('.py')}" for file in FILES),
+    ]
+)
 
 
-def run(name: str, tests: list[str], folder: Path, compiled: Path) -> dict[str, set[str]]:
+def environment(name: str) -> dict[str, str]:
+    """That of a run with a defect."""
+    return {**os.environ, VARIABLE: name, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def run(name: str, tests: list[str], folder: Path) -> dict[str, set[str]]:
     """Run tests of the contract against the system with a defect; gives the outcomes in each way."""
-    report = folder / "report.xml"
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    report, output = folder / "report.xml", folder / "output"
+    words = ["-q", "-p", "no:cacheprovider", "--tb=line"]
     words += ["--assert=plain"]  # to show how two MiB differ takes minutes where the variable CI is set
     words += [f"--basetemp={folder / 'base'}", f"--junit-xml={report}"]
     words += [f"--standin={Path(__file__).with_name('mutated.py')}:Mutated"]
-    with subprocess.Popen(
-        [*words, *(str(CONTRACT / each) for each in tests)],
-        cwd=CONTRACT.parents[1],
-        env=environment(name, compiled),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        try:
-            said = process.communicate(timeout=RUN_SECONDS)[0]
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGINT)  # so that it stops its gateway
-            raise
-    assert process.returncode in (0, 1), said
+    words += [str(CONTRACT / each) for each in tests]
+    process = _context.Process(target=run_pytest, args=(words, environment(name), str(output)))
+    process.start()
+    process.join(RUN_SECONDS)
+    if process.exitcode is None:
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGINT)  # so that it stops its gateway
+        process.join(RUN_SECONDS)
+        process.kill()
+        raise AssertionError(f"not within {RUN_SECONDS} seconds: {output.read_text(encoding='utf-8')}")
+    assert process.exitcode in (0, 1), output.read_text(encoding="utf-8")
     outcomes: dict[str, set[str]] = {way: set() for way in WAYS}
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - made by the run above
         found = {child.tag for child in case if child.tag in ("failure", "error", "skipped")} or {"passed"}
@@ -60,28 +74,30 @@ def run(name: str, tests: list[str], folder: Path, compiled: Path) -> dict[str, 
     return outcomes
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the runs keep compiled files."""
-    return tmp_path_factory.mktemp("compiled")
+def run_pytest(words: list[str], environment: dict[str, str], output: str) -> None:
+    """Become a run of pytest, in a process that has imported the tests and not the system with a defect."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(CONTRACT.parents[1])
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert MUTATED not in sys.modules
+    sys.exit(int(pytest.main(words)))
 
 
-STEP = int(os.environ.get("MUTANTS_STEP", "1"))
-"""Every STEP-th defect is switched on."""
-
-TESTS = sorted({test for defect in DEFECTS.values() for test in defect.tests})
-
-
-@pytest.mark.parametrize("file", sorted({test.partition("::")[0] for test in TESTS}))
-def test_without_a_defect_the_same_tests_are_green(file: str, tmp_path: Path, compiled: Path) -> None:
-    outcomes = run("", [test for test in TESTS if test.startswith(f"{file}::")], tmp_path, compiled)
+@pytest.mark.parametrize("file", FILES if STEP == 1 else [""])
+def test_without_a_defect_the_same_tests_are_green(file: str, tmp_path: Path) -> None:
+    outcomes = run("", [test for test in TESTS if test.startswith(file)], tmp_path)
     assert set().union(*outcomes.values()) == {"passed"}
 
 
-@pytest.mark.parametrize("name", list(DEFECTS)[::STEP])
-def test_a_defect_turns_a_test_red_in_each_of_its_ways(name: str, tmp_path: Path, compiled: Path) -> None:
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_defect_turns_a_test_red_in_each_of_its_ways(name: str, tmp_path: Path) -> None:
     defect = DEFECTS[name]
-    outcomes = run(name, list(defect.tests), tmp_path, compiled)
+    outcomes = run(name, list(defect.tests), tmp_path)
     assert {way for way in WAYS if "failure" in outcomes[way]} == set(defect.ways)
     assert not any("error" in each for each in outcomes.values())
 
