@@ -4,9 +4,9 @@
 
 """A drop-in for the vendor's package ``activelogic``: systems on disk, for demonstrations, tests and CI.
 
-The Backup resource as the vendor's reference describes it, over real configuration data. Systems are found below the
-folder that the environment variable ``ACTIVELOGIC_EMBEDDED_ROOT`` names, each by its name as the host. What has no
-counterpart in the vendor's package is in :mod:`activelogic_embedded.admin`.
+It implements the Backup resource as the vendor's reference describes it, with real configuration data. The environment
+variable ``ACTIVELOGIC_EMBEDDED_ROOT`` names the folder of all systems; a system's name is its host.
+:mod:`activelogic_embedded.admin` has the functions that the vendor's package does not offer.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the vendor's API does not offer: making systems, changing and reading their configuration, observing them."""
+"""Administration that the vendor's API does not offer: create systems, change their configuration, inspect them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ DISTVERSION = "22.20.06.1"
 
 
 def create_system(root: Path, name: str, username: str, password: str, distversion: str = DISTVERSION) -> None:
-    """Make a system with factory configuration and one user who may do everything; it appears at once and whole.
+    """Create a system with factory configuration and one user with all privileges; it appears atomically.
 
-    :raises StoreError: when the name can't be one, or is taken.
+    :raises StoreError: if the name is illegal or taken.
     """
     require_free(root, name)
     facts = {"machineid": secrets.token_hex(6), "distversion": distversion, "name": name}
@@ -32,7 +32,7 @@ def create_system(root: Path, name: str, username: str, password: str, distversi
 
 
 def require_free(root: Path, name: str) -> None:
-    """:raises StoreError: when the name can't be that of a new system."""
+    """Raise ``StoreError`` if the name is illegal for a new system, or taken."""
     if why_illegal(name) or name.startswith("."):
         raise StoreError(f"{name!r} can't be the name of a system")
     if (root / name).exists():
@@ -40,9 +40,9 @@ def require_free(root: Path, name: str) -> None:
 
 
 def open_system(root: Path, name: str) -> Store:
-    """The system of that name.
+    """Open the system with this name.
 
-    :raises StoreError: when there is none.
+    :raises StoreError: if there is none.
     """
     try:
         return Store(root / name)
@@ -51,12 +51,12 @@ def open_system(root: Path, name: str) -> Store:
 
 
 def systems(root: Path) -> list[str]:
-    """Names of all systems below a root."""
+    """Return the names of all systems below a root."""
     return sorted(each.parent.name for each in root.glob("*/system.sqlite") if not each.parent.name.startswith("."))
 
 
 def set_user(root: Path, name: str, username: str, password: str | None, levels: Mapping[str, Level]) -> None:
-    """Add or change a user. Keys of ``levels`` are titles of resources, or ``*`` for all others.
+    """Add or change a user. The keys of ``levels`` are resource titles, or ``*`` for all others.
 
     :raises StoreError: for an unknown resource, or a new user without a password.
     """
@@ -70,7 +70,7 @@ def set_user(root: Path, name: str, username: str, password: str | None, levels:
 
 
 def show(root: Path, name: str, resource: str | None = None) -> Any:
-    """The configuration data of a system, of all resources by title or of one."""
+    """Return the configuration data of a system: of one resource, or of all by title."""
     data = open_system(root, name).configuration()
     if resource is None:
         return data
@@ -80,7 +80,7 @@ def show(root: Path, name: str, resource: str | None = None) -> Any:
 
 
 def set_value(root: Path, name: str, resource: str, key: str, value: Any) -> None:
-    """Change one value of a resource; ``key`` is a path with dots through objects, which are made where missing."""
+    """Change one value of a resource; ``key`` is a dotted path through objects, which are created if missing."""
 
     def change(data: Any) -> Any:
         data = copy.deepcopy(data)
@@ -97,7 +97,7 @@ def set_value(root: Path, name: str, resource: str, key: str, value: Any) -> Non
 
 
 def digest(root: Path, name: str | None = None) -> str:
-    """SHA-256 over everything that one system, or all below the root, hold."""
+    """Return a SHA-256 over all data of one system, or of all systems below the root."""
     if name is not None:
         return open_system(root, name).digest()
     if not root.is_dir():
@@ -109,19 +109,19 @@ def digest(root: Path, name: str | None = None) -> str:
 
 
 def restore_count(root: Path, name: str) -> int:
-    """How often a backup was restored on a system."""
+    """Return how often a backup was restored on a system."""
     return int(open_system(root, name).fact("restores"))
 
 
 def quirks(root: Path, name: str) -> Quirks:
-    """What is other than usual with a system."""
+    """Return the quirks of a system."""
     return QuirkState(open_system(root, name).folder).quirks
 
 
 def set_quirks(root: Path, name: str, **given: Any) -> Quirks:
-    """Make some quirks of a system other than they are; see :class:`.quirks.Quirks`. Returns all.
+    """Change some quirks of a system (see :class:`.quirks.Quirks`), and return all of them.
 
-    :raises QuirkError: for an unknown one, and a value that it can't have.
+    :raises QuirkError: for an unknown quirk or an invalid value.
     """
     troubles = QuirkState(open_system(root, name).folder)
     changed = Quirks.of({**asdict(troubles.quirks), **given})
@@ -130,7 +130,7 @@ def set_quirks(root: Path, name: str, **given: Any) -> Quirks:
 
 
 def begin_outage(root: Path, name: str) -> None:
-    """Cut every session of a system off, and have it down for as long as its quirk ``outage`` says."""
+    """Disconnect every session of a system, and take it down for as long as its quirk ``outage`` says."""
     QuirkState(open_system(root, name).folder).begin_outage()
 
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The content of a ``.plb`` file of the embedded system, written and read.
+"""Writes and reads the content of the embedded system's ``.plb`` files.
 
-A gzip'd tar of ``manifest.json`` and one JSON document for each resource. Nothing in it depends on the time or on the
-backup's name: two backups of an unchanged system are equal byte for byte, unless quirks make them volatile.
+It is a gzipped tar of ``manifest.json`` and one JSON document for each resource. It does not depend on the time or on
+the backup's name: two backups of an unchanged system are identical, unless quirks make them volatile.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Any
 FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_UNPACKED = 64 * 1024 * 1024
-"""Bytes that an archive unpacks to at most."""
+"""Maximum unpacked size of an archive, in bytes."""
 
 _HEADER = b"\x1f\x8b\x08" + b"\x00" * 6 + b"\x03"
-"""What gzip puts in front (RFC 1952): no name, no time, and nothing else that could differ."""
+"""The gzip header (RFC 1952), without a name, a time, or anything else that could differ."""
 
 _NOT_OURS = (
     tarfile.TarError,
@@ -38,21 +38,21 @@ _NOT_OURS = (
     OverflowError,
     RecursionError,
 )
-"""What reading bytes that somebody else made may raise."""
+"""Exceptions that parsing foreign bytes may raise."""
 
 
 class ArchiveError(ValueError):
-    """The bytes are no whole archive of this format."""
+    """The bytes are not a complete archive of this format."""
 
 
 @dataclass(frozen=True)
 class Archive:
     """A backup's content: the data of its resources by name.
 
-    Nothing tells where it is from: systems that hold the same configuration make equal backups.
+    It does not name its system: systems with the same configuration make identical backups.
 
-    :param made: time of its members, seconds since the epoch.
-    :param mark: anything; part of the manifest where it is not empty.
+    :param made: modification time of its members, in seconds since the epoch.
+    :param mark: any text; part of the manifest if not empty.
     """
 
     resources: Mapping[str, Any]
@@ -67,10 +67,10 @@ def dump(archive: Archive) -> bytes:
 
 
 def load(packed: bytes) -> Archive:
-    """Read an archive whole, or not at all.
+    """Read an archive, strictly.
 
-    :raises ArchiveError: unless writing what was read gives the same unpacked bytes again: nothing is missing, nothing
-        is changed, and nothing stands before, between or behind.
+    :raises ArchiveError: unless writing the result again gives the same unpacked bytes, which proves that no bytes are
+        missing, changed or added.
     """
     if not packed.startswith(_HEADER):
         raise ArchiveError("it is not compressed as a backup is")

@@ -4,9 +4,8 @@
 
 """The Backup resource, as the vendor's reference describes it.
 
-Every command commits by itself, unless the system has the quirks ``lock`` or ``visible``. A command on a resource
-object is refused with PLDBNewDataCommitted once another session has committed to the system's Backup resource, and so
-is every later one on that object.
+Every command commits by itself, unless the system has the quirk ``lock`` or ``visible``. Once another session has
+committed to the system's Backup resource, every command on this resource object fails with PLDBNewDataCommitted.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ T = TypeVar("T")
 
 
 class Session(Line, Protocol):
-    """What a session is to its resources."""
+    """What resources need of their session."""
 
     @property
     def transaction(self) -> Transaction:
-        """What was sent to the system and is not committed."""
+        """The session's uncommitted changes and lock."""
 
     def require_open(self) -> None:
-        """:raises PLDBIOError: when the session is closed, lost or cut off."""
+        """Raise ``PLDBIOError`` if the session is closed, lost or disconnected."""
 
 
 @dataclass
@@ -50,17 +49,17 @@ class BackupFile:
 
 
 def list_of(rows: Iterable[BackupFile]) -> list[BackupFile]:
-    """Rows of their own: what a caller does with an answer changes no other."""
+    """Copy the rows, so that a caller who changes them does not affect others."""
     return [replace(each) for each in rows]
 
 
 def now() -> datetime:
-    """The time of generated names, in the system's own time zone."""
+    """Return the time for generated names, in the system's time zone."""
     return datetime.now(UTC).astimezone()
 
 
 class Backup:
-    """The backups of one system, in one session. Made by ``await connection.backup()``."""
+    """The backups of one system, in one session. Created by ``await connection.backup()``."""
 
     def __init__(self, connection: Session, store: Store, username: str, troubles: QuirkState) -> None:
         self._connection = connection
@@ -72,10 +71,10 @@ class Backup:
         self._listed: list[BackupFile] | None = None
 
     async def list(self, cls: type) -> list[BackupFile]:
-        """List the backups; ``cls`` has to be :class:`BackupFile`.
+        """List the backups; ``cls`` must be :class:`BackupFile`.
 
         :raises ValueError: for any other class.
-        :raises PLDBNewDataCommitted: see the module.
+        :raises PLDBNewDataCommitted: see the module's docstring.
         """
         if cls is not BackupFile:
             raise ValueError(f"invalid dataclass type {cls!r}")
@@ -95,9 +94,9 @@ class Backup:
     async def create_new(self, name: str = "", resource_name: str | None = None) -> str:
         """Create a backup and return its name.
 
-        :param name: ``""`` has one generated, such as ``20210622-04.48.plb``.
-        :param resource_name: title of the one resource to be included; all are where it is not set.
-        :raises PLDBError: for a name that exists or is refused, an unknown resource, and without the privilege.
+        :param name: if empty, a name such as ``20210622-04.48.plb`` is generated.
+        :param resource_name: title of the only resource to include; all are included by default.
+        :raises PLDBError: if the name exists or is illegal, the resource is unknown, or the user lacks the privilege.
         """
         chosen = name or now().strftime("%Y%m%d-%H.%M.plb")
 
@@ -111,9 +110,9 @@ class Backup:
         return chosen
 
     async def restore(self, name: str, resource_name: Resource | int | str | None = None) -> None:
-        """Restore a backup, of all its resources or of one, which its title, member or number names.
+        """Restore all resources of a backup, or the one given by title, enum member or number.
 
-        :raises PLDBError: for a missing or damaged backup, or a resource that it does not hold.
+        :raises PLDBError: if the backup is missing or damaged, or does not contain the resource.
         """
         resource = None if resource_name is None else _title(resource_name)
 
@@ -130,7 +129,7 @@ class Backup:
     async def remove(self, name: str) -> None:
         """Remove a backup.
 
-        :raises PLDBError: for a missing one.
+        :raises PLDBError: if it does not exist.
         """
 
         def remove() -> int:
@@ -144,7 +143,7 @@ class Backup:
         """Write a backup to a file object opened in binary mode, or to the file at a path.
 
         :raises TypeError: for each of the causes in the vendor's reference; nothing is written then.
-        :raises PLDBError: for a missing backup; no file is made then.
+        :raises PLDBError: if the backup does not exist; no file is created then.
         """
         _check_name(backup_name)
         _check_one(ofile_obj=ofile_obj, dest_path=dest_path)
@@ -166,7 +165,7 @@ class Backup:
         """Store a backup from a file object opened in binary mode, or from the file at a path.
 
         :raises TypeError: for each of the causes in the vendor's reference; nothing is sent then.
-        :raises PLDBError: for a name that exists or is refused.
+        :raises PLDBError: if the name exists or is illegal.
         """
         _check_name(backup_name)
         _check_one(ifile_obj=ifile_obj, in_path=in_path)
@@ -257,17 +256,17 @@ class Backup:
 
 
 class CommittingBackup(Backup):
-    """With the quirk ``offers_commit``: the same, with an end of its transaction that can be asked for."""
+    """The Backup resource with the quirk ``offers_commit``: it has the methods ``commit`` and ``rollback``."""
 
     async def commit(self) -> None:
-        """Show others what this session did, and free the lock.
+        """Make this session's changes visible to others, and release the lock.
 
-        :raises PLDBNewDataCommitted: as every command.
+        :raises PLDBNewDataCommitted: like every command.
         """
         await self._end("commit", self._connection.transaction.commit)
 
     async def rollback(self) -> None:
-        """Undo what others do not see yet, and free the lock."""
+        """Undo this session's uncommitted changes, and release the lock."""
         await self._end("commit", self._connection.transaction.rollback)
 
     async def _end(self, command: str, end: Callable[[], None]) -> None:
@@ -280,7 +279,7 @@ class CommittingBackup(Backup):
 
 
 def _answered(command: Callable[[], T]) -> T:
-    """Run a command; what the store refuses is the system's answer with an error."""
+    """Run a command; convert a ``StoreError`` to ``PLDBError``, the system's error response."""
     try:
         return command()
     except StoreError as error:
@@ -336,6 +335,6 @@ def _check_input(file: object) -> None:
 
 def _write(target: BinaryIO, content: bytes) -> None:
     left = memoryview(content)
-    while left:  # a raw file may take only a part
+    while left:  # a raw file may write only a part
         written = target.write(left)
         left = left[written:] if isinstance(target, io.RawIOBase) else left[len(left) :]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command ``activelogic-embedded``: make embedded systems, and look at them."""
+"""The command ``activelogic-embedded``: create, change and inspect embedded systems."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PASSWORD_LENGTH = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; 0 when it did what was asked, 2 with one line on standard error when not."""
+    """Run the command and return its exit status: 0, or 2 with one line on standard error."""
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
@@ -172,14 +172,14 @@ def _quirks(options: argparse.Namespace) -> None:
 
 
 def _value(text: str) -> Any:
-    """What JSON says, else the text itself; NaN and the like are none."""
+    """Decode JSON, or return the text itself; NaN and the like are not JSON."""
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return json.loads(text, parse_constant=_refuse_constant)
     except ValueError:
         return text
 
 
-def _no_number(name: str) -> Any:
+def _refuse_constant(name: str) -> Any:
     raise ValueError(name)
 
 

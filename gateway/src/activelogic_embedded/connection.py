@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Connecting to an embedded system: for asyncio, and behind a proxy with ordinary blocking methods."""
+"""Connections to an embedded system: for asyncio, and through a proxy with blocking methods."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Connection:
         self._is_closed = False
         self.transaction = Transaction(store, self._troubles, self._opened_at)
         self._store = self.transaction.store
-        self._end = weakref.finalize(self, self.transaction.end)  # a session that is let go ends as well
+        self._end = weakref.finalize(self, self.transaction.end)  # garbage collection also ends the session
 
     @property
     def machineid(self) -> str:
@@ -56,17 +56,17 @@ class Connection:
         return not self._is_closed and not self._troubles.is_cut(self._opened_at)
 
     def require_open(self) -> None:
-        """:raises PLDBIOError: when the session is closed, lost or cut off."""
+        """Raise ``PLDBIOError`` if the session is closed, lost or disconnected."""
         if not self._is_open():
             raise PLDBIOError("the session is closed")
 
     def require_uncut(self) -> None:
-        """:raises PLDBIOError: when the system has cut the session off."""
+        """Raise ``PLDBIOError`` if the system has disconnected the session."""
         if self._troubles.is_cut(self._opened_at):
             raise PLDBIOError("the connection was lost")
 
     def lose(self) -> None:
-        """The session is lost from now on."""
+        """Mark the session as lost."""
         self._is_closed = True
         self.transaction.is_lost = True
         self._end()
@@ -78,12 +78,12 @@ class Connection:
         return await asyncio.to_thread(kind, self, self._store, self._username, self._troubles)
 
     async def system_overview(self) -> SystemOverview:
-        """Open the resource that knows all systems."""
+        """Open the resource that lists all systems."""
         self.require_open()
         return SystemOverview(self, self._store, self._username)
 
     def close(self) -> Closed:
-        """End the session at once; the answer may be awaited, and need not be."""
+        """End the session at once; the result may be awaited, but need not be."""
         self._is_closed = True
         self._end()
         return Closed()
@@ -98,7 +98,7 @@ class Connection:
 
 
 class Closed:
-    """Whether ``close`` has to be awaited is not documented; this works either way."""
+    """The result of ``close``: it may be awaited or not, since the vendor does not document which."""
 
     def __await__(self) -> Generator[None, None, None]:
         yield from ()
@@ -106,7 +106,7 @@ class Closed:
 
 @dataclass
 class GraphSystem:
-    """A system that another one knows. ``configmd5`` is the MD5 of its configuration."""
+    """A system in the overview; ``configmd5`` is the MD5 of its configuration."""
 
     systemid: str
     name: str
@@ -118,7 +118,7 @@ class GraphSystem:
 
 
 class SystemOverview:
-    """The systems that a system knows: those of the same root."""
+    """The resource that lists all systems below the same root."""
 
     def __init__(self, connection: Connection, store: Store, username: str) -> None:
         self._connection = connection
@@ -126,7 +126,7 @@ class SystemOverview:
         self._username = username
 
     async def list(self, cls: type) -> list[GraphSystem]:
-        """List the systems; ``cls`` has to be :class:`GraphSystem`, else ``ValueError``."""
+        """List the systems; ``cls`` must be :class:`GraphSystem`, otherwise raises ``ValueError``."""
         if cls is not GraphSystem:
             raise ValueError(f"invalid dataclass type {cls!r}")
         self._connection.require_open()
@@ -167,7 +167,7 @@ def _find(host: str) -> Store:
             store = None
     if store is None:
         raise ConnectionRefusedError(f"nothing answers at {host!r}")
-    QuirkState(store.folder).let_in()
+    QuirkState(store.folder).require_reachable()
     return store
 
 
@@ -180,9 +180,9 @@ def _log_in(store: Store, username: str, password: str) -> Connection:
 async def async_connect(host: str, username: str, password: str) -> Connection:
     """Log in to a system.
 
-    :raises ConnectionRefusedError: when there is no system ``host`` below the root, or it is down.
-    :raises TimeoutError: when it is down and does not answer.
-    :raises PLDBIOError: when the login is refused.
+    :raises ConnectionRefusedError: if there is no system ``host`` below the root, or it is down.
+    :raises TimeoutError: if it is down and does not respond.
+    :raises PLDBIOError: if the login is refused.
     """
     store = await asyncio.to_thread(_find, host)
     troubles, line = QuirkState(store.folder), _NoLine()
@@ -193,17 +193,17 @@ async def async_connect(host: str, username: str, password: str) -> Connection:
 
 
 class _NoLine:
-    """There is no session yet."""
+    """Stands for the session before the login, when there is none."""
 
     def lose(self) -> None:
-        """Nothing is there to be lost."""
+        """Do nothing: there is no session to lose."""
 
     def require_uncut(self) -> None:
-        """Nothing is there to be cut off."""
+        """Do nothing: there is no session to disconnect."""
 
 
 def sync_connect(host: str, username: str, password: str) -> Any:
-    """As :func:`async_connect`, but the connection and its resources have ordinary blocking methods."""
+    """Like :func:`async_connect`, but the connection and its resources have blocking methods."""
     loop = _LoopThread()
     try:
         connection = loop.run(async_connect(host, username, password))
@@ -214,7 +214,7 @@ def sync_connect(host: str, username: str, password: str) -> Any:
 
 
 class _LoopThread:
-    """A loop on a daemon thread, so that blocking methods work also where a loop runs already."""
+    """An event loop in a daemon thread, so that blocking methods also work where another loop is running."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -240,13 +240,13 @@ class _LoopThread:
         return future.result()
 
     def stop(self) -> None:
-        """Let what runs come to its end, for whichever thread waits on it, and end the loop and its threads."""
+        """Wait for running calls, whose callers may be other threads, then stop the loop and its threads."""
         with self._lock:
             if self._is_stopping:
                 return
             self._is_stopping = True
             asyncio.run_coroutine_threadsafe(self._end(), self._loop)
-        if threading.current_thread() is not self._thread:  # it is where a collected proxy was dropped there
+        if threading.current_thread() is not self._thread:  # it is if a proxy was garbage-collected in that thread
             self._thread.join()
 
     async def _end(self) -> None:
@@ -256,12 +256,12 @@ class _LoopThread:
 
 
 class _Proxy:
-    """Stands before an object of the asyncio API: its coroutines block, everything else is as it is."""
+    """Wraps an object of the asyncio API: its coroutine methods block, everything else is unchanged."""
 
     def __init__(self, target: Any, loop: _LoopThread, parent: _Proxy | None = None) -> None:
         self._target = target
         self._loop = loop
-        self._parent = parent  # a resource keeps its connection, which would end its loop
+        self._parent = parent  # keeps the connection alive, whose end would stop the loop
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._target, name)
@@ -277,7 +277,7 @@ class _Proxy:
 
 
 class _ConnectionProxy(_Proxy):
-    """The proxy of a connection, which ends its loop with it."""
+    """The proxy of a connection, which stops the loop at the end."""
 
     def __init__(self, target: Connection, loop: _LoopThread) -> None:
         super().__init__(target, loop)

@@ -4,8 +4,8 @@
 
 """The exceptions of the vendor's API, by name.
 
-The vendor does not document whether these classes derive from one another. Here none does, so that code which relies
-on such a relation fails.
+The vendor does not document whether these classes derive from one another. Here none does, so that code that relies on
+such a relation fails.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class PLDBError(Exception):
 
 
 class PLDBCriticalError(Exception):
-    """The server answered with an error message, and deems it critical."""
+    """The server answered the command with a critical error message."""
 
 
 class PLDBDetached(Exception):
@@ -32,12 +32,12 @@ class PLDBNewDataCommitted(Exception):
 
 
 class PLDBCapabilityError(Exception):
-    """One side lacks a capability that the other deems mandatory."""
+    """One side lacks a capability that the other requires."""
 
 
 class PLDBUnsupportedInFirmware(Exception):
-    """This firmware can't do that."""
+    """The firmware does not support the command."""
 
 
 class PLDBUnsupportedInHardware(Exception):
-    """This hardware can't do that."""
+    """The hardware does not support the command."""

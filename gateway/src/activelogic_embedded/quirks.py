@@ -2,10 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The other answers to what the vendor's documentation leaves open, and the troubles of real systems, set per system.
+"""Quirks: behaviour that the vendor's documentation leaves open, and faults of real systems, set per system.
 
-A system without ``quirks.json`` in its folder has none, and never looks further. What comes of them is in
-:mod:`.troubles`.
+A system without ``quirks.json`` in its folder has none. :mod:`.troubles` implements their effects.
 """
 
 from __future__ import annotations
@@ -18,27 +17,27 @@ COMMANDS = ("connect", "list", "create_new", "restore", "remove", "download", "u
 TRANSFERS = ("download", "upload")
 
 NEVER = -1.0
-"""In ``complete_after``: a backup stays incomplete."""
+"""Value of ``complete_after`` for a backup that never becomes complete."""
 
 
 class QuirkError(ValueError):
-    """What was asked for is no quirk; the text says why."""
+    """An unknown quirk or an invalid value; the text says which."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One trouble with one command.
+    """One fault of one command.
 
     :param command: one of :data:`COMMANDS`.
-    :param does: ``wait`` (awaiting), ``block`` (blocks the loop), ``thread`` (blocks a thread of the loop's executor),
-        ``pool`` (blocks a thread of this package's own, which the interpreter waits for at its end);
+    :param does: ``wait`` (awaits), ``block`` (blocks the loop), ``thread`` (blocks a thread of the loop's executor),
+        ``pool`` (blocks a thread of the package's own, for which the interpreter waits at exit);
         ``lose`` (the session is lost), ``refuse`` (an error of the system), ``stale`` (another session has committed);
-        in a transfer also ``cut`` (ends short, without an error) and ``flip`` (one byte is another).
-    :param when: ``before`` the command does anything, ``after`` everything is done but the answer, or ``during`` a
-        transfer.
-    :param seconds: how long the first four last, times ``time_factor``; ``None`` is for ever.
-    :param at: byte of the transfer where ``during`` happens.
-    :param times: how often it happens; ``None`` is always.
+        in a transfer also ``cut`` (ends early, without an error) and ``flip`` (changes one byte).
+    :param when: ``before`` the command does anything, ``after`` everything is done but the response is not sent, or
+        ``during`` a transfer.
+    :param seconds: duration of the first four, multiplied by ``time_factor``; ``None`` means for ever.
+    :param at: position of a fault ``during`` a transfer, in bytes.
+    :param times: how often it happens; ``None`` means always.
     """
 
     command: str
@@ -62,28 +61,28 @@ class Fault:
 
 @dataclass(frozen=True)
 class Quirks:
-    """What is other than usual with a system. All times are seconds, and are multiplied by ``time_factor``.
+    """The unusual behaviour of a system. All times are in seconds, and are multiplied by ``time_factor``.
 
     :param volatile: ``times``: two backups of an unchanged system differ in the times of their members; ``content``:
-        also in a member's content, so that nothing shows that they are equal.
-    :param create_new_overwrites: ``create_new`` with the name of a backup replaces it.
-    :param upload_overwrites: ``upload`` with the name of a backup replaces it.
-    :param complete_after: how long a new backup is listed before its file is complete; -1 is for ever.
-    :param incomplete_size: what is listed meanwhile: ``growing``, ``empty``, or ``short`` (half, and steady).
-    :param restart_after: when after the beginning of a restore every session is cut off; ``None`` is never.
+        also in a member's content, so that equality can't be proved.
+    :param create_new_overwrites: ``create_new`` with the name of an existing backup replaces it.
+    :param upload_overwrites: ``upload`` with the name of an existing backup replaces it.
+    :param complete_after: how long a new backup is listed before its file is complete; -1 means for ever.
+    :param incomplete_size: the size that is listed meanwhile: ``growing``, ``empty``, or ``short`` (half, constant).
+    :param restart_after: time from the start of a restore until every session is disconnected; ``None`` means never.
     :param outage: how long the system is down after that, or after :func:`begin_outage`.
-    :param outage_kind: what a login meets meanwhile: ``refuse`` (ConnectionRefusedError), ``timeout`` (TimeoutError),
-        ``io_error`` (PLDBIOError, as for a wrong password), or ``list`` (it succeeds, and every command is an error).
-    :param connect: ``io_error``: every login meets PLDBIOError, whatever the password.
-    :param lock: ``until_commit``: the first command of a session that changes something takes a lock, which others
-        meet as PLDBError until the session commits, rolls back or ends. Holds for sessions that log in afterwards.
-    :param visible: ``after_commit``: the same lock, and others see what a session did only after it committed or ended;
-        what a session did that is lost or killed is undone.
+    :param outage_kind: what a login gets meanwhile: ``refuse`` (ConnectionRefusedError), ``timeout`` (TimeoutError),
+        ``io_error`` (PLDBIOError, as for a wrong password), or ``list`` (it succeeds, but every command fails).
+    :param connect: ``io_error``: every login fails with PLDBIOError, even with the right password.
+    :param lock: ``until_commit``: a session's first write takes a lock; writes of other sessions fail with PLDBError
+        until the session commits, rolls back or ends. Applies to sessions that log in afterwards.
+    :param visible: ``after_commit``: the same lock, and other sessions see changes only after the session committed or
+        ended; the changes of a session that is lost or killed are undone.
     :param offers_commit: the Backup resource has the coroutines ``commit`` and ``rollback``.
-    :param cached_listings: a Backup resource lists once, and gives the same answer for as long as it is used.
+    :param cached_listings: a Backup resource lists once, and always returns the same listing.
     :param restored_password: the password of all users after a restore.
-    :param restores_otherwise: a restore brings back something else than the backup holds.
-    :param faults: troubles with single commands.
+    :param restores_otherwise: a restore restores something else than the backup contains.
+    :param faults: faults of single commands.
     """
 
     time_factor: float = 1.0
@@ -118,9 +117,9 @@ class Quirks:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Quirks:
-        """Quirks of what JSON can hold: ``faults`` is a list of objects.
+        """Create quirks from JSON data, in which ``faults`` is a list of objects.
 
-        :raises QuirkError: for an unknown one, and a value that it can't have.
+        :raises QuirkError: for an unknown quirk or an invalid value.
         """
         unknown = sorted(set(given) - {each.name for each in fields(cls)})
         if unknown:

@@ -7,13 +7,13 @@
 ::
 
     ROOT/<name>/system.sqlite    facts, users, privileges, resources
-    ROOT/<name>/backups/         the backups; a file is here only when it is whole
-    ROOT/<name>/tmp/             files in the making, each locked by its maker
-    ROOT/<name>/lock             held by whoever changes something
-    ROOT/<name>/quirks.json      see :mod:`.quirks`; only where some were set
+    ROOT/<name>/backups/         the backups; complete files only
+    ROOT/<name>/tmp/             files that are being written, each locked by its writer
+    ROOT/<name>/lock             locked during every change
+    ROOT/<name>/quirks.json      see :mod:`.quirks`; exists only if some were set
 
-Safe for many processes and threads: every change is made under the lock, a backup appears by one rename, and the data
-of a restore change in one transaction.
+It is safe for concurrent processes and threads: every change is made under the lock, a backup appears by one rename,
+and a restore changes the data in one transaction.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ CREATE TABLE resources (number INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, r
 
 
 class Resource(enum.IntEnum):
-    """The resources of a system, by number. Only the vendor's names for people are documented, see :func:`title`."""
+    """The resources of a system, by number. The vendor documents only their titles, see :data:`TITLES`."""
 
     CONFIG = 1
     RULESET = 2
@@ -79,21 +79,21 @@ class Level(enum.IntEnum):
 
 
 class StoreError(Exception):
-    """A command that can't be carried out. The text is for the user, and holds no secret."""
+    """A command can't be executed. The text is for the user, and contains no secret."""
 
 
 class StaleError(Exception):
-    """Somebody else has committed to the resource since its revision was read."""
+    """Another session has committed to the resource since its revision was read."""
 
 
 def root_from_environment() -> Path | None:
-    """The folder of all systems, as the environment names it."""
+    """Return the folder of all systems from the environment, if it is set."""
     value = os.environ.get(ROOT_VARIABLE)
     return Path(value) if value else None
 
 
 def why_illegal(name: str) -> str:
-    """Say why the system refuses a backup's name; an empty string means that it does not."""
+    """Say why a backup name is illegal; an empty string means that it is legal."""
     if not name:
         return "it is empty"
     if name in (".", "..") or any(each in "/\\" or ord(each) < 0x20 or 0x7F <= ord(each) <= 0x9F for each in name):
@@ -112,9 +112,9 @@ class Store(SystemFolder):
     def create(
         cls, folder: Path, facts: Mapping[str, str], resources: Mapping[Resource, Any], username: str, password: str
     ) -> Store:
-        """Make a new system with a user who may do everything; it appears at once and whole.
+        """Create a system with a user who has all privileges; it appears atomically.
 
-        :raises FileExistsError: when the folder exists.
+        :raises FileExistsError: if the folder exists.
         """
         if folder.exists():
             raise FileExistsError(str(folder))
@@ -125,7 +125,7 @@ class Store(SystemFolder):
             cls(making).set_user(username, password, {EVERY_RESOURCE: Level.WRITE})
             making.rename(folder)
         except OSError as error:
-            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # somebody else was faster
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
                 raise FileExistsError(str(folder)) from None
             raise
         finally:
@@ -148,12 +148,12 @@ class Store(SystemFolder):
     # Facts, users, configuration
 
     def fact(self, key: str) -> str:
-        """One fact, such as ``machineid``, ``distversion``, ``name`` or ``restores``."""
+        """Return one fact, such as ``machineid``, ``distversion``, ``name`` or ``restores``."""
         value: str = self._rows("SELECT value FROM facts WHERE key = ?", key)[0][0]
         return value
 
     def set_user(self, username: str, password: str | None, levels: Mapping[str, Level]) -> None:
-        """Add or change a user; ``None`` keeps the password. Keys of ``levels`` are titles of resources, or ``*``."""
+        """Add or change a user; ``None`` keeps the password. The keys of ``levels`` are resource titles, or ``*``."""
         with self._lock(), self._connect() as database:
             if password is not None:
                 database.execute("INSERT OR REPLACE INTO users VALUES (?, ?, ?)", _user_row(username, password))
@@ -165,7 +165,7 @@ class Store(SystemFolder):
         return bool(self._rows("SELECT 1 FROM users WHERE username = ?", username))
 
     def may_log_in(self, username: str, password: str) -> bool:
-        """Whether the password is that of the user."""
+        """Whether the user exists and the password is right."""
         try:
             rows = self._rows("SELECT salt, digest FROM users WHERE username = ?", username)
         except UnicodeEncodeError:  # no user can have such a name
@@ -174,17 +174,17 @@ class Store(SystemFolder):
         return hmac.compare_digest(_password_digest(password, salt), digest)
 
     def level(self, username: str, resource: Resource) -> Level:
-        """What a user may do with a resource."""
+        """Return a user's privilege on a resource."""
         rows: dict[str, str] = dict(self._rows("SELECT resource, level FROM privileges WHERE username = ?", username))
         return Level[rows.get(TITLES[resource], rows.get(EVERY_RESOURCE, "NONE"))]
 
     def configuration(self) -> dict[str, Any]:
-        """The data of all resources that have any, by title."""
+        """Return the data of all resources that have any, by title."""
         rows = self._rows("SELECT name, data FROM resources WHERE data != 'null' ORDER BY number")
         return {name: json.loads(data) for name, data in rows}
 
     def change(self, resource: str, change: Callable[[Any], Any]) -> None:
-        """Commit new data of a resource; ``change`` gets the old ones."""
+        """Commit new data of a resource; ``change`` converts the old data to the new."""
         with self._lock(), self._connect() as database:
             rows = database.execute("SELECT data FROM resources WHERE name = ?", (resource,)).fetchall()
             if not rows or rows[0][0] == "null":
@@ -198,22 +198,22 @@ class Store(SystemFolder):
         database.execute("UPDATE facts SET value = ? WHERE key = 'lastupdate'", (_now(),))
 
     def config_md5(self) -> str:
-        """MD5 of all configuration data (an identification, not a protection)."""
+        """Return the MD5 of all configuration data, for identification, not for security."""
         return hashlib.md5(_json(self.configuration()).encode("utf-8"), usedforsecurity=False).hexdigest()
 
     # Backups
 
     def revision(self) -> int:
-        """How often something was committed to the Backup resource."""
+        """Return the number of commits to the Backup resource."""
         found: int = self._rows("SELECT revision FROM resources WHERE number = ?", int(Resource.BACKUP))[0][0]
         return found
 
     @contextlib.contextmanager
     def commit(self, seen: Callable[[], int]) -> Iterator[None]:
-        """Lock the Backup resource for one command that changes something, and that returns the new revision.
+        """Lock the Backup resource for one write, which returns the new revision.
 
-        :param seen: the revision that the session has seen, asked under the lock.
-        :raises StaleError: when somebody else has committed since.
+        :param seen: returns the revision that the session has seen; called under the lock.
+        :raises StaleError: if another session has committed since.
         """
         with self._lock():
             if self.revision() != seen():
@@ -222,9 +222,9 @@ class Store(SystemFolder):
             yield
 
     def is_current(self, seen: Callable[[], int]) -> bool:
-        """Whether nobody else has committed to the Backup resource since a session saw it.
+        """Whether no other session has committed to the Backup resource since this one saw it.
 
-        A difference counts only under the lock: the session itself may be in the middle of a commit.
+        A difference is checked again under the lock: the session itself may be in the middle of a commit.
         """
         if self.revision() == seen():
             return True
@@ -232,7 +232,7 @@ class Store(SystemFolder):
             return self.revision() == seen()
 
     def _next_revision(self) -> int:
-        """Commit a revision of its own for a change of files; before it, so that none ever goes unnoticed."""
+        """Commit a new revision before a change of files, so that no change goes unnoticed."""
         with self._connect() as database:
             return self._raise_revision(database)
 
@@ -243,18 +243,18 @@ class Store(SystemFolder):
         return raised
 
     def listing(self) -> list[tuple[str, int]]:
-        """Names and sizes (bytes) of all backups."""
+        """Return the names and sizes (bytes) of all backups."""
         found = []
         with os.scandir(self.backups) as entries:
             for entry in entries:
-                with contextlib.suppress(FileNotFoundError):  # removed while we look
+                with contextlib.suppress(FileNotFoundError):  # removed meanwhile
                     found.append((entry.name, entry.stat().st_size))
         return sorted(found)
 
     def path(self, name: str) -> Path:
-        """The file of a backup.
+        """Return the file of a backup.
 
-        :raises StoreError: when the name is refused, or there is none.
+        :raises StoreError: if the name is illegal, or there is no such backup.
         """
         self._check_name(name)
         path = self.backups / name
@@ -263,11 +263,11 @@ class Store(SystemFolder):
         return path
 
     def exists(self, name: str) -> bool:
-        """Whether there is a backup of a legal name."""
+        """Whether there is a backup with this (legal) name."""
         return (self.backups / name).exists()
 
     def require_name(self, name: str, *, may_exist: bool = False) -> None:
-        """:raises StoreError: when a new backup can't have the name: it is refused, or taken."""
+        """Raise ``StoreError`` if a new backup can't have the name, because it is illegal or taken."""
         self._check_name(name)
         if not may_exist and self.exists(name):
             raise StoreError(f"a backup {name!r} exists")
@@ -279,9 +279,9 @@ class Store(SystemFolder):
             raise StoreError(f"the name of the backup is refused: {reason}")
 
     def pack(self, resource: str | None, volatile: str = "") -> bytes:
-        """The content of a new backup: of everything, or of one resource.
+        """Return the content of a new backup, of all resources or of one.
 
-        :param volatile: ``times`` puts the time into it, ``content`` also something random.
+        :param volatile: ``times`` includes the current time, ``content`` also random data.
         :raises StoreError: for an unknown resource.
         """
         data = self.configuration()
@@ -295,13 +295,13 @@ class Store(SystemFolder):
 
     @contextlib.contextmanager
     def incoming(self) -> Iterator[BinaryIO]:
-        """A file in the making; :meth:`place` makes a backup of it, else it is gone after the block.
+        """Open a new temporary file; :meth:`place` turns it into a backup, otherwise it is deleted after the block.
 
-        To be opened before :meth:`commit`, which holds the same lock.
+        Call it before :meth:`commit`, which holds the same lock.
         """
         path = self.tmp / str(uuid.uuid4())
         with contextlib.ExitStack() as stack:
-            with self._lock():  # or it could be taken for a leftover before it is locked
+            with self._lock():  # otherwise it could be removed as a leftover before it is locked
                 file = stack.enter_context(open(path, "xb", opener=_private))
                 fcntl.flock(file, fcntl.LOCK_EX)
             try:
@@ -310,7 +310,7 @@ class Store(SystemFolder):
                 path.unlink(missing_ok=True)
 
     def place(self, incoming: BinaryIO, name: str, may_exist: bool = False) -> int:
-        """Make a file of :meth:`incoming` the backup ``name``. Under :meth:`commit` only."""
+        """Turn a file of :meth:`incoming` into the backup ``name``. Call it only under :meth:`commit`."""
         self.require_name(name, may_exist=may_exist)
         incoming.flush()
         os.fsync(incoming.fileno())
@@ -320,7 +320,7 @@ class Store(SystemFolder):
         return revision
 
     def remove(self, name: str) -> int:
-        """Remove a backup. Under :meth:`commit` only."""
+        """Remove a backup. Call it only under :meth:`commit`."""
         path = self.path(name)
         revision = self._next_revision()
         path.unlink()
@@ -328,11 +328,11 @@ class Store(SystemFolder):
         return revision
 
     def restore(self, name: str, resource: str | None, password: str | None = None, otherwise: bool = False) -> int:
-        """Bring the saved data back, of all resources in the backup or of one. Under :meth:`commit` only.
+        """Restore the data of all resources in the backup, or of one. Call it only under :meth:`commit`.
 
-        :param password: that of all users afterwards; ``None`` leaves them.
-        :param otherwise: bring back something else than was saved.
-        :raises StoreError: when the backup is damaged, or lacks the resource. Nothing is changed then.
+        :param password: new password of all users; ``None`` changes none.
+        :param otherwise: restore something else than was saved.
+        :raises StoreError: if the backup is damaged, or lacks the resource. Nothing is changed then.
         """
         path = self.path(name)
         try:
@@ -353,7 +353,7 @@ class Store(SystemFolder):
         return self.bring_back(saved, password)
 
     def bring_back(self, saved: dict[str, Any], password: str | None) -> int:
-        """Commit the data of a backup, by resource. Under :meth:`commit` only."""
+        """Commit the data of a backup, by resource. Call it only under :meth:`commit`."""
         with self._connect() as database:
             self._write(database, saved)
             if password is not None:
@@ -363,9 +363,9 @@ class Store(SystemFolder):
             return self._raise_revision(database)
 
     def afterwards(self, action: Callable[[], object]) -> None:
-        """Have something done once others can see what was changed before: at once.
+        """Run an action once the preceding change is visible to others; here at once.
 
-        :param action: knows nothing of the session, which ends when nobody knows it any more.
+        :param action: must not refer to the session, or it would keep the session alive.
         """
         action()
 
@@ -377,16 +377,16 @@ class Store(SystemFolder):
             os.close(descriptor)
 
     def _remove_leftovers(self) -> None:
-        """Remove files in the making whose maker is dead: nobody holds their lock any more."""
+        """Remove temporary files whose writer has died, so that nobody holds their lock."""
         for path in self.tmp.iterdir():
             with contextlib.suppress(OSError), path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
 
-    # For observers
+    # For tests
 
     def digest(self) -> str:
-        """SHA-256 over everything: the rows of all tables, and the names and contents of all files."""
+        """Return a SHA-256 over the rows of all tables, and the names and contents of all files."""
         total = hashlib.sha256()
         for table in ("facts", "users", "privileges", "resources"):
             rows = sorted(repr(row) for row in self._rows(f"SELECT * FROM {table}"))  # noqa: S608 - our own names

@@ -16,10 +16,10 @@ from typing import Any
 
 
 class SystemFolder:
-    """What every access to a system begins with: a path, the lock, or a transaction."""
+    """Base of access to a system: its paths, its lock, and transactions on its database."""
 
     def __init__(self, folder: Path) -> None:
-        """:raises FileNotFoundError: when there is no system in the folder."""
+        """Use the system in a folder; raises ``FileNotFoundError`` if there is none."""
         self.folder = folder
         self.backups = folder / "backups"
         self.tmp = folder / "tmp"
@@ -29,7 +29,7 @@ class SystemFolder:
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[sqlite3.Connection]:
-        """A transaction: committed at the end of the block, rolled back by an exception."""
+        """Run a block in a transaction, which is committed at its end, and rolled back by an exception."""
         with contextlib.closing(sqlite3.connect(self._database, timeout=30.0, isolation_level=None)) as database:
             database.execute("PRAGMA synchronous = FULL")
             database.execute("BEGIN IMMEDIATE")
@@ -46,7 +46,7 @@ class SystemFolder:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """Keep every other process and thread from changing the system."""
+        """Prevent other processes and threads from changing the system during the block."""
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a session holds until it commits or ends: the lock of the Backup resource, and changes nobody else sees yet.
+"""Transactions of sessions: the lock of the Backup resource, and uncommitted changes, until a session commits or ends.
 
-Only with the quirks ``lock`` and ``visible``; without them every command commits by itself.
+They exist only with the quirks ``lock`` and ``visible``; without these, every command commits by itself.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .troubles import QuirkState
 
 
 class StagedStore(Store):
-    """A store as one session sees it; :meth:`publish` shows all others what it did.
+    """A store with the uncommitted changes of one session; :meth:`publish` makes them visible to others.
 
-    New backups are files in the making, locked by this process: where it dies, the next session to change something
-    removes them. Whoever publishes holds the lock of the resource, so nobody else has committed meanwhile.
+    New backups are temporary files that this process has locked: if it dies, the next session that writes removes them.
+    The session that publishes holds the lock of the resource, so no other session has committed meanwhile.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,7 +60,7 @@ class StagedStore(Store):
         path = self.tmp / str(uuid.uuid4())
         Path(incoming.name).rename(path)
         self._forget(name)
-        self._files[name] = (path, os.dup(incoming.fileno()))  # which keeps the lock of the file in the making
+        self._files[name] = (path, os.dup(incoming.fileno()))  # the duplicate keeps the temporary file locked
         return self.revision()
 
     def remove(self, name: str) -> int:
@@ -79,14 +79,14 @@ class StagedStore(Store):
         self._steps.append(action)
 
     def _forget(self, name: str) -> None:
-        """Give up a new backup that nobody else has seen."""
+        """Delete a new backup that is not committed."""
         if name in self._files:
             path, file = self._files.pop(name)
             path.unlink(missing_ok=True)
             os.close(file)
 
     def publish(self) -> None:
-        """Commit everything; one revision for each change."""
+        """Commit all changes, with one revision for each."""
         with self._lock():
             for name in sorted(self._removed - set(self._files)):
                 self._next_revision()
@@ -102,16 +102,16 @@ class StagedStore(Store):
             step()
 
     def undo(self) -> None:
-        """Roll everything back."""
+        """Roll back all changes."""
         for name in list(self._files):
             self._forget(name)
         self._removed, self._data, self._steps = set(), {}, []
 
 
 class Transaction:
-    """That of one session. It does not know its session, so that it may outlive it for a moment.
+    """The transaction of one session. It does not refer to its session, so that it may outlive it briefly.
 
-    :param opened_at: when the session was opened, as :func:`.troubles.now` tells it.
+    :param opened_at: when the session was opened, in the time of :func:`.troubles.now`.
     """
 
     def __init__(self, store: Store, troubles: QuirkState, opened_at: float) -> None:
@@ -124,13 +124,13 @@ class Transaction:
         self.is_lost = False
 
     def begin(self) -> None:
-        """Before a command that changes something: take the lock, which the session keeps.
+        """Take the lock before a write; the session keeps it.
 
-        :raises StoreError: when another session has it.
+        :raises StoreError: if another session holds it.
         """
         if not self._locks or self._lock is not None:
             return
-        # Sessions from before a restart are cut off: what they hold is no lock any more.
+        # A restart disconnects all sessions, so a lock that is older than the restart does not count.
         path = self.store.folder / f"session-{self._troubles.restarted_at():.6f}.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -141,25 +141,25 @@ class Transaction:
         self._lock = descriptor
 
     def commit(self) -> None:
-        """Show others what was done, and free the lock."""
+        """Make the changes visible to others, and release the lock."""
         if isinstance(self.store, StagedStore):
             self.store.publish()
-        self._free()
+        self._release()
 
     def rollback(self) -> None:
-        """Undo what nobody has seen, and free the lock."""
+        """Undo the uncommitted changes, and release the lock."""
         if isinstance(self.store, StagedStore):
             self.store.undo()
-        self._free()
+        self._release()
 
     def end(self) -> None:
-        """The session ends: as a commit, unless it was lost or cut off."""
+        """End the session's transaction: commit, or roll back if the session was lost or disconnected."""
         if self.is_lost or self._troubles.is_cut(self._opened_at):
             self.rollback()
         else:
             self.commit()
 
-    def _free(self) -> None:
+    def _release(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What comes of the quirks of a system: when sessions are cut off, until when nobody gets in, what commands meet.
+"""The effects of a system's quirks: disconnected sessions, outages, and faults of commands.
 
-It is kept in ``quirks.json`` beside what was set. That file is no part of the system's digest, because reading
-commands change it too. Times in it are those of a clock that nobody sets and that all processes share; after a restart
-of the machine they mean nothing, and what depends on them is over.
+Their state is stored in ``quirks.json`` together with the quirks. That file is not part of the system's digest, because
+reads change it too. Times in it are from the monotonic clock, which all processes share; after a reboot of the machine
+they mean nothing, and restarts and growing backups from before are over.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from .exception import PLDBError, PLDBIOError, PLDBNewDataCommitted
 from .quirks import NEVER, Fault, Quirks
 
 FOR_EVER = 24 * 60 * 60.0
-"""Seconds that a command hangs: longer than anybody waits, and still an end."""
+"""Seconds for which a command hangs "for ever": longer than any test waits, but not endless."""
 
 RESTARTS_KEPT = 60 * 60.0
-"""Seconds after which a cut connection or an outage is forgotten: no session is as old, and no test."""
+"""Seconds after which a restart or outage is forgotten: no session or test lasts as long."""
 
 GROWTH = 64
-"""Bytes a second by which a backup grows that never becomes complete."""
+"""Growth of a backup that never becomes complete, in bytes per second."""
 
 CUT_CHECK_PAUSE = 0.1
-"""Seconds after which a command that waits notices that its session was cut off."""
+"""How often a waiting command checks whether its session was disconnected, in seconds."""
 
 
 def _boot_id() -> str:
-    """Tells one run of the machine from the next; empty where the platform has nothing of the kind."""
+    """Return an id of the current boot of the machine; empty if the platform has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -51,28 +51,28 @@ BOOT_ID = _boot_id()
 
 
 def now() -> float:
-    """Seconds on the clock of everything here."""
+    """Return the time of the clock that this module uses, in seconds."""
     return time.monotonic()
 
 
 class Line(Protocol):
-    """What a session is to its troubles."""
+    """What faults need of a session."""
 
     def lose(self) -> None:
-        """The session is lost from now on."""
+        """Mark the session as lost."""
 
     def require_uncut(self) -> None:
-        """:raises PLDBIOError: when the system has cut the session off."""
+        """Raise ``PLDBIOError`` if the system has disconnected the session."""
 
 
 class QuirkState:
-    """The quirks of one system, and what came of them so far; shared by all processes."""
+    """The quirks of one system and their state; shared by all processes."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "quirks.json"
         self._lock = folder / "quirks.lock"
 
-    # What was set, and what came of it
+    # The quirks and their state
 
     def _read(self) -> tuple[Quirks, dict[str, Any]] | None:
         document = self._load()
@@ -96,7 +96,7 @@ class QuirkState:
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[dict[str, Any]]:
-        """Change the document under a lock; it is replaced whole at the end of the block."""
+        """Change the document under a lock; it is replaced atomically at the end of the block."""
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -111,18 +111,18 @@ class QuirkState:
 
     @property
     def quirks(self) -> Quirks:
-        """What is set now."""
+        """The current quirks."""
         found = self._read()
         return Quirks() if found is None else found[0]
 
     def set(self, quirks: Quirks) -> None:
-        """Replace what is set; what came of earlier quirks stays."""
+        """Replace the quirks; restarts and growing backups caused by earlier quirks stay."""
         with self._change() as document:
             document["quirks"] = asdict(quirks)
             document["state"]["happened"] = {}
 
     def begin_outage(self) -> None:
-        """Cut every session off, and be down for ``outage`` from now on."""
+        """Disconnect every session, and be down for ``outage`` from now on."""
         self._restart(now())
 
     def _restart(self, at: float) -> None:
@@ -132,14 +132,14 @@ class QuirkState:
             until = at + quirks.outage * quirks.time_factor
             document["state"]["restarts"] = [*kept, {"at": at, "until": until, "kind": quirks.outage_kind}]
 
-    # What a session meets
+    # Effects on sessions
 
     def is_cut(self, opened_at: float) -> bool:
-        """Whether a session that was opened at a time (of :func:`now`) has been cut off since."""
+        """Whether a session that was opened at a time (of :func:`now`) has been disconnected since."""
         return opened_at <= self.restarted_at()
 
     def restarted_at(self) -> float:
-        """When all sessions were cut off last (of :func:`now`); -1 for never."""
+        """Return when all sessions were last disconnected (time of :func:`now`); -1 for never."""
         found = self._read()
         if found is None:
             return -1.0
@@ -151,8 +151,8 @@ class QuirkState:
         kinds = [each["kind"] for each in state.get("restarts", []) if each["at"] <= moment < each["until"]]
         return kinds[-1] if kinds else None
 
-    def let_in(self) -> None:
-        """:raises ConnectionRefusedError, TimeoutError, PLDBIOError: while nobody gets in."""
+    def require_reachable(self) -> None:
+        """Raise ``ConnectionRefusedError``, ``TimeoutError`` or ``PLDBIOError`` while the quirks allow no login."""
         found = self._read()
         if found is None:
             return
@@ -165,9 +165,9 @@ class QuirkState:
             raise PLDBIOError("the connection can't be established")
 
     async def meet(self, command: str, when: str, line: Line) -> None:
-        """What happens before or after a command.
+        """Apply the faults of a command, before or after it.
 
-        :raises PLDBError, PLDBIOError: as the quirks have it.
+        :raises PLDBError, PLDBIOError, PLDBNewDataCommitted: as the quirks say.
         """
         found = self._read()
         if found is None:
@@ -179,7 +179,7 @@ class QuirkState:
             await _happen(fault, quirks.time_factor, line)
 
     def _due(self, quirks: Quirks, command: str, when: str) -> list[Fault]:
-        """The faults that happen now; those with a number of times are counted."""
+        """Return the faults that happen now; count those that happen a limited number of times."""
         due = []
         for number, fault in enumerate(quirks.faults):
             if (fault.command, fault.when) == (command, when) and (fault.times is None or self._counts(number, fault)):
@@ -194,7 +194,7 @@ class QuirkState:
         return count < (fault.times or 0)
 
     def pump(self, command: str, line: Line) -> Pump:
-        """How the bytes of a transfer go."""
+        """Return the pump for a transfer, with its faults."""
         quirks = self.quirks
         faults = sorted(self._due(quirks, command, "during"), key=lambda fault: fault.at)
         return Pump(faults, quirks.time_factor, line)
@@ -202,7 +202,7 @@ class QuirkState:
     # Backups that are listed before they are complete
 
     def placed(self, name: str) -> None:
-        """A new backup stands under a name."""
+        """Record that a new backup has been stored under this name."""
         found = self._read()
         if found is None or not (found[0].complete_after or name in found[1].get("growing", {})):
             return
@@ -215,18 +215,18 @@ class QuirkState:
                 growing[name] = {"since": now(), "after": after, "size": quirks.incomplete_size}
 
     def removed(self, name: str) -> None:
-        """There is no backup of a name any more."""
+        """Record that the backup with this name has been removed."""
         found = self._read()
         if found is not None and name in found[1].get("growing", {}):
             with self._change() as document:
                 document["state"]["growing"].pop(name, None)
 
     def visible(self, name: str, size: int) -> int | None:
-        """Bytes of a backup of ``size`` bytes that can be seen by now; ``None`` when it is complete."""
+        """Return how many of a backup's ``size`` bytes are visible now; ``None`` if it is complete."""
         return self.visible_sizes({name: size})[name]
 
     def visible_sizes(self, sizes: Mapping[str, int]) -> dict[str, int | None]:
-        """The same for many backups, by name, from one look."""
+        """Like :meth:`visible` for several backups, by name, at the same moment."""
         found = self._read()
         growing = {} if found is None else found[1].get("growing", {})
         return {name: self._visible(growing.get(name), size) for name, size in sizes.items()}
@@ -247,21 +247,21 @@ class QuirkState:
         return int(size * (0.25 + 0.5 * elapsed / growth["after"]))
 
     def require_complete(self, name: str, size: int) -> None:
-        """:raises PLDBError: when only a part of a backup is there."""
+        """Raise ``PLDBError`` if the backup is not complete."""
         if self.visible(name, size) is not None:
             raise PLDBError(f"the backup {name!r} is not complete")
 
     # Restores
 
     def restoring(self) -> None:
-        """A restore begins."""
+        """Record that a restore begins, and schedule the restart that follows it."""
         quirks = self.quirks
         if quirks.restart_after is not None:
             self._restart(now() + quirks.restart_after * quirks.time_factor)
 
 
 class Pump:
-    """Copies the bytes of one transfer, with its troubles."""
+    """Copies the bytes of one transfer, with its faults."""
 
     def __init__(self, faults: list[Fault], time_factor: float, line: Line) -> None:
         self._faults = faults
@@ -271,9 +271,9 @@ class Pump:
     def copy(
         self, read: Callable[[int], bytes], write: Callable[[bytes], object], piece: int, limit: int | None = None
     ) -> None:
-        """Copy all bytes, or the first ``limit`` (beyond the source's end zeros), at most ``piece`` at once.
+        """Copy all bytes, or ``limit`` bytes (padded with zeros), in chunks of at most ``piece`` bytes.
 
-        :raises PLDBIOError: when the session is lost on the way.
+        :raises PLDBIOError: if the session is lost during the transfer.
         """
         faults, position = list(self._faults), 0
         while limit is None or position < limit:

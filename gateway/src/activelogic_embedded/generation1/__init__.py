@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The same systems, through a package as it was in an earlier generation of the firmware.
+"""The same systems, with the API of an earlier generation of the firmware.
 
-A connection has no ``close`` and is no context manager: it ends when its object, and the resources that it gave, are
-gone. Connecting never raises ``TimeoutError``, and there is no ``PLDBDetached``.
+A connection has no ``close`` and is not a context manager: it ends when its object, and the resources that it opened,
+are garbage-collected. Connecting never raises ``TimeoutError``, and there is no ``PLDBDetached``.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 
 
 class _Facts:
-    """What both kinds of connections tell."""
+    """The properties of both kinds of connections."""
 
     def __init__(self, real: Any) -> None:
         self._real = real
@@ -57,28 +57,28 @@ class Connection(_Facts):
         return backup
 
     async def system_overview(self) -> SystemOverview:
-        """Open the resource that knows all systems."""
+        """Open the resource that lists all systems."""
         overview: SystemOverview = await self._real.system_overview()
         return overview
 
 
 class _BlockingConnection(_Facts):
-    """The same with ordinary blocking methods."""
+    """A session with one system, with blocking methods."""
 
     def backup(self) -> Any:
         """Open the Backup resource."""
         return self._real.backup()
 
     def system_overview(self) -> Any:
-        """Open the resource that knows all systems."""
+        """Open the resource that lists all systems."""
         return self._real.system_overview()
 
 
 async def async_connect(host: str, username: str, password: str) -> Connection:
     """Log in to a system.
 
-    :raises ConnectionRefusedError: when there is no system ``host`` below the root, or it is down.
-    :raises PLDBIOError: when the login is refused, or no connection comes about for another reason.
+    :raises ConnectionRefusedError: if there is no system ``host`` below the root, or it is down.
+    :raises PLDBIOError: if the login is refused, or the connection fails for another reason.
     """
     try:
         return Connection(await current.async_connect(host, username, password))
@@ -87,7 +87,7 @@ async def async_connect(host: str, username: str, password: str) -> Connection:
 
 
 def sync_connect(host: str, username: str, password: str) -> Any:
-    """As :func:`async_connect`, but the connection and its resources have ordinary blocking methods."""
+    """Like :func:`async_connect`, but the connection and its resources have blocking methods."""
     try:
         return _BlockingConnection(current.sync_connect(host, username, password))
     except TimeoutError as error:
