@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the audit log says of requests and operations; every line has the members of :class:`logs.AuditLog`."""
+"""The audit log's lines about requests and operations."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .store import Row
 
 
 def write_end(audit: AuditLog, row: Row) -> None:
-    """Say how an operation has ended."""
+    """Log the end of an operation."""
     outcome: dict[str, Any] = {"state": row.state}
     if row.cause:
         outcome["cause"] = row.cause
@@ -33,27 +33,27 @@ def write_end(audit: AuditLog, row: Row) -> None:
 
 
 def write_request(
-    audit: AuditLog, scope: Mapping[str, Any], told: Mapping[str, Any], sent: Mapping[str, Any], milliseconds: int
+    audit: AuditLog, scope: Mapping[str, Any], facts: Mapping[str, Any], sent: Mapping[str, Any], milliseconds: int
 ) -> None:
-    """Say what was asked for and answered.
+    """Log a request and its response.
 
-    :param scope: of the request, as ASGI has it.
-    :param told: what the layers of the API know of it: ``login``, ``system``, ``command``, ``name``, ``operation``,
-        ``kind``, and ``received`` (bytes).
-    :param sent: ``status`` and ``bytes`` of the answer.
+    :param scope: the request's ASGI scope.
+    :param facts: what the API knows about it: ``login``, ``system``, ``command``, ``name``, ``operation``, ``kind``,
+        and ``received`` (bytes).
+    :param sent: ``status`` and ``bytes`` of the response.
     """
-    login = told["login"]
+    login = facts["login"]
     user = login.username if login is not None and login.accepted else None
     audit.write(
         "request",
         client=scope["client"][0] if scope.get("client") else None,
-        system=told.get("system"),
+        system=facts.get("system"),
         user=user,
-        command=told.get("command", "health" if scope["path"] == "/healthz" else None),
-        name=told.get("name") if user else None,  # a stranger's words stay out of the log
-        operation=told.get("operation"),
+        command=facts.get("command", "health" if scope["path"] == "/healthz" else None),
+        name=facts.get("name") if user else None,  # keep unauthenticated input out of the log
+        operation=facts.get("operation"),
         method=scope["method"],
-        outcome={"status": sent["status"], "kind": told.get("kind")},
-        bytes={"in": told.get("received", 0), "out": sent["bytes"]},
+        outcome={"status": sent["status"], "kind": facts.get("kind")},
+        bytes={"in": facts.get("received", 0), "out": sent["bytes"]},
         milliseconds=milliseconds,
     )

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who asks: HTTP Basic in UTF-8 (RFC 7617). What is remembered of logins stands in :mod:`logins`."""
+"""Callers and their logins: HTTP Basic in UTF-8 (RFC 7617). :mod:`logins` remembers logins and limits attempts."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import binascii
 from dataclasses import dataclass, field
 
 SHORTEST_SECRET = 8
-"""Characters of a password at least, so that it is no accident where it stands in another text."""
+"""Minimum length of a password, in characters, for which finding it in another text is not a coincidence."""
 
 
 @dataclass
 class Login:
-    """What HTTP Basic carried; ``accepted`` once it was seen to be right."""
+    """A user name and password from HTTP Basic; ``accepted`` once they are verified."""
 
     username: str
     password: str = field(repr=False)
     accepted: bool = field(default=False, compare=False)
 
     def shows_in(self, *texts: str) -> bool:
-        """Whether the password is a part of one of the texts; a short one, which may be there by chance, never is."""
+        """Whether one of the texts contains the password; always false for a short one, which may match by chance."""
         return len(self.password) >= SHORTEST_SECRET and any(self.password in each for each in texts)
 
 
 def parse_basic(values: list[bytes]) -> Login | None:
-    """Read the login out of the values of all Authorization headers; ``None`` when there is no well-formed one.
+    """Parse the login from the values of all Authorization headers; ``None`` unless there is exactly one, well-formed.
 
     RFC 7617: the user name ends at the first colon, and neither part has control characters. The charset is UTF-8.
     """
@@ -48,11 +48,11 @@ def parse_basic(values: list[bytes]) -> Login | None:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks for which system.
+    """The user who sends a request for a system.
 
-    :ivar system: its name in the configuration.
-    :ivar word: the name or address that they wrote.
-    :ivar address: of the client, as the transport knows it.
+    :ivar system: the system's name in the configuration.
+    :ivar word: the system's name or address, as in the request.
+    :ivar address: the client's address, from the socket.
     """
 
     system: str
@@ -62,5 +62,5 @@ class Caller:
 
     @property
     def shown(self) -> str:
-        """What they may be told the system is called: the configuration's name only after a login."""
+        """The system's name as the caller may see it: the name in the configuration only after a login."""
         return self.system if self.login.accepted else self.word

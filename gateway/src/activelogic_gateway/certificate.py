@@ -1,7 +1,10 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""When a certificate expires, read from its DER form (X.690, RFC 5280): the standard library has no public way."""
+"""The validity of a certificate, parsed from its DER form (X.690, RFC 5280).
+
+The standard library has no public function for this.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ _VERSION = 0xA0
 
 
 def _element(data: bytes, start: int) -> tuple[int, int, int]:
-    """Tag, begin and end of the content of the element at ``start``; raises ``ValueError``."""
+    """Return the tag, and the begin and end of the content, of the element at ``start``; raises ``ValueError``."""
     if start + 2 > len(data):
         raise ValueError("not a certificate")
     tag, length = data[start], data[start + 1]
@@ -32,12 +35,12 @@ def _element(data: bytes, start: int) -> tuple[int, int, int]:
 
 
 def not_after(path: Path) -> datetime:
-    """The end of validity of the first certificate in a PEM file; see :func:`validity`."""
+    """Return when the first certificate in a PEM file expires; raises as :func:`validity`."""
     return validity(path)[1]
 
 
 def validity(path: Path) -> tuple[datetime, datetime]:
-    """Begin and end of validity of the first certificate in a PEM file, in UTC.
+    """Return the begin and end of validity of the first certificate in a PEM file, in UTC.
 
     :raises OSError: if the file can't be read.
     :raises ValueError: if it holds no certificate.
@@ -50,7 +53,7 @@ def validity(path: Path) -> tuple[datetime, datetime]:
     _, certificate, _ = _element(data, 0)
     _, position, _ = _element(data, certificate)  # tbsCertificate
     tag, _, end = _element(data, position)
-    # [version], serialNumber, signature, issuer come before validity.
+    # Skip [version], serialNumber, signature and issuer, which precede validity.
     for _ in range(4 if tag == _VERSION else 3):
         _, _, position = _element(data, position)
     tag, begin, _ = _element(data, position)
@@ -64,7 +67,7 @@ def validity(path: Path) -> tuple[datetime, datetime]:
 def _time(tag: int, content: bytes) -> datetime:
     stamp = content.decode("ascii")
     if tag == _UTC_TIME:
-        # RFC 5280, section 4.1.2.5.1: two digits of a year below 50 are in this century.
+        # RFC 5280, section 4.1.2.5.1: two-digit years below 50 are 20xx.
         stamp = ("20" if int(stamp[:2]) < 50 else "19") + stamp
     elif tag != _GENERALIZED_TIME:
         raise ValueError("not a certificate")

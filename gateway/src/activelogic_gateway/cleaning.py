@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes on in the background: operations that nobody asks for any more end, and old ones are forgotten."""
+"""Background cleaning: cancels operations that their owner abandoned, and deletes old ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .store import Store
 logger = logging.getLogger(__name__)
 
 JANITOR_SECONDS = 5.0
-"""How often that is looked at, at least."""
+"""Maximum number of seconds between two cleanings."""
 
 
 class Janitor:
@@ -32,11 +32,11 @@ class Janitor:
         self._store = store
 
     async def run(self) -> None:
-        """Clean up again and again; ends when it is cancelled."""
+        """Clean up periodically, until cancelled."""
         while True:
             await asyncio.sleep(min(JANITOR_SECONDS, self._limits.owner_seconds / 4))
             for operation in self._operations:
-                try:  # one that can't be cleaned must not keep the others from it
+                try:  # a failure must not stop the cleaning of the others
                     await self._clean_one(operation)
                 except Exception:
                     logger.exception("operation %s can't be cleaned up", operation.key.uuid)
@@ -54,7 +54,7 @@ class Janitor:
         if operation.waits and operation.is_abandoned(self._limits.owner_seconds):
             await self._endings.abandon(operation)
         elif operation.state == "awaiting_content" and operation.receiving is None:
-            # Polls alone keep no place: without a byte its life is short.
+            # Polling alone does not keep an upload alive: before its first byte, the time limit is short.
             limit = self._limits.content_seconds if operation.receptions else self._limits.first_byte_seconds
             if now - operation.received > limit:
                 await self._endings.abandon(operation)
@@ -63,7 +63,7 @@ class Janitor:
             self._operations.discard(operation.key)
 
     def _about(self, operation: Operation) -> str:
-        """A line for the log about a command that takes long."""
+        """Return a log message about a command that takes very long."""
         system, username, uuid = operation.key
         behind = sum(1 for each in self._operations.of_system(system) if each.waits)
         what = f"{operation.request.action} {operation.request.name!r} of user {username!r} (operation {uuid})"
@@ -72,7 +72,7 @@ class Janitor:
 
 
 def takes_long(operation: Operation, stuck_seconds: float) -> bool:
-    """Whether its command has been running for so long that somebody should look at the system."""
+    """Whether its command has been running for more than ``stuck_seconds``."""
     if operation.started is None:
         return False
     age = datetime.now(UTC) - datetime.fromisoformat(operation.started)

@@ -38,7 +38,7 @@ from .vendor_session import Sessions
 logger = logging.getLogger(__name__)
 
 DESCRIPTORS = 64
-"""Files that the gateway itself has open."""
+"""File descriptors that the gateway needs apart from connections and sessions."""
 
 DESCRIPTORS_PER_SESSION = 4
 
@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns 0 on success, 2 when something is wrong with what it was given."""
+    """Run a command and return its exit status: 0 on success, 2 if the configuration or the environment is unusable."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "openapi":
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare_environment(config: Config) -> None:
-    """For the processes that use the package."""
+    """Set the environment variables that the package reads in its processes."""
     if config.embedded_root is not None:
         os.environ["ACTIVELOGIC_EMBEDDED_ROOT"] = str(config.embedded_root)
 
@@ -120,7 +120,7 @@ def _is_writable_folder(path: Path) -> bool:
 
 
 def _is_writable_file(path: Path) -> bool:
-    """Whether it can be written to, or be made."""
+    """Whether the file can be written or created."""
     if path.exists():
         return not path.is_dir() and os.access(path, os.W_OK)
     return _is_writable_folder(path.parent)
@@ -132,7 +132,7 @@ def _openapi() -> int:
 
 
 def _lock(state_dir: Path, stack: ExitStack) -> None:
-    """One process per state_dir. The folder itself is locked: a file in it could be removed, and the lock with it."""
+    """Allow one process per state_dir. The folder itself is locked: somebody could delete a lock file in it."""
     said = state_dir_problem(state_dir)
     if said is not None:
         raise StartError(f"state_dir: {said}")
@@ -154,9 +154,9 @@ def _lock(state_dir: Path, stack: ExitStack) -> None:
 
 
 def _raise_descriptor_limit(limits: Limits) -> None:
-    """Have enough file descriptors for all connections and sessions at once.
+    """Raise the soft limit of file descriptors to what all connections and sessions need.
 
-    :raises StartError: if the limit of the process does not allow that.
+    :raises StartError: if the hard limit is too low.
     """
     needed = DESCRIPTORS + 3 * limits.connections + DESCRIPTORS_PER_SESSION * limits.sessions
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -169,8 +169,8 @@ def _raise_descriptor_limit(limits: Limits) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def _make_way(ready_file: Path) -> None:
-    """Nobody must take the file of an earlier process for this one's."""
+def _remove_old(ready_file: Path) -> None:
+    """Delete an earlier process's ready file, which must not be mistaken for this one's."""
     try:
         ready_file.unlink(missing_ok=True)
     except OSError as error:
@@ -200,7 +200,7 @@ def _serve(config: Config, ready_file: Path | None) -> int:
         stack.callback(log.close, logs.CLOSE_SECONDS)
         _lock(config.state_dir, stack)
         if ready_file is not None:
-            _make_way(ready_file)
+            _remove_old(ready_file)
         store = Store(config.state_dir / "operations.sqlite")
         spool = Spool(
             config.state_dir / "spool",
@@ -247,8 +247,8 @@ def _serve(config: Config, ready_file: Path | None) -> int:
                 write_ready_file(ready_file, url)
             print(f"activelogic-gateway {__version__} listens on {url}", file=sys.stderr, flush=True)
 
-        # uvicorn raises the signal again after its clean end: with these handlers that does nothing. A SIGHUP that
-        # comes before the server listens to it finds the certificates just read.
+        # uvicorn raises the signal again after its clean shutdown, which these handlers ignore. They also ignore a
+        # SIGHUP before the server handles it: the certificates have just been read.
         for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(each, lambda _signal, _frame: None)
         server = GatewayServer(create_app(gateway), gateway, sock, context, ready)

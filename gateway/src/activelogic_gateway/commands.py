@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the five commands of an operation do with a session, and what is known of them when they fail."""
+"""The five commands of operations, run on a session with a system, and their outcome when they fail."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .config import Limits
 from .documents import Request
 from .fetch import fetch
 from .problems import ANSWERED, Problem, class_names, from_sdk, is_named, kind_of
-from .spool import Content, Spool, put_on_disk_and_hash
+from .spool import Content, Spool, sync_and_hash
 from .vendor_session import CommandFailed, ConnectFailed, Identity, Session, TimeLimit
 
-STEADY = 5
-STEADY_PAUSE = 1.0
-"""What was uploaded counts as stored with another size when that is not 0 and stays for five looks, a second apart."""
+STABLE_LISTINGS = 5
+LISTING_PAUSE = 1.0
+"""An upload has the wrong size if five listings, this many seconds apart, show the same wrong size other than 0."""
 
 
 @dataclass
 class Progress:
-    """How far a command has come.
+    """How far a command got.
 
-    :ivar sent: what changes something was sent to the system.
+    :ivar sent: the command that changes something was sent to the system.
     :ivar done: all bytes of an upload were sent.
     """
 
@@ -37,7 +37,7 @@ class Progress:
 class Outcome:
     """How an operation ended: ``succeeded``, ``failed`` (known not to have happened) or ``unknown`` (it may have).
 
-    :ivar cause: of ``unknown``.
+    :ivar cause: why the outcome is ``unknown``.
     """
 
     state: str
@@ -48,7 +48,7 @@ class Outcome:
 
 @dataclass
 class SpoolPlace:
-    """Where an operation has its files in the spool, and the complete one: of an upload before it, else after it."""
+    """An operation's files in the spool; ``content`` is the file to upload, or the file that was downloaded."""
 
     spool: Spool
     key: str
@@ -69,10 +69,10 @@ class Command:
         self._limits = limits
 
     async def run(self, identity: Identity) -> dict[str, Any]:
-        """Check that it is the right system, and do what was asked for.
+        """Check the machine id, then run the requested command.
 
-        :return: the members of the result that are known.
-        :raises Problem: if it can't be done.
+        :return: the members of the operation's result.
+        :raises Problem: if the command can't be run.
         :raises CommandFailed, TimeLimit: as the session does.
         """
         wanted = self._request.expected_machine_id
@@ -93,7 +93,7 @@ class Command:
         return {each.name: each.size for each in await self._session.list(self._limits.read_seconds)}
 
     async def _require_listed(self) -> int:
-        """Size of the backup that is named; raises ``unknown_backup``."""
+        """Return the size of the operation's backup in bytes; raises ``unknown_backup``."""
         listed = await self._listed()
         name = self._request.name
         if name not in listed:
@@ -120,16 +120,16 @@ class Command:
         return {}
 
     async def _download(self) -> dict[str, Any]:
-        """Into the spool; whole only if the file and the listings before and after have one size."""
+        """Download into the spool; complete only if the listings before and after show the size of the file."""
         name = self._request.name
         before = await self._require_listed()
-        self._place.spool.promise(self._place.key, "part", before)
+        self._place.spool.reserve(self._place.key, "part", before)
         try:
             part = await fetch(
                 self._place.spool, self._session, self._place.key, "part", name, before, self._limits.transfer_seconds
             )
             after = (await self._listed()).get(name)
-            size, sha256 = await put_on_disk_and_hash(part)
+            size, sha256 = await sync_and_hash(part)
             if not size == before == after:
                 listed = f"{before} before and {'none' if after is None else after} after"
                 raise Problem("transfer_incomplete", f"{name}: {size} bytes arrived, the system listed {listed}")
@@ -159,11 +159,11 @@ class Command:
     async def _replace(self, content: Content) -> None:
         """Upload over a backup that exists.
 
-        Whether the vendor's upload overwrites is not documented, so it is tried first. Where the system answers with
-        an error, the old backup is fetched into the spool, removed, and the upload is sent again; if that is refused
-        too, for another reason than the name, the old backup is put back. The problem (``replace_failed``) says what
-        became of it. The risk that remains: where the connection is lost or a limit runs out after the removal, the
-        outcome is unknown, and neither the old nor the new backup may be there. The client still has its file.
+        Whether the vendor's upload overwrites is not documented, so try that first. If the system responds with an
+        error, download the old backup into the spool, remove it, and upload again; if the system refuses that too (or
+        the package rejects the arguments), upload the old backup again. The problem (``replace_failed``) says whether
+        that worked. A risk remains: if the connection is lost or a time limit expires after the removal, the outcome is
+        unknown, and the system may have neither the old nor the new backup. The client still has its file.
         """
         name = self._request.name
         try:
@@ -175,7 +175,7 @@ class Command:
         else:
             return
         size = await self._require_listed()
-        self._place.spool.promise(self._place.key, "old", size)
+        self._place.spool.reserve(self._place.key, "old", size)
         saved = await fetch(
             self._place.spool, self._session, self._place.key, "old", name, size, self._limits.transfer_seconds
         )
@@ -202,12 +202,12 @@ class Command:
         raise Problem("replace_failed", said, exception=refused)
 
     async def _check_uploaded(self, content: Content, before: int | None) -> None:
-        """The listing must show the whole size; a part of ours is removed, so that nobody takes it for a backup."""
+        """Require the full size in the listing; remove a partial upload, so that nobody mistakes it for a backup."""
         name = self._request.name
         size = (await self._listed()).get(name)
-        if size != content.size:  # what others see counts: the change may show when the session has ended
+        if size != content.size:  # list in a new session: others may see the change only after this one has ended
             await self._session.renew(self._limits.read_seconds)
-            size = await self._steady_size(content.size)
+            size = await self._stable_size(content.size)
         if size == content.size:
             return
         if size is None:
@@ -223,22 +223,22 @@ class Command:
             raise Problem("transfer_incomplete", f"{said}; the part could not be removed") from failure
         raise Problem("transfer_incomplete", f"{said}; the part was removed")
 
-    async def _steady_size(self, wanted: int) -> int | None:
-        """The listed size once it is the wanted one, or another that stays: a system may list what is not yet whole."""
+    async def _stable_size(self, wanted: int) -> int | None:
+        """List until the size is the wanted one, or another that stays: a system may list an unfinished upload."""
         seen: list[int | None] = []
-        for _look in range(int(self._limits.read_seconds / STEADY_PAUSE) + STEADY):
+        for _ in range(int(self._limits.read_seconds / LISTING_PAUSE) + STABLE_LISTINGS):
             seen.append((await self._listed()).get(self._request.name))
-            is_steady = len(seen) >= STEADY and len(set(seen[-STEADY:])) == 1
-            if seen[-1] in (wanted, None) or (is_steady and seen[-1]):
+            is_stable = len(seen) >= STABLE_LISTINGS and len(set(seen[-STABLE_LISTINGS:])) == 1
+            if seen[-1] in (wanted, None) or (is_stable and seen[-1]):
                 break
-            await asyncio.sleep(STEADY_PAUSE)
+            await asyncio.sleep(LISTING_PAUSE)
         return seen[-1]
 
 
 def problem_of(failure: ConnectFailed | CommandFailed | TimeLimit, system: str, secrets: tuple[str, ...]) -> Problem:
-    """What is said of a failure of a session.
+    """Convert a failure of a session into a problem.
 
-    :param secrets: strings that must not appear in it.
+    :param secrets: strings that must not appear in the problem.
     """
     if isinstance(failure, TimeLimit):
         return Problem("time_limit", f"system {system}: {failure}", reason=str(failure), system=system)
@@ -254,9 +254,9 @@ def outcome_of(
     system: str,
     secrets: tuple[str, ...],
 ) -> Outcome:
-    """Decide between failed and unknown.
+    """Decide between ``failed`` and ``unknown``.
 
-    ``unknown`` is only what was sent, changes something, and was not answered by the system.
+    The outcome is ``unknown`` only if a command that changes something was sent, and the system did not respond to it.
     """
     problem = problem_of(failure, system, secrets)
     state, cause = "failed", None
@@ -272,5 +272,5 @@ def outcome_of(
 
 
 def _refused_argument(request: Request, failure: CommandFailed | TimeLimit) -> bool:
-    """Upload raises TypeError for its arguments, before it sends anything (backup-resource.txt, Backup.upload)."""
+    """Whether upload rejected its arguments: it raises TypeError before it sends anything (see the vendor's docs)."""
     return request.action == "upload" and isinstance(failure, CommandFailed) and is_named(failure.error, "TypeError")

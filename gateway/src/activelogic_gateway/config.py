@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configuration file ``gateway.yml``: its keys, their defaults, and what is wrong with it."""
+"""The configuration file ``gateway.yml``: its keys, their defaults, and their validation."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from .config_errors import sentence
 GIB = 1024**3
 
 STANDARD_OUTPUT = Path("-")
-"""In place of a file."""
+"""The audit log's path that means standard output."""
 
 
 class ConfigError(Exception):
-    """The configuration can't be used. Every entry of ``problems`` says what is wrong, and where."""
+    """The configuration is invalid; each entry of ``problems`` says what is wrong, and where."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
@@ -39,7 +39,7 @@ class ConfigError(Exception):
 
 
 def _below_base(path: Path, info: ValidationInfo) -> Path:
-    """Relative paths are relative to the folder of the configuration file (``context["base"]``)."""
+    """Resolve relative paths against the folder of the configuration file (``context["base"]``)."""
     base = (info.context or {}).get("base", Path.cwd())
     return Path(base) / path.expanduser()
 
@@ -51,7 +51,7 @@ def _no_bool(value: Any) -> Any:
 
 
 def _no_empty_path(value: Any) -> Any:
-    """An empty path would be the folder of the configuration itself."""
+    """Reject an empty path, which would mean the folder of the configuration file."""
     if isinstance(value, str) and not value.strip():
         raise ValueError("is empty; name a file or folder, or remove it")
     if isinstance(value, str) and "\0" in value:
@@ -74,7 +74,7 @@ class _Section(BaseModel):
 
 
 class Tls(_Section):
-    """The gateway's certificate (PEM, with its chain), its key, and optionally the authority of client certificates."""
+    """The gateway's certificate (PEM, with its chain), its key, and optionally the CA of client certificates."""
 
     certificate: FilePath
     key: FilePath
@@ -82,7 +82,7 @@ class Tls(_Section):
 
 
 class System(_Section):
-    """One ActiveLogic system; ``host`` is the only address that is ever dialled for it."""
+    """One ActiveLogic system; ``host`` is the only address that the gateway connects to for it."""
 
     host: str
 
@@ -130,7 +130,7 @@ class Limits(_Section):
 
 
 class Isolation(_Section):
-    """The processes of sessions: whether the package is imported once for all of them, and their address space."""
+    """Session processes: whether the package is imported once for all of them, and their limit of address space."""
 
     preload: Annotated[bool, Field(strict=True)] = True
     memory_bytes: Annotated[int, BeforeValidator(_no_bool), Field(ge=64 * 1024**2, le=2**50)] = GIB
@@ -151,7 +151,7 @@ class Config(_Section):
 
     @property
     def audit_path(self) -> Path | None:
-        """The file of the audit log; ``None`` for standard output, which is asked for by ``-``."""
+        """The audit log's file; ``None`` for standard output (``-`` in the configuration)."""
         if self.audit_log == STANDARD_OUTPUT:
             return None
         return self.audit_log or self.state_dir / "audit.log"
@@ -212,7 +212,7 @@ def is_loopback(address: str) -> bool:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe YAML loader, which here also refuses a key that is given twice."""
+    """A safe YAML loader that also rejects duplicate keys."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -231,9 +231,9 @@ _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping
 
 
 def load(path: Path) -> Config:
-    """Read and check the configuration at ``path``.
+    """Read and validate the configuration at ``path``.
 
-    :raises ConfigError: with one entry for each thing that is wrong.
+    :raises ConfigError: with one entry for each error.
     """
     try:
         text = path.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with ``gateway.yml``, in sentences: pydantic's errors say what a type expects, not what to write."""
+"""Error messages about ``gateway.yml``: pydantic's own say what a type expects, not what to write instead."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ _BOUNDS = {
 
 
 def sentence(error: Mapping[str, Any], model: type[BaseModel]) -> str:
-    """One of the errors of a ``ValidationError`` as a sentence: where, what is wrong, and what to do.
+    """Turn one of the errors of a ``ValidationError`` into a sentence: where, what is wrong, and what to do.
 
-    :param model: of the whole configuration, which knows the keys.
+    :param model: the model of the whole configuration.
     """
     where = [str(part) for part in error["loc"] if part != "[key]"]
     what = _what(error, model)
@@ -73,12 +73,12 @@ def _unknown(key: str, known: Sequence[str]) -> str:
 
 
 def _keys(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
-    """The keys of the section at a place in the configuration."""
+    """Return the valid keys of the section at a location in the configuration."""
     found: Any = model
     for part in location:
         field = found.model_fields.get(part) if _is_model(found) else None
         if field is not None:
-            found = _section(field.annotation)  # a name in a mapping keeps the section of its values
+            found = _section(field.annotation)  # for a name in a mapping, the section of its values stays
     return list(found.model_fields) if _is_model(found) else []
 
 
@@ -87,7 +87,7 @@ def _is_model(each: Any) -> bool:
 
 
 def _section(annotation: Any) -> Any:
-    """The section that an annotation stands for, such as of ``Tls | None`` or of ``dict[str, System]``."""
+    """Find the section's model in an annotation such as ``Tls | None`` or ``dict[str, System]``."""
     if _is_model(annotation):
         return annotation
     return next((found for each in getattr(annotation, "__args__", ()) if (found := _section(each)) is not None), None)

@@ -1,11 +1,11 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which connections there are: so many in all, a share of them for each address, and the longest idle one goes first.
+"""Accepts connections, and limits their number in total and per client address.
 
-A connection is at work from the end of a request's head to the end of its answer, and idle otherwise: in its handshake,
-in the middle of a head, between two requests. A new connection that finds no room takes the place of the one that has
-been idle for the longest; where none is idle it waits.
+A connection is busy from the end of a request head to the end of its response, and idle otherwise: during its
+handshake, within a request head, between two requests. When a limit is reached, a new connection replaces the one that
+has been idle for the longest time; if none is idle, it waits.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from .tls import limit_buffers
 logger = logging.getLogger(__name__)
 
 PATIENCE = 0.5
-"""Seconds for which an idle connection is left alone: it may be in its handshake, or about to send its next request."""
+"""Seconds for which an idle connection is not closed: it may be in its handshake, or about to send its next request."""
 
 WAITING = 2
-"""How many may wait for a place, for each place that there is; who comes then takes the place of the oldest of them."""
+"""Connections that may wait for a slot, per slot; when more arrive, the oldest waiting one is closed."""
 
 LOOK_SECONDS = 0.1
-"""How often those who wait are looked at while nothing else happens."""
+"""How often waiting connections are reconsidered while nothing else happens."""
 
 AT_ONCE = 100
-"""Connections that are accepted before anything else is done."""
+"""Maximum number of connections that are accepted in a row before anything else runs."""
 
 REPORT_SECONDS = 1.0
-"""How long connections that were refused are counted before the audit log gets a line for each address."""
+"""Refused connections are counted for so many seconds; then the audit log gets one line per address."""
 
 
 class Slot:
-    """The place of one connection. ``end`` ends it at once; ``idle_since`` is ``None`` while it is at work."""
+    """One connection's slot. ``end`` closes the connection at once; ``idle_since`` is ``None`` while it is busy."""
 
     def __init__(self, connections: Connections, address: str) -> None:
         self._connections = connections
@@ -55,29 +55,30 @@ class Slot:
         self.end: Callable[[], object] = lambda: None
 
     def is_idle_since(self, latest: float) -> bool:
-        """Whether it has been idle since that moment, or for longer."""
+        """Whether the connection has been idle since ``latest`` or earlier (monotonic seconds)."""
         return self.idle_since is not None and self.idle_since <= latest
 
     def work(self) -> None:
-        """A request has come."""
+        """Mark the connection as busy: a request head has arrived."""
         self.idle_since = None
         self.has_worked = True
 
     def rest(self) -> None:
-        """It waits for its client."""
+        """Mark the connection as idle: it waits for its client."""
         if self.idle_since is None:
             self.idle_since = time.monotonic()
-            self._connections.let_in()
+            self._connections.admit_waiting()
 
     def release(self) -> None:
-        """The connection has ended."""
+        """Free the slot: the connection is closed."""
         self._connections.remove(self)
 
 
 class Connections:
-    """All connections, and those that wait for a place.
+    """The open connections, and those that wait for a slot.
 
-    :param most: in all, and for one address.
+    :param most: maximum number of connections.
+    :param most_per_address: maximum number of connections from one client address.
     """
 
     def __init__(self, most: int, most_per_address: int, audit: AuditLog) -> None:
@@ -91,16 +92,16 @@ class Connections:
         self._refused: Counter[str] = Counter()
 
     async def enter(self, address: str, seconds: float) -> Slot | None:
-        """A place for a connection, waited for at most ``seconds``; ``None`` when there is none."""
+        """Wait up to ``seconds`` for a slot; returns ``None`` if none becomes free."""
         slot = Slot(self, address)
         if not self._waiting and self._admit(slot):
             return slot
         if len(self._waiting) >= WAITING * self._most:
-            oldest = next(iter(self._waiting))  # which is the least likely to be still wanted
+            oldest = next(iter(self._waiting))  # whose client is the least likely to be still waiting
             self._waiting.pop(oldest).cancel()
         place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[slot] = place
-        self.let_in()
+        self.admit_waiting()
         try:
             async with asyncio.timeout(seconds):
                 await place
@@ -108,16 +109,16 @@ class Connections:
             self.refuse(address)
             return None
         except asyncio.CancelledError:
-            if not place.cancelled():  # it is this task that is to end
+            if not place.cancelled():  # this task itself is being cancelled
                 raise
             self.refuse(address)
             return None
         finally:
             self._waiting.pop(slot, None)
-        return slot if slot in self._slots else None  # it may have lost its place again
+        return slot if slot in self._slots else None  # it may have been dismissed again already
 
-    def let_in(self) -> None:
-        """Give places to those who wait, in their order; who finds none for its address holds up nobody else."""
+    def admit_waiting(self) -> None:
+        """Give slots to waiting connections in order; one whose address is at its limit does not block the others."""
         full: set[str] = set()
         for slot, place in list(self._waiting.items()):
             if slot.share in full or place.done():
@@ -131,7 +132,7 @@ class Connections:
 
     def _look_again(self) -> None:
         self._look = None
-        self.let_in()
+        self.admit_waiting()
 
     def _admit(self, slot: Slot) -> bool:
         is_full_for_address = self._counts[slot.share] >= self._most_per_address
@@ -146,13 +147,13 @@ class Connections:
         return True
 
     def _longest_idle(self, share: str | None) -> Slot | None:
-        """The one that has been idle for the longest, of a share, or of the share with the most connections."""
+        """Find the longest idle connection, of one address or of the address with the most connections."""
         latest = time.monotonic() - PATIENCE
         idle = [each for each in self._slots if each.is_idle_since(latest) and share in (None, each.share)]
         return min(idle, key=lambda each: (-self._counts[each.share], each.idle_since), default=None)
 
     def _dismiss(self, slot: Slot) -> None:
-        if not slot.has_worked:  # else it was kept only for the next request, which makes a new one
+        if not slot.has_worked:  # otherwise it was only kept alive, and its client will reconnect
             self.refuse(slot.address)
         self._forget(slot)
         slot.end()
@@ -167,12 +168,12 @@ class Connections:
         return True
 
     def remove(self, slot: Slot) -> None:
-        """A connection has ended."""
+        """Remove a connection that is closed."""
         if self._forget(slot):
-            self.let_in()
+            self.admit_waiting()
 
     def refuse(self, address: str) -> None:
-        """Have the audit log say that a connection of this address was ended without an answer."""
+        """Count a connection from this address that was closed without a response, for the audit log."""
         if not self._refused:
             asyncio.get_running_loop().call_later(REPORT_SECONDS, self._report)
         self._refused[address] += 1
@@ -185,7 +186,7 @@ class Connections:
 
 
 class Listener:
-    """Accepts connections, and gives each few seconds for a place and its TLS handshake."""
+    """Accepts connections; each has ``header_seconds`` to get a slot, and again to finish its TLS handshake."""
 
     def __init__(
         self,
@@ -199,7 +200,7 @@ class Listener:
         limit_buffers()
         self._protocol = protocol
         self.context = context
-        """Of the handshakes to come."""
+        """For future handshakes."""
         self._limits = limits
         self._connections = Connections(limits.connections, limits.connections_per_address, audit)
         self._newcomers: set[asyncio.Task[None]] = set()
@@ -210,8 +211,8 @@ class Listener:
         while True:
             try:
                 accepted = [await loop.sock_accept(self._sock)]
-                with contextlib.suppress(OSError):  # no more are there; or it is told the next time
-                    while len(accepted) < AT_ONCE:  # of a crowd, before the kernel has to drop some of it
+                with contextlib.suppress(OSError):  # no more connections; a real error shows up at the next call
+                    while len(accepted) < AT_ONCE:  # take a burst at once, before the kernel's backlog overflows
                         accepted.append(self._sock.accept())
             except OSError as error:
                 logger.error("a connection can't be accepted: %s", error)
@@ -256,11 +257,11 @@ class Listener:
         await loop.connect_accepted_socket(lambda: self._protocol(slot), connection, **extra)
 
     def close(self) -> None:
-        """Accept nothing more."""
+        """Stop accepting connections."""
         self._task.cancel()
         for task in self._newcomers:
             task.cancel()
         self._sock.close()
 
     async def wait_closed(self) -> None:
-        """Nothing is left to wait for."""
+        """Return at once; uvicorn expects the method."""

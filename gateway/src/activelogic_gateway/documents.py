@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The JSON documents of the HTTP API: what comes in is checked by them, and OpenAPI is made from them."""
+"""The JSON documents of the HTTP API: they validate requests, and the OpenAPI document is generated from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ State = Literal["queued", "awaiting_content", "running", "succeeded", "failed", 
 Cause = Literal["connection_lost", "time_limit", "gateway_restarted", "unexpected_error", "ended_by_owner"]
 FINAL: frozenset[str] = frozenset({"succeeded", "failed", "unknown"})
 
-# The pattern is only described here: why_illegal decides, so that an illegal name is a problem of its own kind.
+# The pattern is only for OpenAPI: why_illegal decides, so that an illegal name gets a problem kind of its own.
 BackupName = Annotated[
     str,
     Field(
@@ -43,7 +43,7 @@ MachineId = Annotated[
 
 
 def _whole(value: Any) -> Any:
-    """For JSON Schema, 5.0 is an integer as 5 is."""
+    """Convert 5.0 to 5: JSON Schema considers both integers."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -52,7 +52,7 @@ class _In(BaseModel):
 
 
 class CreateNew(_In):
-    """Create a backup. With an empty name, or none, the system chooses one."""
+    """Create a backup. If the name is empty or missing, the system chooses one."""
 
     action: Literal["create_new"]
     name: Annotated[str, Field(json_schema_extra={"maxLength": 255, "pattern": f"^$|{NAME_PATTERN}"})] | None = ""
@@ -61,7 +61,7 @@ class CreateNew(_In):
 
 
 class Restore(_In):
-    """Restore a backup, as a whole or one resource of it."""
+    """Restore a backup, or one resource of it."""
 
     action: Literal["restore"]
     name: BackupName
@@ -78,7 +78,7 @@ class Remove(_In):
 
 
 class Download(_In):
-    """Fetch a backup from the system, to be read from this operation's content."""
+    """Download a backup from the system; it can then be read as this operation's content."""
 
     action: Literal["download"]
     name: BackupName
@@ -86,7 +86,7 @@ class Download(_In):
 
 
 class Upload(_In):
-    """Store a backup on the system; its bytes are put to this operation's content, and then committed."""
+    """Upload a backup to the system, after its bytes were sent as this operation's content, and committed."""
 
     action: Literal["upload"]
     name: BackupName
@@ -104,13 +104,13 @@ NEW_OPERATION: TypeAdapter[CreateNew | Restore | Remove | Download | Upload] = T
 
 
 class Commit(_In):
-    """The digest of the bytes that were put to the operation's content."""
+    """The digest of the bytes that were sent as the operation's content."""
 
     sha256: Annotated[str, Field(pattern=SHA256_PATTERN)]
 
 
 class Request(BaseModel):
-    """An operation as it was asked for, in one form for all actions."""
+    """A requested operation, in the same form for all actions."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -135,7 +135,7 @@ def _flaws(error: ValidationError) -> str:
 
 
 def parse_request(data: Any) -> Request:
-    """Check the body of a new operation.
+    """Validate the body of a new operation.
 
     :raises Problem: ``invalid_request``, ``name_not_legal`` or ``empty_content``.
     """
@@ -153,7 +153,7 @@ def parse_request(data: Any) -> Request:
 
 
 def parse_commit(data: Any) -> str:
-    """Check the body of a commit and return its SHA-256; raises ``invalid_request``."""
+    """Validate the body of a commit and return its SHA-256; raises ``invalid_request``."""
     try:
         return Commit.model_validate(data).sha256
     except ValidationError as error:
@@ -161,7 +161,7 @@ def parse_commit(data: Any) -> str:
 
 
 class _Out(BaseModel):
-    """What the gateway sends has these members, always all of them, and no others."""
+    """Base of the documents that the gateway sends: every member is always present, and there are no others."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -172,7 +172,7 @@ Time = Annotated[str, Field(description="RFC 3339, in UTC", json_schema_extra={"
 
 
 class SystemDocument(_Out):
-    """A system, as a session with it tells."""
+    """A system, as its session reports it."""
 
     name: Annotated[str, Field(description="Its name in the gateway's configuration")]
     machineid: Annotated[str, Field(description="Its machine id")]
@@ -187,21 +187,19 @@ class BackupDocument(_Out):
 
 
 class ProblemDocument(_Out):
-    """A problem as RFC 9457 has it; ``kind`` is the word to decide by."""
+    """A problem (RFC 9457); clients should branch on ``kind``."""
 
     type: Annotated[
-        str, Field(pattern=r"^urn:activelogic:problem:[a-z-]+$", description="A name for the kind; nothing is there")
+        str, Field(pattern=r"^urn:activelogic:problem:[a-z-]+$", description="A URN that identifies the kind")
     ]
     title: Annotated[str, Field(description="The same sentence for every problem of this kind")]
     status: Annotated[int, Field(ge=400, le=599, description="The HTTP status that belongs to the kind")]
-    detail: Annotated[str, Field(description="A sentence for people; never a secret")]
-    reason: Annotated[
-        str, Field(description="What detail says, without the system and what was being done, where it begins so")
-    ]
+    detail: Annotated[str, Field(description="A sentence for people; never contains a secret")]
+    reason: Annotated[str, Field(description="The detail without any leading system and action")]
     kind: Annotated[str, Field(json_schema_extra={"enum": sorted(KINDS)})]
-    exception: Annotated[str | None, Field(description="Class name of the SDK's exception, where one is the cause")]
-    system: Annotated[str | None, Field(description="The system's name, where one is known")]
-    operation: Annotated[str | None, Field(description="The operation's UUID, where one is concerned")]
+    exception: Annotated[str | None, Field(description="Class name of the SDK's exception, if one is the cause")]
+    system: Annotated[str | None, Field(description="The system's name, if known")]
+    operation: Annotated[str | None, Field(description="The operation's UUID, if the problem concerns one")]
 
 
 class ResultDocument(BaseModel):
@@ -224,20 +222,20 @@ def _exactly(member: str, states: tuple[str, ...]) -> dict[str, Any]:
 
 
 class WaitingDocument(_Out):
-    """What a queued operation waits for: the first of those that begin before it."""
+    """What a queued operation waits for: the first of the operations ahead of it."""
 
     action: Literal["create_new", "restore", "remove", "download", "upload"]
-    name: Annotated[str, Field(description="As it was asked for; empty where the system chooses")]
-    user: Annotated[str, Field(description="Its owner, who alone can end it")]
-    since: Annotated[Time | None, Field(description="When it began to run; null where it is about to")]
+    name: Annotated[str, Field(description="The requested name; empty if the system chooses one")]
+    user: Annotated[str, Field(description="Its owner; only they can end it")]
+    since: Annotated[Time | None, Field(description="When it began to run; null if it is about to")]
     operation: Annotated[
-        str | None, Field(pattern=UUID_PATTERN, description="Its UUID, where the asker owns it; else null")
+        str | None, Field(pattern=UUID_PATTERN, description="Its UUID if the caller owns it, otherwise null")
     ]
-    ahead: Annotated[int, Field(ge=1, description="How many operations begin, or have begun, before this one")]
+    ahead: Annotated[int, Field(ge=1, description="Number of operations ahead of this one, including running ones")]
 
 
 class OperationDocument(BaseModel):
-    """An operation: its owner alone sees it."""
+    """An operation; only its owner can see it."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -258,10 +256,10 @@ class OperationDocument(BaseModel):
         },
     )
 
-    id: Annotated[str, Field(pattern=UUID_PATTERN, description="The UUID, in small letters")]
+    id: Annotated[str, Field(pattern=UUID_PATTERN, description="The UUID, in lower case")]
     system: Annotated[str, Field(description="The system's name in the gateway's configuration")]
     action: Literal["create_new", "restore", "remove", "download", "upload"]
-    name: Annotated[str, Field(description="As it was asked for; empty where the system chooses")]
+    name: Annotated[str, Field(description="The requested name; empty if the system chooses one")]
     resource_name: str | None
     size: Annotated[int | None, Field(ge=1, description="Bytes; uploads only")]
     state: Annotated[
@@ -277,12 +275,12 @@ class OperationDocument(BaseModel):
     created: Time
     finished: Time | None
     waiting_for: Annotated[
-        WaitingDocument | None, Field(description="What it waits for while it is queued; null when its turn has come")
+        WaitingDocument | None, Field(description="What a queued operation waits for; null when its turn has come")
     ]
 
 
 class ContentDocument(_Out):
-    """Bytes that the gateway holds for an upload; nothing has reached the system yet."""
+    """The content that the gateway stores for an upload; nothing has been sent to the system yet."""
 
     size: Bytes
     sha256: Sha256
@@ -295,8 +293,8 @@ class HealthDocument(_Out):
     stuck_systems: Annotated[
         list[str] | None,
         Field(
-            description="Systems whose last answer did not come in time, or where a command has been running for more"
-            " than stuck_seconds; null without a login that worked within an hour at some system"
+            description="Systems that did not respond in time, or where a command has been running for more than"
+            " stuck_seconds; null without a login that any system accepted within the last hour"
         ),
     ]
     stuck_sessions: Annotated[int, Field(ge=0, description="Sessions past their limit that could not be ended")]

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A backup's way from a system into the spool, bounded in bytes: the SDK writes the file, and it may never end."""
+"""Downloads a backup from a system into the spool, with a size limit: the SDK writes the file, and may never stop."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .spool import Spool
 from .vendor_session import Session
 
 LOOK_SECONDS = 0.2
-"""How often the size of the files is looked at; no single one can grow beyond the limit meanwhile."""
+"""How often the total size of the files is checked; a resource limit bounds each single file."""
 
 MARGIN = 1024 * 1024
-"""Bytes that a file may have beyond the listed size before its download is given up."""
+"""Bytes by which a file may exceed the listed size before its download is aborted."""
 
 
 async def fetch(spool: Spool, session: Session, key: str, suffix: str, name: str, size: int, seconds: float) -> Path:
     """Download the backup ``name``, which the system lists with ``size`` bytes, to the spool file of ``key``.
 
-    :param seconds: for the whole download.
-    :raises Problem: ``transfer_incomplete`` when far more bytes arrive than were listed, or no file does.
+    :param seconds: time limit for the whole download.
+    :raises Problem: ``transfer_incomplete`` if far more bytes arrive than were listed, or the SDK writes no file.
     :raises CommandFailed, TimeLimit: as :meth:`Session.download`. After any exception the file is gone.
     """
     path = spool.path(key, suffix)
@@ -39,11 +39,11 @@ async def fetch(spool: Spool, session: Session, key: str, suffix: str, name: str
             raise Problem("transfer_incomplete", f"{name}: the download left no file")
     except BaseException:
         if not download.done():
-            session.kill()  # it would go on writing
+            session.kill()  # otherwise it would keep writing
             download.cancel()
         await asyncio.wait({download})
         if not download.cancelled():
-            download.exception()  # it is told by what is raised here
+            download.exception()  # mark it as retrieved: the exception raised here reports it
         await session.close()
         spool.remove(path.name)
         raise

@@ -1,20 +1,20 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The program that sessions are forked from: it imports the vendor's package once, and has a single thread.
+"""The fork server: a single-threaded program that imports the vendor's package once and forks the session processes.
 
-The gateway starts it and speaks to it over a socket, one JSON object a packet::
+The gateway starts it and talks to it over a socket, one JSON object per packet::
 
-    gateway     {"new": number} with two descriptors: the session's socket, and where its output goes
+    gateway     {"new": number} with two descriptors: the session's socket, and a pipe for its output
                 {"kill": number}, {"ping": number}
     fork server {"ready": true} or {"broken": sentence} once, then
-                {"ended": number, "status": as of waitpid, or null with "why" when it could not be forked},
+                {"ended": number, "status": as from waitpid, or null with "why" if it could not be forked},
                 {"pong": number}
 
-It never sees a login: that goes over the session's own socket, to which the fork server has closed its end. When the
-gateway's end of its socket closes, however that came about, it kills all sessions and ends; when it ends, however that
-came about, the kernel kills the sessions. What a session has forked is killed with it, also where it moved to a
-process group or session of its own: this program adopts what has lost its parent.
+It never sees a login: that goes over the session's own socket, whose end in the fork server is closed. When the gateway
+closes its end of the control socket or dies, the fork server kills all sessions and exits; when the fork server exits
+or dies, the kernel kills the sessions. The fork server also kills the descendants of a session, even those that moved
+to a process group or session of their own: it is a subreaper, which adopts orphaned descendants.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ from . import session_process
 from .vendor_package import Sdk, SdkMissing, load_sdk
 
 PACKET = 4096
-"""Bytes of a packet at most."""
+"""Maximum size of a packet, in bytes."""
 
 END_SECONDS = 2.0
-"""How long the fork server goes on killing what is left, once the gateway has ended."""
+"""Maximum number of seconds for killing the remaining processes after the gateway has exited."""
 
 CRASHED = 70
-"""Exit status of a session that ended otherwise than it should."""
+"""Exit status of a session that ended unexpectedly."""
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 4, 15, 36
 """See prctl(2)."""
 
-_MORE_LIKELY = "500"
-"""A session is ended before the gateway when the machine runs out of memory (proc(5), oom_score_adj)."""
+_OOM_SCORE = "500"
+"""Makes the kernel kill a session before the gateway when memory runs out (proc(5), oom_score_adj)."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the gateway says on the command line; no secret is among it.
+    """Settings from the gateway, passed on the command line; they contain no secret.
 
     :param sdk: name of the module with the vendor's API.
-    :param preload: whether it is imported here, or by each session.
-    :param memory_bytes: of each session, see :func:`session_process.run`.
+    :param preload: whether the fork server imports it, instead of each session.
+    :param memory_bytes: memory limit of each session, see :func:`session_process.run`.
     :param control: descriptor of the socket to the gateway.
     """
 
@@ -72,9 +72,9 @@ class Settings:
 
 
 def main(settings: Settings) -> NoReturn:
-    """Be the fork server until the gateway ends."""
+    """Run the fork server until the gateway exits."""
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(each, _ignore)  # a handler, which unlike SIG_IGN is not inherited by what a package starts
+        signal.signal(each, _ignore)  # unlike SIG_IGN, a handler is not inherited by programs that the package starts
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
@@ -88,7 +88,7 @@ def main(settings: Settings) -> NoReturn:
         _send(control, {"broken": str(error)})
         os._exit(2)
     gc.collect()
-    gc.freeze()  # what is here stays: no session copies it because of the collector
+    gc.freeze()  # so that garbage collection in a session does not touch, and thereby copy, the shared memory pages
     _send(control, {"ready": True})
     _Server(control, settings, sdk).serve()
 
@@ -98,18 +98,18 @@ def _ignore(_signal: int, _frame: object) -> None:
 
 
 def prctl(option: int, value: int | bytes) -> None:
-    """Change a property of this process."""
+    """Call prctl(2) for this process; raises ``OSError``."""
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl failed")
 
 
 def become_subreaper() -> None:
-    """Adopt descendants whose parents have ended, so that they can be killed."""
+    """Make this process adopt its orphaned descendants, so that it can kill them."""
     prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def children() -> list[int]:
-    """Processes whose parent this one is."""
+    """Return the process ids of the children of this process."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in Path("/proc/self/task").iterdir():
@@ -123,9 +123,9 @@ def _send(control: socket.socket, message: dict[str, Any]) -> None:
 
 
 def _import(settings: Settings) -> Sdk | None:
-    """Import the package, here or, where sessions do it, in a process of its own that only tries.
+    """Import the package here; without ``preload``, only test in a child process that it can be imported.
 
-    :raises SdkMissing: also where it can't be forked.
+    :raises SdkMissing: if it can't be imported, or starts threads on import, which makes forking unsafe.
     """
     if not settings.preload:
         _try_import(settings.sdk)
@@ -153,17 +153,19 @@ def _try_import(name: str) -> None:
             os.write(writing, b"." + said.encode("utf-8", "backslashreplace")[: PACKET // 2])
             os._exit(0)
     os.close(writing)
-    answer = os.read(reading, PACKET)  # and not to its end: what the package has started may hold it
+    # Don't read to the end: a process that the package started may hold the pipe open.
+    answer = os.read(reading, PACKET)
     os.close(reading)
     _, status = os.waitpid(process, 0)
     if not answer:
-        raise SdkMissing(f"the Python package {name!r} (sdk) ended the process that imported it ({told(status)})")
+        how = describe_status(status)
+        raise SdkMissing(f"the Python package {name!r} (sdk) ended the process that imported it ({how})")
     if answer[1:]:
         raise SdkMissing(answer[1:].decode("utf-8"))
 
 
-def told(status: int | None) -> str:
-    """How a process ended."""
+def describe_status(status: int | None) -> str:
+    """Describe how a process ended, from its status as returned by ``waitpid``."""
     if status is None:
         return "it is not known how"
     code = os.waitstatus_to_exitcode(status)
@@ -177,7 +179,7 @@ class _Server:
         self._sdk = sdk
         self._sessions: dict[int, int] = {}
         self._kept = set(children())
-        """What the package has started when it was imported."""
+        """Processes that the package started when it was imported."""
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         signal.signal(signal.SIGCHLD, _ignore)
@@ -199,7 +201,7 @@ class _Server:
             self._end()
 
     def _take_request(self) -> None:
-        """:raises EOFError: when the gateway has ended."""
+        """Handle one packet; raises ``EOFError`` when the gateway has exited."""
         packet, descriptors, _, _ = socket.recv_fds(self._control, PACKET, 2)
         if not packet:
             raise EOFError
@@ -214,7 +216,7 @@ class _Server:
                     _kill_all(process)
 
     def _fork(self, number: int, descriptors: list[int]) -> None:
-        """Begin a session, and close its descriptors here."""
+        """Fork a session process, and close its descriptors in this process."""
         own = os.getpid()
         why = "too many open files" if len(descriptors) != 2 else ""
         try:
@@ -238,7 +240,7 @@ class _Server:
         try:
             os.setsid()
             prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != parent:  # it ended before the kernel was told
+            if os.getppid() != parent:  # the parent died before PDEATHSIG was set
                 os._exit(0)
             prctl(_PR_SET_NAME, b"activelogic-ses")
             signal.set_wakeup_fd(-1)
@@ -254,7 +256,7 @@ class _Server:
             os.set_inheritable(connection, False)
             session_process.run(socket.socket(fileno=connection), load, self._settings.memory_bytes)
             status = 0
-        except SystemExit as error:  # of a task that the package has started
+        except SystemExit as error:  # raised in a task that the package started
             status = error.code if isinstance(error.code, int) else 1
         except BaseException:
             logging.getLogger(__name__).exception("a session ended")
@@ -264,7 +266,7 @@ class _Server:
             os._exit(status & 0xFF)
 
     def _reap(self) -> None:
-        """Take leave of the processes that have ended, and of all that they have left behind."""
+        """Reap processes that have ended, report ended sessions, and kill the processes that they left behind."""
         is_any = False
         ended: list[dict[str, Any]] = []
         with contextlib.suppress(ChildProcessError):
@@ -272,7 +274,7 @@ class _Server:
                 is_any = True
                 if found.si_pid in self._sessions:
                     with contextlib.suppress(ProcessLookupError, PermissionError):
-                        os.killpg(found.si_pid, signal.SIGKILL)  # not reaped yet: nobody else can have the number
+                        os.killpg(found.si_pid, signal.SIGKILL)  # not reaped yet, so the id can't have been reused
                 _, status = os.waitpid(found.si_pid, 0)
                 number = self._sessions.pop(found.si_pid, None)
                 if number is not None:
@@ -283,7 +285,7 @@ class _Server:
             _send(self._control, each)
 
     def _kill_orphans(self) -> None:
-        """Kill what was adopted, unless it is in the session of one that goes on."""
+        """Kill adopted processes, except those that belong to a session that is still running."""
         for process in children():
             if process not in self._sessions and process not in self._kept:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -291,7 +293,7 @@ class _Server:
                         os.kill(process, signal.SIGKILL)
 
     def _end(self) -> NoReturn:
-        """The gateway has gone."""
+        """Kill everything that is left, and exit: the gateway has gone."""
         deadline = time.monotonic() + END_SECONDS
         while (left := children()) and time.monotonic() < deadline:
             for process in left:
@@ -304,15 +306,15 @@ class _Server:
 
 
 def _kill_all(process: int) -> None:
-    """Kill a child that was not reaped yet, and its process group if it leads one."""
+    """Kill a child that has not been reaped yet, and its process group if it leads one."""
     for kill in (os.killpg, os.kill):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(process, signal.SIGKILL)
 
 
 def _limit() -> None:
-    """Leave no core, in a file or in the hands of a program (core(5)): it would hold the login."""
+    """Disable core dumps, to files and to programs (core(5)), since they would contain the login; set the OOM score."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as stream:  # noqa: PTH123
-        stream.write(_MORE_LIKELY)
+        stream.write(_OOM_SCORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     prctl(_PR_SET_DUMPABLE, 0)

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All that the routes need: reads, and operations from being asked for to being deleted."""
+"""The gateway behind the HTTP routes: it registers, finds, starts, waits for and deletes operations."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from .vendor_session import Sessions
 from .wire import Listing
 
 FORCE_SECONDS = 10.0
-"""How long an owner waits at most for the end of what they end by force."""
+"""Maximum number of seconds that a forced DELETE waits for the operation to end."""
 
 MOST_LISTED = 1000
-"""Operations in one listing."""
+"""Maximum number of operations in a listing."""
 
 
 class Gateway:
-    """One per process; it wires the parts together.
+    """Wires the parts together; one per process.
 
-    :ivar callers: sessions and logins of those who ask.
-    :ivar contents: bytes of uploads and downloads.
+    :ivar callers: sessions and logins of callers.
+    :ivar contents: content of uploads and downloads.
     """
 
     def __init__(
@@ -75,19 +75,19 @@ class Gateway:
     # Lifetime
 
     def recover(self) -> None:
-        """Close the books of an earlier process: what ran is unknown, what waited did not happen. Blocks."""
-        self._endings.close_books()
+        """End the operations that an earlier process left unfinished; see :meth:`Endings.end_interrupted`. Blocks."""
+        self._endings.end_interrupted()
 
     def start(self) -> None:
-        """Begin the work that goes on in the background."""
+        """Start the background tasks."""
         self._cleaning = asyncio.create_task(self._janitor.run())
 
     def begin_shutdown(self) -> None:
-        """Take nothing new, and end all long polls."""
+        """Accept no new operations, and end all long polls."""
         self._operations.begin_shutdown()
 
     async def close(self) -> None:
-        """Give running commands ``shutdown_seconds`` to end, then leave them to the next start's books."""
+        """Give running commands ``shutdown_seconds`` to finish; the next start ends those that remain."""
         self.begin_shutdown()
         if self._cleaning is not None:
             self._cleaning.cancel()
@@ -105,7 +105,7 @@ class Gateway:
                 await asyncio.wait(late, timeout=self.limits.shutdown_seconds)
 
     def stuck_systems(self) -> list[str]:
-        """Names of systems whose last answer did not come in time, or where a command takes very long."""
+        """Return the names of systems that did not respond in time, or where a command takes very long."""
         slow = {
             each.key.system
             for each in self._operations
@@ -113,12 +113,12 @@ class Gateway:
         }
         return sorted(slow | self._stuck.names())
 
-    # Asking for an operation, and about it
+    # Operations
 
     async def find(self, caller: Caller, uuid: str) -> Operation:
-        """The operation of this owner, after their login was verified.
+        """Verify the login, then find the caller's operation.
 
-        :raises Problem: ``unknown_operation``, also when it is somebody else's.
+        :raises Problem: ``unknown_operation``, also if another user owns it.
         """
         key = Key(caller.system, caller.login.username, uuid)
         operation = self._operations.get(key)
@@ -136,24 +136,24 @@ class Gateway:
         operation.touch()
         return operation
 
-    async def let_in(self, caller: Caller, uuid: str) -> None:
-        """Make sure that the login is right, before anything else is read of a request about this operation."""
+    async def verify(self, caller: Caller, uuid: str) -> None:
+        """Verify the login of a request about this operation, before the rest of the request is read."""
         await self.callers.verify(caller, self._operations.get(Key(caller.system, caller.login.username, uuid)))
 
     async def put(self, caller: Caller, uuid: str, request: Request) -> Operation:
-        """Register an operation, or find it registered already.
+        """Register an operation, or find it if it is already registered.
 
-        :raises Problem: ``conflict`` if another body is registered under this UUID; what keeps an upload from being
-            taken (``too_large``, ``spool_full``, ``backup_exists``, ...); ``too_busy``; ``shutting_down``.
+        :raises Problem: ``conflict`` if another body is registered under this UUID; ``too_large``, ``spool_full``,
+            ``backup_exists``, ... for an upload that can't be accepted; ``too_busy``; ``shutting_down``.
         """
         system, login = caller.system, caller.login
         key = Key(system, login.username, uuid)
         async with self._operations.registration(key):
             operation = self._operations.get(key)
             listing = Listing()
-            looks = request.action == "upload" and not request.replace
-            if operation is None and looks and await self._store.find(key) is None:
-                listing = await self.callers.backups(caller)  # its session is the proof of who asks
+            needs_listing = request.action == "upload" and not request.replace
+            if operation is None and needs_listing and await self._store.find(key) is None:
+                listing = await self.callers.backups(caller)  # its session also verifies the login
             else:
                 await self.callers.verify(caller, operation)
             operation = operation or await self._operations.load(key)
@@ -181,7 +181,7 @@ class Gateway:
 
     async def _register(self, key: Key, caller: Caller, request: Request) -> Operation:
         self._refuse_when_closing(key.system)
-        if request.action != "upload":  # which joins the lane with its commit
+        if request.action != "upload":  # an upload joins the queue at its commit
             self._lanes.check_room(key, request.action == "download")
         state = "awaiting_content" if request.action == "upload" else "queued"
         spool_key = self._spool.new_key(key.owner)
@@ -190,7 +190,7 @@ class Gateway:
         if request.action == "upload":
             self._check_unfinished_uploads(key)
             self._spool.check(spool_key, request.size or 0)
-        # In memory first: between here and the end of the write it counts for the lane.
+        # Add it first: while it is being stored, it already counts as waiting.
         self._operations.add(operation)
         try:
             await self._store.save(operation.row)
@@ -206,7 +206,7 @@ class Gateway:
             raise Problem("shutting_down", "the gateway is being shut down", system=system, retry_after=5)
 
     def _check_unfinished_uploads(self, key: Key) -> None:
-        """A user may have so many uploads of which the content has not come whole."""
+        """Limit the uploads of a user whose content is not complete; raises ``too_busy``."""
         most = self.limits.unfinished_uploads_per_user
         open_ones = sum(
             1
@@ -222,20 +222,20 @@ class Gateway:
             )
 
     async def of_owner(self, caller: Caller) -> list[dict[str, Any]]:
-        """The owner's operations, the newest first."""
+        """Return the documents of the caller's operations, newest first."""
         await self.callers.verify(caller)
         rows = await self._store.of_owner(caller.system, caller.login.username, MOST_LISTED)
         known = {row.key: self._operations.get(row.key) for row in rows}
         return [self.document(found) if (found := known[row.key]) is not None else row.document() for row in rows]
 
     def document(self, operation: Operation) -> dict[str, Any]:
-        """The operation as its owner sees it."""
+        """Return the operation's document, as its owner sees it."""
         return {**operation.row.document(), "waiting_for": self._lanes.waiting_for(operation)}
 
     async def wait(self, operation: Operation, seconds: float, gone: Callable[[], Awaitable[None]]) -> None:
-        """Long poll: return when the operation waits for nobody but its owner, or after ``seconds``.
+        """Long poll: return when the operation is neither queued nor running, or after ``seconds``.
 
-        :param gone: ends when the client has gone; such a poll no longer counts.
+        :param gone: returns when the client has disconnected, which ends the poll.
         """
         deadline = time.monotonic() + seconds
         leaving = asyncio.ensure_future(gone())
@@ -256,12 +256,12 @@ class Gateway:
             leaving.cancel()
 
     async def commit(self, operation: Operation, login: Login, sha256: str) -> None:
-        """Start the upload if the bytes are the right ones.
+        """Queue the upload if its content has this digest.
 
-        :raises Problem: ``digest_mismatch`` (the bytes are dropped), ``conflict``, ``too_busy``.
+        :raises Problem: ``digest_mismatch`` (the content is deleted), ``conflict``, ``too_busy``, ``shutting_down``.
         """
         if operation.commit_sha256 is not None and operation.commit_sha256 == sha256:
-            return  # sent again
+            return  # a repeated request
         self.contents.check_committed(operation, sha256)
         self._refuse_when_closing(operation.key.system)
         self._lanes.check_room(operation.key)
@@ -277,10 +277,10 @@ class Gateway:
         self._lanes.enter(operation, login.password)
 
     async def delete(self, operation: Operation, force: bool = False) -> None:
-        """End what has not started, and drop the bytes of what has ended.
+        """Cancel an operation that has not started, and delete its content.
 
-        :param force: end also what runs: its session is given up, and the outcome of a write that was sent is unknown.
-        :raises Problem: ``conflict`` if it runs. The bytes of a running download are dropped when it ends.
+        :param force: also end a running one: its session is closed; if a write was sent, its outcome is unknown.
+        :raises Problem: ``conflict`` if it runs. The content of a running download is deleted when it ends.
         """
         if operation.claimed and operation.state not in FINAL:
             operation.content_wanted = False
@@ -292,10 +292,10 @@ class Gateway:
 
 
 async def _end_running(operation: Operation) -> bool:
-    """Have a running operation end; whether it has."""
+    """Cancel a running operation; returns whether it ended in time."""
     deadline = time.monotonic() + FORCE_SECONDS
     while operation.state not in FINAL and (left := deadline - time.monotonic()) > 0:
-        # Before it is stored as running, or while its end is being stored, it must not be interrupted.
+        # Don't interrupt it before it is stored as running, or while its end is being stored.
         if operation.state == "running" and not operation.is_ending and not operation.forced and operation.task:
             operation.forced = True
             operation.task.cancel()

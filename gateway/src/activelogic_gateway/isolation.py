@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The processes of sessions, as the gateway sees them: it has them forked, hears what they say, and ends them."""
+"""Session processes, seen from the gateway: it lets the fork server fork them, and ends them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from typing import Any
 
 from . import fork_server
 from .config import Isolation
-from .fork_server import PACKET, become_subreaper, children, told
+from .fork_server import PACKET, become_subreaper, children, describe_status
 from .logs import Secrets
 from .output import Output
 from .problems import Problem
@@ -33,14 +33,14 @@ from .wire import SessionLost
 logger = logging.getLogger(__name__)
 
 GRACE = 2.0
-"""Seconds that a session has to end after it was told to, before it is killed; and a killed one, before it is stuck."""
+"""Seconds that a session has to exit before it is killed; and that a killed one has before it counts as stuck."""
 
 IMPORT_SECONDS = 60.0
-"""How long the package may take to be imported."""
+"""Time limit for importing the package, in seconds."""
 
 MOST_STARTS = 5
 START_WINDOW = 60.0
-"""The fork server is started so often within so many seconds, at most."""
+"""Maximum number of starts of the fork server within a window of so many seconds."""
 
 _PROGRAM = (
     "import json, sys; given = json.loads(sys.argv[1]); sys.path[:] = given.pop('path');"
@@ -49,28 +49,28 @@ _PROGRAM = (
 
 
 class Process:
-    """One session's process."""
+    """The process of one session."""
 
     def __init__(self, number: int, connection: socket.socket, output: Output) -> None:
         self.number = number
         self.connection = connection
         self.output = output
         self.ended = asyncio.Event()
-        """Set when nothing of it runs any more, neither itself nor what it has forked."""
+        """Set when the process and all its descendants have ended."""
         self.killed_at: float | None = None
         self.how = ""
-        """How it ended, for people."""
-        self.is_bystander = False
-        """Whether it ended only because the process ended that it was forked from."""
+        """How the process ended, for messages."""
+        self.ended_with_server = False
+        """Whether it ended only because the fork server ended."""
 
     def end(self, how: str) -> None:
-        """Note that it has ended."""
+        """Record that the process has ended."""
         self.how = how
         self.output.finish()
         self.ended.set()
 
     def lost(self) -> SessionLost:
-        """What is told of a command that it did not answer."""
+        """Return the exception for a command that was not answered because the process ended."""
         if self.how.startswith("signal 9"):
             return SessionLost("its process was killed (signal 9), as it happens where the machine has no memory left")
         if self.how.startswith("signal"):
@@ -81,12 +81,12 @@ class Process:
 
 
 class Processes:
-    """Starts the fork server, again where it was lost, and has it fork and kill.
+    """Starts the fork server, restarts it when it ends, and lets it fork and kill session processes.
 
-    All but :meth:`start`, :meth:`close` and :func:`check` are for the gateway's loop.
+    All methods but :meth:`start` and :meth:`close` must be called on the gateway's event loop.
 
     :param sdk: name of the module with the vendor's API.
-    :param secrets: what is kept out of the log in which the output of processes ends.
+    :param secrets: passwords to redact from the output of processes, which goes to the log.
     """
 
     def __init__(self, sdk: str, isolation: Isolation, secrets: Secrets) -> None:
@@ -101,22 +101,22 @@ class Processes:
         self._alive: dict[int, Process] = {}
         self._starting: asyncio.Task[str] | None = None
         self._foreign = set(children())
-        """What the gateway was started with, by whatever ran in its process before it."""
+        """Children that this process already had before the gateway ran in it."""
         self._pongs: dict[int, asyncio.Event] = {}
         self._starts: deque[float] = deque(maxlen=MOST_STARTS)
 
     @property
     def stuck(self) -> int:
-        """Processes that were killed a while ago and still have not ended: the kernel is what holds them."""
+        """Number of processes that were killed a while ago but have not ended, since they are stuck in the kernel."""
         now = time.monotonic()
         return sum(1 for each in self._alive.values() if each.killed_at is not None and now - each.killed_at > GRACE)
 
     # The fork server
 
     def start(self) -> None:
-        """Start it, and wait until it has imported the package. Blocks.
+        """Start the fork server, and wait until it has imported the package. Blocks.
 
-        :raises SdkMissing: if it can't; nothing is left of it then.
+        :raises SdkMissing: if that fails; all its processes are killed then.
         """
         become_subreaper()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -132,13 +132,13 @@ class Processes:
         try:
             program = subprocess.Popen(
                 [sys.executable or "python3", "-P", "-c", _PROGRAM, json.dumps(given)],
-                executable="/proc/self/exe",  # this interpreter, also where its path is closed to this user by now
+                executable="/proc/self/exe",  # this interpreter, even if the user may no longer access its path
                 stdin=subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
-                # Each thread's own arena counts as address space, whether or not it is used.
+                # Each thread's malloc arena counts towards the limit of address space, even if unused.
                 env={"MALLOC_ARENA_MAX": "2", **os.environ},
             )
         except OSError as error:
@@ -179,7 +179,7 @@ class Processes:
                 if descriptor == control.fileno():
                     said = _read(control)
                     if said is None:
-                        how = told(_status(program))
+                        how = describe_status(_status(program))
                         raise SdkMissing(
                             f"the Python package {self._sdk!r} (sdk) ended the process that imported it ({how})"
                         )
@@ -188,9 +188,9 @@ class Processes:
                     return
 
     def close(self) -> None:
-        """End it, and all sessions with it. Blocks, a few seconds at most."""
+        """Stop the fork server, and with it all sessions. Blocks for a few seconds at most."""
         if self._control is not None:
-            self._control.close()  # which tells it to end
+            self._control.close()  # the fork server exits at the end of the stream
         if self._program is not None:
             try:
                 self._program.wait(2 * fork_server.END_SECONDS)
@@ -203,7 +203,7 @@ class Processes:
             self._output.finish()
 
     def _attach(self) -> None:
-        """Listen to it on the loop of the gateway."""
+        """Handle the fork server's packets and output on the running event loop."""
         loop = asyncio.get_running_loop()
         if self._loop is None and self._control is not None and self._output is not None:
             self._loop = loop
@@ -224,10 +224,10 @@ class Processes:
             process = self._alive.pop(said.get("ended", 0), None)
             if process is not None:
                 why = said.get("why")
-                process.end(f"before it began ({why})" if why else told(said["status"]))
+                process.end(f"before it began ({why})" if why else describe_status(said["status"]))
 
     def _lost(self) -> None:
-        """The fork server has ended, and all sessions with it; the next one starts another."""
+        """Handle the end of the fork server, and with it of all sessions; the next session starts another."""
         program, control, output = self._program, self._control, self._output
         if program is None or control is None or output is None or self._loop is None:
             return
@@ -237,16 +237,16 @@ class Processes:
         self._kill_children()
         output.finish()
         self._program = self._control = self._output = self._loop = None
-        logger.error("the process that sessions are forked from has ended (%s)", told(status))
+        logger.error("the process that sessions are forked from has ended (%s)", describe_status(status))
         for each in self._alive.values():
-            each.is_bystander = True
+            each.ended_with_server = True
             each.end("with the process that it was forked from")
         self._alive.clear()
 
     async def _ready(self) -> socket.socket:
-        """Have a fork server.
+        """Return the control socket of the fork server; start one if there is none.
 
-        :raises SessionLost: when there is none, and there is to be none for a while.
+        :raises SessionLost: if it can't be started now.
         """
         if self._control is None:
             if self._starting is None:
@@ -260,7 +260,7 @@ class Processes:
         return self._control
 
     async def _start_again(self) -> str:
-        """Start another; returns why that is not possible."""
+        """Start another fork server; returns why that failed, or an empty string."""
         try:
             if len(self._starts) == MOST_STARTS and time.monotonic() - self._starts[0] < START_WINDOW:
                 return "the process that sessions are forked from ends again and again; try again in a minute"
@@ -273,8 +273,8 @@ class Processes:
             self._starting = None
         return ""
 
-    async def make_sure(self) -> None:
-        """Have the fork server show that it answers, or kill it; another is started then."""
+    async def check_responding(self) -> None:
+        """Ping the fork server, and kill it if it does not respond; another is started then."""
         number = next(self._numbers)
         answered = self._pongs[number] = asyncio.Event()
         try:
@@ -291,7 +291,7 @@ class Processes:
             del self._pongs[number]
 
     def _kill_children(self) -> None:
-        """Kill what has lost its parent with the fork server: the gateway adopts it, and has no children otherwise."""
+        """Kill the orphans of the fork server: the gateway, a subreaper, adopts them and has no other children."""
         deadline = time.monotonic() + GRACE
         while (left := set(children()) - self._foreign) and time.monotonic() < deadline:
             for each in left:
@@ -305,11 +305,11 @@ class Processes:
     # Processes of sessions
 
     async def new(self, label: str) -> Process:
-        """Have a process forked.
+        """Start a session process.
 
-        :param label: what stands before each line of its output in the log.
-        :raises SessionLost: when that is not possible for now.
-        :raises Problem: ``too_busy`` when the gateway has no room for it.
+        :param label: prefix of each line of its output in the log.
+        :raises SessionLost: if the fork server is not available now.
+        :raises Problem: ``too_busy`` if the gateway is out of file descriptors.
         """
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as undo:
             try:
@@ -326,7 +326,7 @@ class Processes:
             undo.callback(process.output.finish)
             try:
                 await self._request({"new": process.number}, [theirs.fileno(), writing])
-            except ConnectionError:  # it ended while nobody looked
+            except ConnectionError:  # the fork server ended unnoticed
                 self._lost()
                 await self._request({"new": process.number}, [theirs.fileno(), writing])
             undo.pop_all()
@@ -336,7 +336,7 @@ class Processes:
         return process
 
     async def _request(self, message: dict[str, Any], descriptors: list[int]) -> None:
-        """:raises ConnectionError: when the fork server has ended. :raises SessionLost: as :meth:`new`."""
+        """Send a request; raises ``ConnectionError`` if the fork server has ended, ``SessionLost`` as :meth:`new`."""
         control = await self._ready()
         data = json.dumps(message).encode("ascii")
         for _ in range(int(GRACE / 0.01)):
@@ -353,7 +353,7 @@ class Processes:
         raise SessionLost("the process that sessions are forked from does not answer")
 
     def kill(self, process: Process) -> None:
-        """End a process at once; what holds it in the kernel may keep it for a while."""
+        """Kill a process; it may remain for a while if it is stuck in the kernel."""
         if process.ended.is_set():
             return
         process.killed_at = process.killed_at or time.monotonic()
@@ -362,19 +362,19 @@ class Processes:
                 self._control.send(json.dumps({"kill": process.number}).encode("ascii"))
 
     async def finish(self, process: Process) -> None:
-        """See that a process ends: by itself within :data:`GRACE`, or killed. One that the kernel keeps stays stuck."""
+        """Wait up to :data:`GRACE` for a process to exit, then kill it. One that still does not end counts as stuck."""
         for _ in range(2):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.ended.wait(), GRACE)
                 return
             self.kill(process)
-        await self.make_sure()
+        await self.check_responding()
 
 
 def check(sdk: str, isolation: Isolation) -> None:
-    """Whether the package can be used. Blocks.
+    """Check that the package can be imported. Blocks.
 
-    :raises SdkMissing: if not; the text says why.
+    :raises SdkMissing: if it can't; the text says why.
     """
     processes = Processes(sdk, isolation, Secrets())
     processes.start()
@@ -382,7 +382,7 @@ def check(sdk: str, isolation: Isolation) -> None:
 
 
 def _read(control: socket.socket) -> dict[str, Any] | None:
-    """The next packet of the fork server; ``None`` when it has ended."""
+    """Read the next packet from the fork server; ``None`` when it has ended."""
     try:
         packet = control.recv(PACKET)
     except BlockingIOError:
@@ -394,7 +394,7 @@ def _read(control: socket.socket) -> dict[str, Any] | None:
 
 
 def _status(program: subprocess.Popen[bytes]) -> int:
-    """How a process that is ending ended, as ``waitpid`` has it."""
+    """Wait for a process that is ending, or kill it; returns its status in the form of ``waitpid``."""
     try:
         code = program.wait(GRACE / 10)
     except subprocess.TimeoutExpired:

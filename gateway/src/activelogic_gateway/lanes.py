@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The queue: of each system one write runs after the other, and so many downloads at once."""
+"""The queues of each system: one write at a time, and a limited number of parallel downloads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 class Lanes:
-    """Gives each operation its turn, in the order in which they were queued."""
+    """Runs the queued operations of each system in order."""
 
     def __init__(
         self, limits: Limits, operations: Operations, endings: Endings, store: Store, runner: Runner, secrets: Secrets
@@ -45,7 +45,7 @@ class Lanes:
         return self._writes.setdefault(system, asyncio.Lock())
 
     def check_room(self, key: Key, download: bool = False) -> None:
-        """At most so many may wait for a system, and of each user one at least.
+        """Limit the operations that wait for a system; users with none waiting may exceed the limit, up to its double.
 
         :raises Problem: ``too_busy``.
         """
@@ -56,16 +56,16 @@ class Lanes:
             if each.waits and (each.request.action == "download") == download
         ]
         most = self._limits.waiting_downloads_per_system if download else self._limits.waiting_writes_per_system
-        # The first in the queue of an idle lane is about to run and takes nobody's place.
+        # If the lane is idle, the first operation in its queue is about to run, and doesn't count.
         idle = not download and not self._lane(system).locked()
-        # Who has none waiting gets in beyond that, so that nobody can fill the queue for others.
+        # A user without waiting operations may exceed the limit, so that one user can't fill the queue for all others.
         if len(waiting) >= most + idle and (username in waiting or len(waiting) >= 2 * most):
             raise Problem(
                 "too_busy", f"{len(waiting)} operations wait for system {system} already", system=system, retry_after=5
             )
 
     def waiting_for(self, operation: Operation) -> dict[str, Any] | None:
-        """What has to end before a queued operation begins; ``None`` where nothing has to."""
+        """Describe what a queued operation waits for (see ``WaitingDocument``); ``None`` if it waits for nothing."""
         if not operation.waits:
             return None
         (system, username, _), writes = operation.key, operation.request.writes
@@ -90,7 +90,7 @@ class Lanes:
     def enter(self, operation: Operation, password: str) -> None:
         """Queue an operation.
 
-        :param password: of its owner; kept until the operation has ended.
+        :param password: its owner's; kept in memory until the operation has ended.
         """
         operation.password = password
         operation.turn = next(self._turns)
@@ -104,7 +104,7 @@ class Lanes:
             operation.password = None
 
     async def _run(self, operation: Operation) -> None:
-        """From the queue to the outcome."""
+        """Wait for the operation's turn, run it, and store its outcome."""
         system = operation.key.system
         if operation.request.writes:
             place: contextlib.AbstractAsyncContextManager[Any] = self._lane(system)
@@ -116,7 +116,7 @@ class Lanes:
             if operation.is_abandoned(self._limits.owner_seconds):
                 await self._endings.abandon(operation)
                 return
-            # From here on DELETE is refused; the store knows it before anybody else can.
+            # From here on a plain DELETE is a conflict. Store the state before any client can see it.
             operation.claimed = True
             running = replace(operation.row, state="running")
             try:

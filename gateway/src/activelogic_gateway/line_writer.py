@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lines on their way to a file, a pipe or a terminal, written by a thread: a reader that stops holds up nobody else."""
+"""Writes lines to a file, pipe or terminal in a thread, so that a blocked reader never blocks the gateway."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from collections.abc import Callable
 from typing import TextIO
 
 MOST_LINES = 10_000
-"""Lines that wait to be written; more are counted, and lost."""
+"""Maximum length of the queue, in lines; when it is full, further lines are dropped and counted."""
 
 LONGEST_LINE = 65_536
-"""Characters of a line; the rest of a longer one is cut off."""
+"""Maximum length of a line, in characters; longer ones are truncated."""
 
 
 class LineWriter:
-    """Takes lines at any time without waiting, and writes each at once if it can.
+    """Queues lines without blocking, and writes and flushes each in its thread.
 
-    :param open_stream: opens what is written to; it is called again by :meth:`reopen`.
-    :param lost_line: the line that stands for a number of lines that were lost.
-    :param report: told in a sentence what went wrong; from the thread, at most once in a row for the same thing.
+    :param open_stream: opens the stream to write to; :meth:`reopen` causes another call.
+    :param lost_line: returns the line to write in place of a number of lost lines.
+    :param report: called with a description of an error, in the thread; not repeated for the same error in a row.
     """
 
     def __init__(
@@ -39,18 +39,18 @@ class LineWriter:
         self._lost = 0
         self._lost_lock = threading.Lock()
         self._is_to_reopen = threading.Event()
-        self._said = ""
+        self._reported = ""
         self._stream = open_stream()
         self._thread = threading.Thread(target=self._run, name="activelogic-lines", daemon=True)
         self._thread.start()
 
     @property
     def lost(self) -> int:
-        """Lines that were lost and are not reported yet."""
+        """Number of lines that were lost and are not reported yet."""
         return self._lost
 
     def write(self, line: str) -> None:
-        """Have a line written, without its end; never blocks and never fails."""
+        """Queue a line, given without its line end; never blocks and never fails."""
         try:
             self._queue.put_nowait(line[:LONGEST_LINE] + "\n")
         except queue.Full:
@@ -61,12 +61,12 @@ class LineWriter:
             self._lost += number
 
     def reopen(self) -> None:
-        """Open the stream anew before the next line, for whoever rotates the file; the old one stays if that fails."""
+        """Reopen the stream before the next line, after log rotation; if that fails, the old stream stays in use."""
         self._is_to_reopen.set()
         self.write("")
 
     def close(self, seconds: float) -> bool:
-        """Write what waits, for at most so many seconds; returns whether all of it was written."""
+        """Write the queued lines within so many seconds; returns whether all of them were written."""
         deadline = time.monotonic() + seconds
         try:
             self._queue.put(None, timeout=seconds)
@@ -81,19 +81,19 @@ class LineWriter:
         while (line := self._queue.get()) is not None:
             if self._is_to_reopen.is_set():
                 self._is_to_reopen.clear()
-                self._open_anew()
+                self._reopen_stream()
             if line.strip():
                 self._put(line)
             if self._lost and self._queue.empty():
-                self._tell_lost()
-        self._tell_lost()
+                self._write_lost()
+        self._write_lost()
         self._stream.close()
 
-    def _open_anew(self) -> None:
+    def _reopen_stream(self) -> None:
         try:
             stream = self._open_stream()
         except OSError as error:
-            self._say(f"is kept open as it was: {error}")
+            self._report_once(f"is kept open as it was: {error}")
             return
         self._stream, former = stream, self._stream
         former.close()
@@ -102,20 +102,20 @@ class LineWriter:
         try:
             self._stream.write(line)
             self._stream.flush()
-        except (OSError, ValueError) as error:  # such as a full disk, or a pipe that nobody reads any more
+        except (OSError, ValueError) as error:  # such as a full disk, or a pipe without a reader
             self._lose(1)
-            self._say(f"can't be written: {error}")
+            self._report_once(f"can't be written: {error}")
             return False
-        self._said = ""
+        self._reported = ""
         return True
 
-    def _tell_lost(self) -> None:
+    def _write_lost(self) -> None:
         with self._lost_lock:
             lost = self._lost
         if lost and self._put(self._lost_line(lost) + "\n"):
             self._lose(-lost)
 
-    def _say(self, what: str) -> None:
-        if what != self._said:
-            self._said = what
+    def _report_once(self, what: str) -> None:
+        if what != self._reported:
+            self._reported = what
             self._report(what)

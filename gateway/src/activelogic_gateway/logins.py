@@ -1,18 +1,19 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Logins that worked, logins that were refused, and how many may be tried.
+"""Remembers accepted and refused logins, and throttles login attempts.
 
-There are two limits, each a number of refused logins within a minute. Tries that have not ended count as refused.
+There are two rate limits, each a number of refused logins per minute. Attempts in progress count as refused.
 
-``per_user`` is for one user of one system at one client address: it keeps the system from seeing more wrong passwords
-of them, and touches no other user, system or address.
+``per_user`` applies to one user of one system from one client address: it limits the wrong passwords that the system
+sees, and affects no other user, system or address.
 
-``per_address`` is for one client address, over all users and systems. An Ansible controller is one address with a whole
-fleet behind it, so what a fleet does must never add up to it: a play brings one login to each system, the same each
-time, and so does a system that nobody can reach. Guessing brings *different* logins to *one* system. So the first login
-that a system refuses costs the address nothing, however often it comes again; each other one costs one. A user of a
-system whose login worked within an hour adds one to the limit, and a login that worked within an hour is tried always.
+``per_address`` applies to one client address, over all users and systems. An Ansible controller is one address for a
+whole fleet, and the normal use of a fleet must never reach this limit: a play sends one login to each system, the same
+each time, even if a system is unreachable (which looks like a refused login). Password guessing sends *different*
+logins to *one* system. So the first login that a system refuses does not count, however often it is repeated; every
+other login counts once. Each user of a system whose login worked within the last hour raises the limit by one, and a
+login that worked within the last hour is always tried.
 """
 
 from __future__ import annotations
@@ -35,17 +36,17 @@ from .auth import Login
 from .problems import Problem
 
 WINDOW = 60.0
-"""Seconds in which refused logins are counted."""
+"""Seconds for which a refused login counts."""
 
 KEPT = 3600.0
-"""Seconds for which it is known that a login worked, and which one a system refused first."""
+"""Seconds for which it is remembered that a login worked, and which login a system refused first."""
 
 MAX_LOGINS = 10_000
 MAX_PLACES = 10_000
-"""Logins and client addresses that are remembered at most; the oldest go first."""
+"""Maximum number of remembered logins and client addresses; the oldest are dropped."""
 
 MAX_OF_PLACE = 10_000
-"""Systems and users that are remembered of one client address at most; what comes then counts as guessing."""
+"""Maximum number of remembered systems and users per client address; logins at further systems count as guesses."""
 
 UserKey = tuple[str, str]
 """System, user."""
@@ -65,7 +66,7 @@ class _First:
 
 @dataclass
 class _Place:
-    """What is remembered of one client address."""
+    """The login history of one client address."""
 
     refused: dict[UserKey, deque[tuple[float, bytes]]] = field(default_factory=dict)
     first: OrderedDict[str, _First] = field(default_factory=OrderedDict)
@@ -75,7 +76,7 @@ class _Place:
     guessing: Counter[bytes] = field(default_factory=Counter)
 
     def tries(self, key: UserKey, now: float) -> deque[tuple[float, bytes]]:
-        """What was refused to a user within the last minute."""
+        """Return the refused logins of a user within the last minute."""
         tries = self.refused.get(key, deque())
         while tries and tries[0][0] <= now - WINDOW:
             tries.popleft()
@@ -84,7 +85,7 @@ class _Place:
         return tries
 
     def forget(self, now: float) -> None:
-        """Drop what is too old to count; the oldest of each stand at the beginning."""
+        """Drop entries that are too old to count; each collection is ordered by age, oldest first."""
         while self.first and (oldest := next(iter(self.first.values()))).at <= now - KEPT and not oldest.pending:
             self.first.popitem(last=False)
         for times, seconds in ((self.guesses, WINDOW), (self.right, KEPT)):
@@ -93,12 +94,12 @@ class _Place:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing would be lost with it."""
+        """Whether there is nothing to remember."""
         return not (self.refused or self.first or self.guesses or self.right or self.trying or self.guessing)
 
 
 def place_of(address: str) -> str:
-    """What counts as one client address: of IPv6 the network of 64 bits, in which a client chooses its address."""
+    """Return what counts as one client address: for IPv6 the /64 network, in which a client can choose its address."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -111,11 +112,11 @@ def place_of(address: str) -> str:
 
 
 class Logins:
-    """All that is remembered of logins. Passwords are held only as an HMAC under a random key of this process.
+    """Remembers and throttles logins. Stores passwords only as an HMAC with a random key of this process.
 
     :param remember: seconds for which a login that worked is accepted without asking the system.
-    :param per_user: logins a minute that a system may refuse to one user at one address.
-    :param per_address: different logins a minute, beyond the first of each system, that may be refused to one address.
+    :param per_user: limit of refused logins per minute, for one user of one system from one address.
+    :param per_address: limit of different refused logins per minute from one address, beyond the first of each system.
     :param clock: monotonic seconds.
     """
 
@@ -138,7 +139,7 @@ class Logins:
         return hmac.new(self._key, json.dumps(parts).encode("utf-8"), hashlib.sha256).digest()
 
     def digest(self, system: str, login: Login) -> bytes:
-        """The HMAC that stands for this login on this system."""
+        """Return the HMAC that identifies this login at this system."""
         return self._hmac(system, login.username, login.password)
 
     def _worked_within(self, system: str, login: Login, seconds: float) -> bool:
@@ -156,7 +157,7 @@ class Logins:
         return self._known.get(self._hmac(login.username, login.password), -KEPT) > self._clock() - KEPT
 
     def succeeded(self, system: str, login: Login, address: str) -> None:
-        """Note a login that the system accepted; it takes back refusals of the same login."""
+        """Record a login that the system accepted; earlier refusals of the same login no longer count."""
         now = self._clock()
         digest, key = self.digest(system, login), (system, login.username)
         _put(self._worked, key, (digest, now), MAX_LOGINS)
@@ -168,7 +169,7 @@ class Logins:
             place.refused[key] = deque(each for each in place.refused[key] if each[1] != digest)
 
     def refused(self, system: str, login: Login, address: str) -> None:
-        """Note a login that the system refused; what was remembered of exactly this login is forgotten."""
+        """Record a login that the system refused; that this same login worked earlier is forgotten."""
         now = self._clock()
         digest, key = self.digest(system, login), (system, login.username)
         place = self._place(address)
@@ -181,7 +182,7 @@ class Logins:
             del self._worked[key]
             self._known.pop(self._hmac(login.username, login.password), None)
 
-    # How many may be tried
+    # Throttling
 
     def _place(self, address: str) -> _Place:
         now, name = self._clock(), place_of(address)
@@ -195,7 +196,7 @@ class Logins:
         return place
 
     def clean(self) -> None:
-        """Forget what no longer counts."""
+        """Drop entries that no longer count."""
         now = self._clock()
         for name, place in list(self._places.items()):
             place.forget(now)
@@ -205,14 +206,14 @@ class Logins:
                 del self._places[name]
 
     def _is_guess(self, place: _Place, system: str, login: Login, digest: bytes) -> bool:
-        """Whether a refusal of this login costs its address something: see the top of this file."""
+        """Whether a refusal of this login would count for its address; see the module's docstring."""
         if self._worked_within(system, login, KEPT):
             return False
         first = place.first.get(system)
         return len(place.first) >= MAX_OF_PLACE if first is None else first.digest != digest
 
     def _may_try(self, place: _Place, system: str, login: Login, address: str, digest: bytes) -> bool:
-        """Whether one more login can't exceed a limit; if it could, by others that are being tried, they come first.
+        """Whether one more attempt can't exceed a limit, even if all attempts in progress are refused.
 
         :raises Problem: ``too_many_failed_logins``.
         """
@@ -235,7 +236,7 @@ class Logins:
         return len(place.guesses.keys() | place.guessing.keys()) < limit
 
     def _too_many(self, what: str, address: str, times: list[float], limit: int, held: str) -> Problem:
-        """:param times: of what is counted, the oldest first; the limit is free again when one of them has aged."""
+        """Make the problem for a reached limit; ``times`` are those of the counted logins, oldest first."""
         wait = times[len(times) - limit] + WINDOW - self._clock()
         until = datetime.now(UTC) + timedelta(seconds=wait)
         return Problem(
@@ -247,12 +248,12 @@ class Logins:
 
     @asynccontextmanager
     async def attempt(self, system: str, login: Login, address: str, seconds: float = WINDOW) -> AsyncIterator[None]:
-        """Guard one login at a system, so that neither limit can be exceeded however many are tried at once.
+        """Throttle one login at a system, so that neither limit is exceeded even with concurrent attempts.
 
-        A login that worked lately passes at once, so that nobody else's wrong guesses lock its owner out.
+        A login that worked lately passes at once, so that the wrong guesses of others do not lock its owner out.
 
-        :param seconds: to wait at most for logins that are being tried.
-        :raises Problem: ``too_many_failed_logins``, or ``too_busy`` when the others take too long.
+        :param seconds: maximum time to wait for attempts in progress.
+        :raises Problem: ``too_many_failed_logins``, or ``too_busy`` if other attempts take too long.
         """
         if self.worked_lately(system, login):
             yield
@@ -274,9 +275,9 @@ class Logins:
         try:
             yield
         finally:
-            _less(place.trying, key)
+            _decrement(place.trying, key)
             if is_guess:
-                _less(place.guessing, digest)
+                _decrement(place.guessing, digest)
             first = place.first.get(system)
             if first is not None and first.pending and first.digest == digest and not place.trying[key]:
                 del place.first[system]
@@ -291,7 +292,7 @@ def _put(kept: OrderedDict[K, V], key: K, value: V, most: int) -> None:
         kept.popitem(last=False)
 
 
-def _less(counts: Counter[K], key: K) -> None:
+def _decrement(counts: Counter[K], key: K) -> None:
     counts[key] -= 1
     if counts[key] <= 0:
         del counts[key]

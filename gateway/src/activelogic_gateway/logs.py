@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Logs: the audit log (JSON lines), the program's own log (stderr), and the filter that keeps secrets out of both."""
+"""The audit log (JSON lines), the program's log (stderr), and the redaction of passwords."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from .redaction import Secret, redact
 
 
 class Secrets:
-    """The passwords that are in memory right now; safe for threads."""
+    """The passwords that are in use, counted by holder; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: Counter[Secret] = Counter()
 
     def add(self, secret: str) -> None:
-        """Hold ``secret`` once more."""
+        """Add a holder of ``secret``."""
         with self._lock:
             self._held[Secret(secret)] += 1
 
     def discard(self, secret: str) -> None:
-        """Hold ``secret`` once less; it is forgotten when nobody holds it."""
+        """Remove a holder of ``secret``; without holders it is forgotten."""
         key = Secret(secret)
         with self._lock:
             self._held[key] -= 1
@@ -43,7 +43,7 @@ class Secrets:
 
     @contextmanager
     def held(self, secret: str) -> Iterator[None]:
-        """Hold ``secret`` for the time of a block."""
+        """Hold ``secret`` during a ``with`` block."""
         self.add(secret)
         try:
             yield
@@ -51,13 +51,13 @@ class Secrets:
             self.discard(secret)
 
     def all(self) -> tuple[Secret, ...]:
-        """What is held."""
+        """Return all secrets that are held."""
         with self._lock:
             return tuple(self._held)
 
 
 class RedactingFilter(logging.Filter):
-    """Replaces the passwords in use in everything a handler writes, tracebacks included."""
+    """Redacts the passwords in use from everything that a handler writes, including tracebacks."""
 
     def __init__(self, secrets: Secrets) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class RedactingFilter(logging.Filter):
         self._formatter = logging.Formatter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the record; it is always kept."""
+        """Redact the record; never drops it."""
         secrets = self._secrets.all()
         record.msg = redact(record.getMessage(), secrets)
         record.args = ()
@@ -76,17 +76,17 @@ class RedactingFilter(logging.Filter):
 
 
 CLOSE_SECONDS = 2.0
-"""How long the end of the gateway waits for a log that nobody reads."""
+"""Maximum number of seconds that the gateway waits at exit to write the rest of a log."""
 
 _MEMBERS = ("client", "system", "user", "command", "name", "operation", "method", "outcome", "bytes", "milliseconds")
 
 
 class AuditLog:
-    """One JSON object a line, to a file, or to standard output where ``path`` is ``None``.
+    """One JSON object per line, written to a file, or to standard output if ``path`` is ``None``.
 
-    Every line has every member. ``event`` is ``request``, ``refused`` (what never became a request), ``operation``
-    (its end), or ``lost`` (lines that could not be written); ``user`` is only there after a login; ``bytes`` are those
-    of a request's bodies (in and out), or of the operation's backup where they are known.
+    Every line has every member. ``event`` is ``request``, ``refused`` (refused before it became a request),
+    ``operation`` (the end of one), or ``lost`` (lines that could not be written); ``user`` is null before a login;
+    ``bytes`` is the size of a request's bodies (in and out), or of the operation's backup if known.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -104,15 +104,15 @@ class AuditLog:
         return open(self._path, "a", encoding="utf-8", errors="backslashreplace", opener=_private)
 
     def reopen(self) -> None:
-        """Open the file anew, for whoever rotates it."""
+        """Reopen the file after log rotation."""
         self._writer.reopen()
 
     def write(self, event: str, **members: Any) -> None:
-        """Have one line written; ``time`` (UTC, RFC 3339) is added. Never blocks; a full disk is only reported."""
+        """Queue a line; adds ``time`` (UTC, RFC 3339). Never blocks; write errors, such as a full disk, are logged."""
         self._writer.write(_audit_line(event, **members))
 
     def close(self) -> None:
-        """Write what waits for at most :data:`CLOSE_SECONDS`, and close the file."""
+        """Write the queued lines, for at most :data:`CLOSE_SECONDS`, and close the file."""
         if not self._writer.close(CLOSE_SECONDS):
             logging.getLogger(__name__).error("the audit log does not take its last lines")
 
@@ -126,7 +126,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def now_text() -> str:
-    """The time in UTC with milliseconds, as RFC 3339 has it."""
+    """Return the current time in UTC with milliseconds, in RFC 3339 format."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -138,19 +138,19 @@ class _LineHandler(logging.Handler):
         self._writer = writer
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have the record written."""
+        """Format and queue the record."""
         try:
             self._writer.write(self.format(record))
-        except Exception:  # as in every handler: what a record holds must not end what is logged
+        except Exception:  # as in every handler: a bad record must not raise in the code that logs it
             self.handleError(record)
 
 
 def set_up(secrets: Secrets) -> LineWriter:
-    """Send all logging to standard error through the redacting filter; returns what writes it."""
+    """Send all logging to standard error through the redacting filter; returns the writer, for closing it."""
     writer = LineWriter(
         lambda: os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8", errors="backslashreplace"),
         lambda lost: f"WARNING {__name__}: {lost} lines of this log were lost",
-        lambda _what: None,  # there is nowhere else to say it
+        lambda _what: None,  # there is nowhere else to report it
     )
     handler = _LineHandler(writer)
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))

@@ -1,12 +1,12 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a legal backup name is. One function, used before a name travels into a command or a path."""
+"""Which backup names are legal; checked before a name is used in a command or path."""
 
 from __future__ import annotations
 
 MAX_NAME_BYTES = 255
-"""Bytes of UTF-8 that a backup's name may have."""
+"""Maximum length of a backup name, in bytes of UTF-8."""
 
 
 def why_illegal(name: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The bytes of uploads on their way into the spool, and those of downloads that wait there for their owner."""
+"""The content of operations in the spool: receiving that of uploads, and handing out that of downloads."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .spool import Content, Receiver, Spool
 
 
 class OperationContents:
-    """Takes, checks and gives the content of operations."""
+    """Receives, checks and returns the content of operations."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
 
     def of(self, operation: Operation) -> Content:
-        """The bytes of a finished download.
+        """Return the content of a finished download.
 
         :raises Problem: ``no_content``, ``conflict`` (not finished or not succeeded) or ``content_gone``.
         """
@@ -34,9 +34,9 @@ class OperationContents:
         return operation.content
 
     async def receive(self, operation: Operation, pieces: AsyncIterator[bytes]) -> Content:
-        """Take the bytes of an upload into the spool; a later try takes over from one that still goes on.
+        """Receive the content of an upload into the spool; a new attempt supersedes one that is in progress.
 
-        :raises Problem: ``conflict`` if it awaits none, or no longer these; ``spool_full``.
+        :raises Problem: ``conflict`` if it awaits no content, or this attempt was superseded; ``spool_full``.
         """
         if operation.state != "awaiting_content":
             raise operation.problem("conflict", f"operation {operation.key.uuid} is {operation.state}")
@@ -49,13 +49,13 @@ class OperationContents:
         content: Content | None = None
         try:
             async for piece in pieces:
-                self._still_receiving(operation, token)
+                self._require_receiving(operation, token)
                 self._spool.grow(spool_key, part, len(piece))
                 await receiver.write(piece)
                 operation.received = time.monotonic()
-            self._still_receiving(operation, token)
+            self._require_receiving(operation, token)
             content = await receiver.finish()
-            self._still_receiving(operation, token)
+            self._require_receiving(operation, token)
             former, operation.content = operation.content, content
             if former is not None:
                 self._drop_content(operation, former)
@@ -66,22 +66,22 @@ class OperationContents:
             operation.touch()
             if operation.content is not content or content is None:
                 await receiver.abort()
-                self._spool.give_back(spool_key, part)
+                self._spool.release(spool_key, part)
 
     def _drop_content(self, operation: Operation, content: Content) -> None:
         content.path.unlink(missing_ok=True)
-        self._spool.give_back(operation.spool_key, content.path.name.partition(".")[2])
+        self._spool.release(operation.spool_key, content.path.name.partition(".")[2])
 
     @staticmethod
-    def _still_receiving(operation: Operation, token: object) -> None:
+    def _require_receiving(operation: Operation, token: object) -> None:
         if operation.state != "awaiting_content" or operation.receiving is not token:
             said = f"operation {operation.key.uuid} took other content, or was ended"
             raise operation.problem("conflict", said)
 
     def check_committed(self, operation: Operation, sha256: str) -> None:
-        """See that an upload may start: its content is there, and has this digest.
+        """Check that an upload can start: its content is complete, and has this digest.
 
-        :raises Problem: ``digest_mismatch`` (the bytes are dropped), ``conflict``.
+        :raises Problem: ``digest_mismatch`` (the content is deleted), ``conflict``.
         """
         uuid, content = operation.key.uuid, operation.content
         if operation.state != "awaiting_content" or content is None or operation.receiving is not None:

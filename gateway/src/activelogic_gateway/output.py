@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the vendor's package prints: read from the pipe that is its output, bounded, redacted, and put into the log."""
+"""The output of the vendor's package: read from a pipe, limited, redacted, and written to the log."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from .redaction import excerpt
 logger = logging.getLogger("activelogic_gateway.package")
 
 MOST_BYTES = 32768
-"""Of one process; the rest is read and dropped."""
+"""Limit for one process; the rest is read and dropped."""
 
 MOST_LINES = 100
-"""Of one process."""
+"""Limit for one process."""
 
 MOST_LINE = 2000
-"""Characters of a line."""
+"""Maximum length of a line, in characters."""
 
 _PIECE = 65536
 _PAUSE = 0.05
-"""Seconds between two pieces that are dropped: who prints without end is slowed down, and costs little."""
+"""Seconds between two reads that are dropped: slows down a process that prints endlessly, and saves processor time."""
 
 
 class Output:
     """The output of one process.
 
-    :param descriptor: to read from; it is closed at the end.
-    :param label: what stands before each line.
+    :param descriptor: file descriptor to read from; :meth:`finish` closes it.
+    :param label: prefix of each line.
     """
 
     def __init__(self, descriptor: int, label: str, secrets: Secrets) -> None:
@@ -50,7 +50,7 @@ class Output:
         self._is_open = True
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read on this loop from now on."""
+        """Read on this event loop from now on."""
         self._loop = loop
         loop.add_reader(self.descriptor, self._readable)
 
@@ -69,7 +69,7 @@ class Output:
             self._loop = None
 
     def take(self) -> bool:
-        """Read what is there, a piece at most; ``False`` at the end."""
+        """Read one chunk of what is available; returns ``False`` at the end of the stream."""
         try:
             piece = os.read(self.descriptor, _PIECE)
         except BlockingIOError:
@@ -96,7 +96,7 @@ class Output:
         logger.warning("%s: %s", self._label, "".join(each if each.isprintable() else _escaped(each) for each in text))
 
     def finish(self) -> None:
-        """Read what is left, as far as it is kept, and close. The process has ended."""
+        """Read the rest, up to the limits, and close the descriptor. Call it when the process has ended."""
         if not self._is_open:
             return
         self._is_open = False
@@ -112,5 +112,5 @@ class Output:
 
 
 def _escaped(character: str) -> str:
-    """So that no line of a log is forged, and no terminal obeys it."""
+    """Escape a control character, which could forge a log line or control a terminal."""
     return character.encode("unicode_escape").decode("ascii")

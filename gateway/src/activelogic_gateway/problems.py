@@ -1,9 +1,9 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything the gateway refuses or reports, as problem documents (RFC 9457), and the SDK's exceptions as problems.
+"""Problem documents (RFC 9457): their kinds, and the conversion of the SDK's exceptions.
 
-The SDK's classes are told apart by name alone: whether they derive from one another is not documented.
+The SDK's classes are distinguished by name alone: whether they derive from one another is not documented.
 """
 
 from __future__ import annotations
@@ -60,28 +60,28 @@ KINDS: dict[str, tuple[int, str]] = {
     "spool_full": (507, "The gateway has no room for the content"),
     "internal_error": (500, "The gateway failed"),
 }
-"""Kind of a problem: its status and its title."""
+"""HTTP status and title of each problem kind."""
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-"""Numbers of the errors that mean a full disk."""
+"""The ``errno`` values that mean a full disk."""
 
 NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
-"""Numbers of the errors that mean that the gateway, and not a system, has reached a limit."""
+"""The ``errno`` values that mean that the gateway, not a system, has no file descriptors left."""
 
 LOGIN_CHALLENGE = 'Basic realm="activelogic", charset="UTF-8"'
 
 
 def type_of(kind: str) -> str:
-    """The member ``type`` of a problem of this kind."""
+    """Return the member ``type`` of problems of this kind."""
     return "urn:activelogic:problem:" + kind.replace("_", "-")
 
 
 class Problem(Exception):
-    """A refusal or failure with a kind of :data:`KINDS`; becomes an RFC 9457 document.
+    """A refusal or failure of one of :data:`KINDS`; becomes an RFC 9457 document.
 
-    :param detail: a sentence for people; it never holds a secret.
-    :param reason: the part of it that names neither the system nor what was being done, where it begins with those.
-    :param exception: class name of the SDK's exception, where one is the cause.
+    :param detail: a sentence for people; must not contain a secret.
+    :param reason: the detail without any leading system and action, such as "system edge1: could not log in: ".
+    :param exception: class name of the SDK's exception, if one is the cause.
     :param retry_after: seconds for the header Retry-After.
     """
 
@@ -112,7 +112,7 @@ class Problem(Exception):
             self.headers["WWW-Authenticate"] = LOGIN_CHALLENGE
 
     def document(self) -> dict[str, Any]:
-        """The members of the problem document."""
+        """Return the problem document."""
         return {
             "type": type_of(self.kind),
             "title": self.title,
@@ -149,25 +149,25 @@ _COMMAND = {
     "OSError": "unreachable",
 }
 ANSWERED = frozenset({"new_data_committed", "unsupported", "capability_missing", "refused"})
-"""Kinds after which a command is known not to have run: the system answered, and the answer was an error."""
+"""Kinds after which a command is known not to have run: the system responded with an error."""
 
 
 def class_names(error: BaseException) -> list[str]:
-    """Names of the classes of ``error``, the most special one first; one of another process brings them along."""
-    told: list[str] | None = getattr(error, "class_names", None)
-    return told if told is not None else [each.__name__ for each in type(error).__mro__]
+    """Return the class names of ``error``, most derived first; an exception from a session process carries them."""
+    carried: list[str] | None = getattr(error, "class_names", None)
+    return carried if carried is not None else [each.__name__ for each in type(error).__mro__]
 
 
 def is_named(error: BaseException, name: str) -> bool:
-    """Whether ``error`` is of a class of this name, or of one derived from it."""
+    """Whether ``error`` is an instance of a class of this name, or of a class derived from it."""
     return name in class_names(error)
 
 
 def kind_of(error: BaseException, connecting: bool) -> str:
-    """The kind of problem that an exception of the SDK stands for.
+    """Return the problem kind for an exception of the SDK.
 
     :param connecting: whether ``async_connect`` raised it: there PLDBIOError means a failed authorization, later a
-        lost connection (vendor's page on connecting and on exceptions).
+        lost connection (vendor's pages on connecting and on exceptions).
     """
     if getattr(error, "errno", None) in NO_ROOM:
         return "spool_full"
@@ -178,7 +178,7 @@ def kind_of(error: BaseException, connecting: bool) -> str:
 
 
 def from_sdk(error: BaseException, *, connecting: bool, doing: str, system: str, secrets: tuple[str, ...]) -> Problem:
-    """Make a problem of an exception of the SDK.
+    """Convert an exception of the SDK into a problem.
 
     :param doing: what was being done, as in "list the backups".
     :param secrets: strings that must not appear in the detail.
@@ -189,7 +189,7 @@ def from_sdk(error: BaseException, *, connecting: bool, doing: str, system: str,
         return not_logged_in(system, is_known=True, exception=name)
     try:
         said = redact(" ".join(str(error).split()), secrets)[:500]
-    except Exception:  # its text can't be had: that is the package's defect, and no reason to say nothing
+    except Exception:  # a defect of the package: the problem is reported without the exception's text
         said = ""
     reason = f"{name}: {said}" if said else name
     if kind == "refused" and "lock" in said.lower():  # how the system says so is not documented
@@ -205,12 +205,12 @@ def from_sdk(error: BaseException, *, connecting: bool, doing: str, system: str,
 
 
 def not_logged_in(system: str, is_known: bool, exception: str | None = None) -> Problem:
-    """What is said where no session could be opened, and the system may have refused the login.
+    """Make the problem for a session that could not be opened, possibly because the system refused the login.
 
-    PLDBIOError while connecting stands for a failed authorization, and as well for a connection that could not be
-    made or encrypted (vendor's page on exceptions); it never says which.
+    PLDBIOError while connecting means a failed authorization, or a connection that could not be established or
+    encrypted (vendor's page on exceptions); nothing distinguishes these.
 
-    :param is_known: whether the asker has shown a login that works. Others are not told whether there is such a system.
+    :param is_known: whether the caller has a login that works; to others, don't reveal whether the system exists.
     """
     reason = "it refused the login, or the connection to it could not be established"
     if not is_known:

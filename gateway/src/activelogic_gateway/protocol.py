@@ -1,16 +1,16 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One connection: uvicorn's protocol with httptools, and the limits that it lacks.
+"""The protocol of one connection: uvicorn's for httptools, with the timeouts and limits that it lacks.
 
-At every moment one clock runs, by the state of the connection and not by what the client sends:
+One timeout is always active; the connection's state determines which, and no byte from the client resets it:
 
-* no request has begun: ``header_seconds`` after the connection was made, ``keep_alive_seconds`` after an answer;
-* a head has begun: ``header_seconds``;
-* a body arrives, or an answer is being made: the application's clocks;
-* an answer is given before its request's body has ended: :data:`LINGER`;
+* no request has begun: ``header_seconds`` after the connection was accepted, ``keep_alive_seconds`` after a response;
+* a request head has begun: ``header_seconds``;
+* a body arrives, or a response is being made: the application's timeouts;
+* the response was sent before the request body ended: :data:`LINGER`;
 * the client does not read: ``stalled_seconds``;
-* the gateway ends, and the client is idle: :data:`FAREWELL`.
+* the gateway shuts down, and the client is idle: :data:`SHUTDOWN_GRACE`.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ from .connections import Slot
 from .logs import AuditLog
 from .problems import MEDIA_TYPE, Problem
 
-FAREWELL = 0.5
-"""Seconds that an idle client has to close its side when the gateway ends."""
+SHUTDOWN_GRACE = 0.5
+"""Seconds that an idle client has to close its side when the gateway shuts down."""
 
 LINGER = 5.0
-"""Seconds for which the rest of a refused body is read and dropped, so that the client can read the refusal."""
+"""Seconds for which the rest of a refused body is read and discarded, so that the client can read the response."""
 
 MOST_HEADERS = 100
-"""Headers of one request."""
+"""Maximum number of headers in a request."""
 
 PIECE = 262144
-"""Bytes that asyncio hands over at once at most."""
+"""Maximum number of bytes that asyncio passes to ``data_received`` at once."""
 
 FRAMING = 8
-"""Bytes of framing for each byte of a body at most: a chunk of one byte has five."""
+"""Allowed bytes of chunk framing per byte of a body: a chunk of one byte needs five."""
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """Ends slow heads, large heads and trailers, idle clients, those that don't read, and those that ask ahead.
+    """Refuses slow or large request heads, large trailers, idle clients, clients that don't read, and deep pipelining.
 
-    :param slot: the connection's place among all, which is told when it waits for the client.
+    :param slot: the connection's slot, which this class marks as busy or idle.
     """
 
     def __init__(self, limits: Limits, audit: AuditLog, slot: Slot, **uvicorn_parameters: Any) -> None:
@@ -56,13 +56,13 @@ class GuardedProtocol(HttpToolsProtocol):
         self._audit = audit
         self._slot = slot
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._message_open = False  # from the end of a head to the end of its body
-        self._front: Any = None  # the request that is being answered; ``cycle`` is the last one that arrived
+        self._message_open = False  # between the end of a request head and the end of its body
+        self._answering: Any = None  # the request that is being answered; ``cycle`` is the last one that arrived
         self._head_size = self._head_count = 0
-        self._outside_body = self._in_body = 0  # bytes of the present message
+        self._outside_body = self._in_body = 0  # bytes of the current message
         self._began = 0.0
 
-    # Clocks
+    # Timeouts
 
     def _start(self, name: str, seconds: float, action: Callable[[], object]) -> None:
         self._stop(name)
@@ -74,8 +74,8 @@ class GuardedProtocol(HttpToolsProtocol):
             timer.cancel()
 
     def _wait_for_request(self) -> None:
-        """Nothing is open: only a new request ends the clock, whatever else arrives."""
-        self._unset_keepalive_if_required()  # uvicorn's own stops at any byte
+        """Start the idle timeout if no request is open; only a new request stops it, not any other bytes."""
+        self._unset_keepalive_if_required()  # uvicorn's own timeout stops at any byte
         if self._message_open or self.pipeline or not self._is_answered() or self.transport.is_closing():
             return
         self._slot.rest()
@@ -88,26 +88,26 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type]
-        self.client = self.client or (self._slot.address, 0)  # a connection that was reset has no address any more
+        self.client = self.client or (self._slot.address, 0)  # a connection that was reset has lost its peer address
         self._began = self.loop.time()
         self._slot.end = self._make_room
         self._start("head", self._limits.header_seconds, self._head_too_slow)
 
     def _make_room(self) -> None:
-        """Another connection needs the place; an answer that was given is still sent to its end."""
+        """Close the connection, since another one needs its slot; a finished response is still flushed."""
         if self._slot.has_worked and not self.transport.is_closing():
             self.transport.close()
         else:
             self.transport.abort()
 
     def shutdown(self) -> None:
-        """The gateway ends: close the connection when its request is answered, or at once if there is none.
+        """Shut down: close the connection after the response to its request, or at once if there is none.
 
-        A client that only keeps its connection does not answer the end of TLS: it is not waited for.
+        Don't wait long for an idle client: it may never respond to the closing of TLS.
         """
         super().shutdown()
         if self.transport.is_closing():
-            self._start("farewell", FAREWELL, self._end_unless_writing)
+            self._start("shutdown", SHUTDOWN_GRACE, self._end_unless_writing)
 
     def _end_unless_writing(self) -> None:
         if self.transport.get_write_buffer_size() == 0:
@@ -116,15 +116,15 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         for name in list(self._timers):
             self._stop(name)
-        for cycle in (self._front, *(each for each, _ in self.pipeline)):
+        for cycle in (self._answering, *(each for each, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
                 cycle.message_event.set()
         super().connection_lost(exc)
         self._slot.release()
-        # Nothing may hold this object in a circle, or each connection's buffers wait for the collector.
+        # Break reference cycles, or each connection's buffers stay in memory until garbage collection.
         self._slot.end = lambda: None
-        self._front = None
+        self._answering = None
         self.cycle = None  # type: ignore[assignment]
         self.pipeline.clear()
 
@@ -155,7 +155,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_count += 1
         self._head_size += len(name) + len(value)
-        # What comes after the body is a trailer (RFC 9112, section 7.1.2): counted, and dropped.
+        # After the body, it is a trailer (RFC 9112, section 7.1.2): count it, and drop it.
         if self._is_head_within_limits() and not self._message_open:
             super().on_header(name, value)
 
@@ -179,7 +179,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._slot.work()
         super().on_headers_complete()
         if not self.pipeline:
-            self._front = self.cycle
+            self._answering = self.cycle
 
     def on_body(self, body: bytes) -> None:
         self._outside_body -= len(body)
@@ -199,7 +199,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        self._front = following
+        self._answering = following
         if self._message_open and following is None:
             self._unset_keepalive_if_required()
             self._slot.rest()
@@ -214,7 +214,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop("write")
         super().resume_writing()
 
-    # Refusals of what never becomes a request
+    # Refusals before a request is complete
 
     def _head_too_slow(self) -> None:
         self._refuse("request_timeout", "the headers came too slowly")
@@ -227,15 +227,15 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse("bad_request", "this is not HTTP/1.1")
 
     def _refuse(self, kind: str, detail: str) -> None:
-        """Answer, unless another answer is on its way, and end the connection."""
+        """Send a problem, unless another response is in progress, and close the connection."""
         if self.transport.is_closing():
             return
         problem = Problem(kind, detail)
-        front = self._front
-        if not self.pipeline and (front is None or front.response_complete or not front.response_started):
-            if front is not None and not front.response_complete:
-                front.disconnected = True  # its application learns that the client has gone, and says nothing more
-                front.message_event.set()
+        current = self._answering
+        if not self.pipeline and (current is None or current.response_complete or not current.response_started):
+            if current is not None and not current.response_complete:
+                current.disconnected = True  # its application sees a disconnected client, and sends nothing more
+                current.message_event.set()
             body = json.dumps(problem.document()).encode("ascii")
             head = (
                 f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"

@@ -1,11 +1,11 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Passwords out of texts: in the forms that a package, a library or a serialiser may write them.
+"""Redaction of passwords in texts, in all forms in which a package, a library or a serialiser may write them.
 
-A password of :data:`SHORTEST_ANYWHERE` characters or more is replaced wherever it stands, and so is one that has one
-character less, but not only letters and digits. A shorter one is a part of too many words: it is replaced only where it
-stands as a value, in quotes or after ``=`` or ``:``.
+A password of :data:`SHORTEST_ANYWHERE` characters or more is replaced everywhere, and so is one that is one character
+shorter but contains a character other than letters and digits. A shorter one is part of too many words: it is replaced
+only where it is a value, in quotes or after ``=`` or ``:``.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ SHORTEST_ANYWHERE = 4
 """Characters."""
 
 _SHORTEST_CORE = 6
-"""Characters of Base64 that are no accident."""
+"""Minimum number of Base64 characters for which a match is not a coincidence."""
 
 _LONGEST_FORM = 12
-"""Characters that one of a password becomes at most: a percent-encoded character of four bytes, or hex with colons."""
+"""Maximum length of one encoded character: a percent-encoded character of four bytes, or hex with colons."""
 
 
 class Secret(str):
-    """A password that knows its forms, once they were asked for."""
+    """A password that caches its encoded forms."""
 
     __slots__ = ("_forms",)
 
     @property
     def is_found_anywhere(self) -> bool:
-        """Whether it is long enough to be no accident in another text."""
+        """Whether it is long enough for a match in another text not to be a coincidence."""
         return len(self) >= SHORTEST_ANYWHERE - (not self.isalnum())
 
     def forms(self) -> tuple[frozenset[str], frozenset[bytes]]:
-        """Those to be found as they are; and, in lower case, those to be found in either."""
+        """Return the forms to match with case, and the lower-case forms to match without case."""
         known: tuple[frozenset[str], frozenset[bytes]] | None = getattr(self, "_forms", None)
         if known is None:
             known = (frozenset(), frozenset())
@@ -55,7 +55,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     for each in known:
         if not each.is_found_anywhere:
             text = _redact_values(text, str(each))
-    # The longest ones first: one may be a part of another.
+    # Replace the longest forms first: one may be part of another.
     for form in sorted({form for each in known for form in each.forms()[0] if form in text}, key=len, reverse=True):
         text = text.replace(form, MASK)
     lowered = text.encode("utf-8", "surrogatepass").lower()
@@ -67,7 +67,7 @@ def redact(text: str, secrets: Iterable[str]) -> str:
 
 
 def excerpt(text: str, secrets: Iterable[str], most: int) -> str:
-    """The beginning of ``text``, at most ``most`` characters, without ``secrets``; none is cut in two and so missed."""
+    """Return at most ``most`` characters of ``text``, redacted; a secret that crosses the end is not missed."""
     secrets = tuple(secrets)
     margin = _LONGEST_FORM * max(map(len, secrets), default=0)
     taken = text[: most + 2 * margin]
@@ -91,7 +91,7 @@ def _forms(secret: str) -> frozenset[str]:
 
 
 def _forms_without_case(secret: str) -> frozenset[bytes]:
-    """Those of hex digits: who writes them chooses the case of the digits."""
+    """Return the forms that contain hex digits, which may be written in either case."""
     data = secret.encode("utf-8", "surrogatepass")
     quoted = {quote(data), quote(data, safe=""), quote_plus(data), "".join(f"%{byte:02x}" for byte in data)}
     forms = {data.hex(), data.hex(":"), data.hex(" "), data.hex("-")} | (quoted - {secret})
@@ -99,9 +99,9 @@ def _forms_without_case(secret: str) -> frozenset[bytes]:
 
 
 def _base64_cores(data: bytes) -> Iterable[str]:
-    """What Base64 makes of ``data`` at each of the three places where it may stand in a longer text.
+    """Yield the Base64 encoding of ``data`` at each of its three possible offsets in a longer text.
 
-    The characters at both ends that also depend on what stands before and after are left out.
+    The characters at both ends that also depend on the neighbouring bytes are omitted.
     """
     for offset in range(3):
         encoded = base64.b64encode(bytes(offset) + data).decode("ascii").rstrip("=")
@@ -112,9 +112,9 @@ def _base64_cores(data: bytes) -> Iterable[str]:
 
 
 def _replace_without_case(text: str, wanted: bytes) -> str:
-    """As ``str.replace``, for ASCII letters of either case. No pattern is compiled: ``re`` would remember it."""
+    """Like ``str.replace``, ignoring ASCII case. Does not use ``re``, whose cache would keep the password."""
     data = text.encode("utf-8", "surrogatepass")
-    lowered = data.lower()  # of ASCII letters alone, so the places stay the same
+    lowered = data.lower()  # changes only ASCII letters, so offsets stay the same
     parts: list[bytes] = []
     place = 0
     while (found := lowered.find(wanted, place)) >= 0:
@@ -126,7 +126,7 @@ def _replace_without_case(text: str, wanted: bytes) -> str:
 
 
 def _redact_values(text: str, secret: str) -> str:
-    """Replace a short password where it stands as a value."""
+    """Replace a short password where it is a value."""
     parts, place, start = [], 0, 0
     while (found := text.find(secret, start)) >= 0:
         end = found + len(secret)

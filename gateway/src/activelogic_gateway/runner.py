@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs the command of an operation whose turn has come, on a session of its own."""
+"""Runs the command of an operation in a session of its own, when its turn has come."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class Runner:
-    """From a turn to an outcome."""
+    """Runs operations and determines their outcomes."""
 
     def __init__(self, limits: Limits, callers: CallerSessions, stuck: StuckSystems, spool: Spool) -> None:
         self._limits = limits
@@ -30,7 +30,7 @@ class Runner:
         self._spool = spool
 
     async def run(self, operation: Operation) -> Outcome:
-        """Run the command, and return how it ended, whatever happens."""
+        """Run the command and return its outcome; any exception becomes an outcome too."""
         try:
             return await self._outcome(operation)
         except asyncio.CancelledError:
@@ -53,7 +53,7 @@ class Runner:
     async def _outcome(self, operation: Operation) -> Outcome:
         """Run the command.
 
-        What comes out as an exception is a defect: of the gateway, or of an exception of the SDK that can't be read.
+        An exception that leaves it is a defect of the gateway, or comes from an SDK exception that can't be read.
         """
         request, progress, system = operation.request, operation.progress, operation.key.system
         password = operation.password or ""

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The server: uvicorn on one listening socket, with our own connections and protocol, and TLS."""
+"""The HTTP server: uvicorn on one listening socket, with our own connection limits, protocol and TLS."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from .tls import TlsError, tls_context
 logger = logging.getLogger(__name__)
 
 BACKLOG = 4096
-"""Connections that the kernel holds until they are accepted; as many as net.core.somaxconn has by default."""
+"""Length of the kernel's queue of connections to accept; the default of net.core.somaxconn."""
 
 
 class GatewayServer(uvicorn.Server):
-    """uvicorn's server on one listening socket, with certificates that can be read anew."""
+    """uvicorn's server on one listening socket, with certificates that can be reloaded."""
 
     def __init__(
         self,
@@ -83,12 +83,12 @@ class GatewayServer(uvicorn.Server):
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End long polls first: they would hold their connections."""
+        """End long polls, which would keep their connections open, then shut down."""
         self._gateway.begin_shutdown()
         await super().shutdown(sockets)
 
     def _reload(self, listener: Listener) -> None:
-        """SIGHUP: read the certificates anew, for new connections, and open the audit log anew."""
+        """Handle SIGHUP: reload the certificates for new connections, and reopen the audit log."""
         self._gateway.audit.reopen()
         tls = self._gateway.config.tls
         if tls is not None:
@@ -99,7 +99,7 @@ class GatewayServer(uvicorn.Server):
 
 
 def listen(config: Config) -> socket.socket:
-    """The listening socket; raises ``OSError``."""
+    """Create the listening socket; raises ``OSError``."""
     address, port = config.listen_address
     family, _, _, _, target = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     sock = socket.socket(family, socket.SOCK_STREAM)
@@ -115,13 +115,13 @@ def listen(config: Config) -> socket.socket:
 
 
 def url_of(sock: socket.socket, config: Config) -> str:
-    """The URL at which the socket is reached."""
+    """Return the URL of the listening socket."""
     address, port = sock.getsockname()[:2]
     return f"{'https' if config.tls else 'http'}://{f'[{address}]' if ':' in address else address}:{port}"
 
 
 def write_ready_file(path: Path, url: str) -> None:
-    """Say where the gateway listens, in one step, so that no reader sees half of it."""
-    part = path.with_name(f".{path.name}.part")  # of a fixed name: a killed process leaves one at most
+    """Write the gateway's URL and process id to a file, atomically."""
+    part = path.with_name(f".{path.name}.part")  # a fixed name, so that killed processes leave at most one such file
     part.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
     part.replace(path)

@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The process of one session: it logs in, runs the commands that the gateway sends, and ends.
 
-Only what the vendor documents is used: ``async_connect(host, username, password)``, ``async with`` or ``close()``,
+It uses only what the vendor documents: ``async_connect(host, username, password)``, ``async with`` or ``close()``,
 ``machineid``, ``distversion``, ``backup()``, the methods of ``Backup``, ``BackupFile``, and ``commit()`` of a resource
-where it is offered. Generations of the package differ, and whether something is a coroutine is not always documented:
-so what can be awaited is awaited.
+if it has one. Generations of the package differ, and whether a function is a coroutine is not always documented, so
+every awaitable result is awaited.
 """
 
 from __future__ import annotations
@@ -41,30 +41,30 @@ from .wire import (
 )
 
 READ_TRIES = 5
-"""How often a read opens a new resource because another session committed meanwhile."""
+"""Maximum number of attempts of a read that fails because another session committed meanwhile."""
 
 RESERVE = 32 * 1024**2
-"""Bytes beyond the limit that a session gets to tell that it has reached it."""
+"""Bytes beyond the memory limit, with which a session can report that it has reached the limit."""
 
 Run = Callable[[Any], Any]
 
 
 class ReplyTooLarge(Exception):
-    """The package answered with more than the gateway takes."""
+    """The package returned more than the gateway accepts."""
 
 
 def run(connection: socket.socket, load: Callable[[], Sdk], memory_bytes: int) -> None:
-    """Be a session until the gateway ends it.
+    """Run a session until the gateway ends it.
 
-    :param connection: to the gateway.
-    :param load: imports the package, or has it already.
-    :param memory_bytes: of address space, beyond what the process has when the package is imported.
+    :param connection: socket to the gateway.
+    :param load: returns the package, importing it if necessary.
+    :param memory_bytes: limit of address space, beyond what the process uses once the package is imported.
     """
     asyncio.run(_Session(connection, load, memory_bytes).main())
 
 
 def limit_memory(more: int) -> None:
-    """Bound the address space to what there is now and ``more`` bytes, with :data:`RESERVE` above that."""
+    """Limit the address space to its current size plus ``more`` bytes; the hard limit is :data:`RESERVE` above that."""
     with open("/proc/self/statm", encoding="ascii") as stream:  # noqa: PTH123 (pathlib takes longer to import)
         mapped = int(stream.read().split()[0]) * resource.getpagesize()
     _, hardest = resource.getrlimit(resource.RLIMIT_AS)
@@ -80,13 +80,13 @@ def _free_reserve() -> None:
 
 
 async def settled(value: Any) -> Any:
-    """The result, whether or not it has to be awaited."""
+    """Return the value, awaiting it if it is awaitable."""
     return await value if inspect.isawaitable(value) else value
 
 
 @asynccontextmanager
 async def entered(connection: Any) -> AsyncIterator[None]:
-    """Have the connection end after the block: as a context manager, else by ``close()``, else by being let go."""
+    """Close the connection after the block: as a context manager, or else by ``close()`` if there is one."""
     if hasattr(type(connection), "__aexit__"):
         async with connection:
             yield
@@ -99,7 +99,7 @@ async def entered(connection: Any) -> AsyncIterator[None]:
 
 
 def has_end(connection: Any) -> bool:
-    """Whether the connection can be told to end; those of early generations end when their object goes."""
+    """Whether the connection can be closed; those of early generations close when their object is deleted."""
     return hasattr(type(connection), "__aexit__") or callable(getattr(connection, "close", None))
 
 
@@ -115,7 +115,7 @@ class _Session:
         self._sdk: Sdk | None = None
 
     async def main(self) -> None:
-        """From the login to the end."""
+        """Log in, run commands, and close the connection."""
         self._running = asyncio.current_task()
         self._reader, self._writer = await asyncio.open_connection(sock=self._socket)
         host, username, password = (await receive(self._reader, MOST_REQUEST))["login"]
@@ -135,28 +135,29 @@ class _Session:
                 self._resource = None
             if not has_end(connection):
                 del connection
-                await asyncio.get_running_loop().shutdown_default_executor()  # a thread may hold it for a moment yet
-                gc.collect()  # it ends when its object is gone
+                # A thread of the executor may still hold a reference.
+                await asyncio.get_running_loop().shutdown_default_executor()
+                gc.collect()  # the connection closes when its object is deleted
                 await asyncio.sleep(0.01)
         except BaseException as error:
             await self._send(self._failure(error))
             return
         await self._send({"closed": True})
         sys.stdout.flush()
-        os._exit(0)  # no thread of the package holds it
+        os._exit(0)  # don't wait for threads of the package
 
     async def _listen(self) -> None:
         try:
             while (request := await receive(self._reader, MOST_REQUEST)).get("do") != "end":
                 self._requests.put_nowait(request)
-        except (EOFError, OSError, WireError):  # nobody is left who wants to know
+        except (EOFError, OSError, WireError):  # the gateway has gone
             os._exit(0)
         if self._is_busy and self._running is not None:
             self._running.cancel()
         self._requests.put_nowait(None)
 
     _is_busy = True
-    """Whether the vendor's code runs."""
+    """Whether the vendor's code is running."""
 
     async def _serve(self, connection: Any) -> None:
         await self._send({"opened": [str(connection.machineid)[:MOST_NAME], str(connection.distversion)[:MOST_NAME]]})
@@ -171,7 +172,7 @@ class _Session:
                 ended = None if isinstance(error, Exception) else error
             await self._send(reply)
             if ended is not None:
-                raise ended  # such as SystemExit: the package wants no more
+                raise ended  # such as SystemExit from the package
             self._is_busy = False
 
     async def _send(self, message: dict[str, Any]) -> None:
@@ -180,7 +181,7 @@ class _Session:
             await self._writer.drain()
 
     def _failure(self, error: BaseException, has_run: bool = False) -> dict[str, Any]:
-        """What is said of an exception: in words alone, whatever its class does."""
+        """Describe an exception as plain data, even if its class misbehaves."""
         if isinstance(error, MemoryError):
             _free_reserve()
         try:
@@ -200,10 +201,10 @@ class _Session:
     # Commands
 
     _has_run = False
-    """Whether a command that changes something was carried out, so that only its commit can have failed."""
+    """Whether a command that changes something has succeeded, so that only its commit can have failed."""
 
     _is_pending = False
-    """Whether what was changed may be seen by others only when the session has ended."""
+    """Whether other sessions may see the change only after this session has ended."""
 
     async def _perform(self, connection: Any, request: dict[str, Any]) -> Any:
         self._has_run = False
@@ -245,13 +246,13 @@ class _Session:
         for row in await self._read(connection, rows):
             part.append(row)
             size += len(json.dumps(row)) + 2
-            if size > MOST_REPLY // 2:  # one more row always fits
+            if size > MOST_REPLY // 2:  # leaves room for one more row
                 await self._send({"rows": part})
                 part, size = [], 0
         await self._send({"rows": part})
 
     async def _read(self, connection: Any, run: Run) -> Any:
-        """Run a command that changes nothing on a new resource, and on another where somebody commits meanwhile."""
+        """Run a read on a new resource; repeat it on another new one if another session commits meanwhile."""
         for left in reversed(range(READ_TRIES)):
             self._resource = await settled(connection.backup())
             try:
@@ -262,9 +263,9 @@ class _Session:
         raise RuntimeError("unreachable")
 
     async def _change(self, connection: Any, run: Run) -> Any:
-        """Run a command that changes something on the last listing's resource, so that a commit since then shows.
+        """Run a write on the resource of the last listing, so that a commit by another session since then is detected.
 
-        Whether it commits by itself is not documented: where the resource offers a commit, it is made at once.
+        Whether writes commit by themselves is not documented: a commit method of the resource is called at once.
         """
         backup, self._resource = self._resource, None
         if backup is None:
@@ -280,7 +281,7 @@ class _Session:
 
 @contextlib.contextmanager
 def _largest_file(size: int) -> Iterator[None]:
-    """Let no file grow beyond ``size`` bytes: a download that never ends must not fill the disk."""
+    """Limit the size of files to ``size`` bytes: a download that never ends must not fill the disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size if soft == resource.RLIM_INFINITY else min(size, soft), hard))
     try:

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sessions of those who ask, and what is learnt from them: which logins are right, and which systems are stuck."""
+"""Opens sessions with systems for callers, verifies logins, and tracks which systems are stuck."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ from .wire import Listing
 logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 5.0
-"""How long a login waits at most for others of its system or client address."""
+"""Maximum number of seconds that a login waits for other logins of its system or client address."""
 
 
 class StuckSystems:
-    """Systems whose last answer did not come in time, each with what it was doing."""
+    """The systems that did not respond in time, each with what it was doing."""
 
     def __init__(self) -> None:
         self._doing: dict[str, str] = {}
 
     def names(self) -> set[str]:
-        """Their names."""
+        """Return the names of the stuck systems."""
         return set(self._doing)
 
     def note(self, system: str, failure: TimeLimit) -> None:
-        """A system did not answer in time."""
+        """Record that a system did not respond in time."""
         if system not in self._doing:
             logger.warning("system %s is stuck: %s", system, failure)
         self._doing[system] = failure.doing
 
     def note_answer(self, system: str, doing: str | None = None) -> None:
-        """A system has answered.
+        """Record that a system has responded.
 
-        :param doing: what the system has done in time; ``None`` for a command after which nothing is stuck.
+        :param doing: what it did in time: that alone is no longer stuck; ``None``: the whole system is no longer stuck.
         """
         if system in self._doing and doing in (None, self._doing[system]):
             del self._doing[system]
@@ -55,7 +55,7 @@ class StuckSystems:
 
 
 class CallerSessions:
-    """Opens sessions for requests, and knows which logins need none."""
+    """Opens sessions for callers and operations, and verifies logins, without a session where possible."""
 
     def __init__(
         self, config: Config, sessions: Sessions, logins: Logins, operations: Operations, stuck: StuckSystems
@@ -70,10 +70,10 @@ class CallerSessions:
 
     @asynccontextmanager
     async def session(self, caller: Caller) -> AsyncIterator[tuple[Session, Identity, float]]:
-        """A session for a read, whose login is the proof of who asks.
+        """Open a session for a read, which also verifies the login.
 
-        Yields the session, what it tells of the system, and the monotonic deadline of the read. Exceptions of the SDK
-        leave as problems.
+        Yields the session, the system's identity, and the deadline of the read (monotonic seconds). Exceptions of the
+        SDK are raised as problems.
         """
         deadline = time.monotonic() + self._limits.read_seconds
         system, login = caller.system, caller.login
@@ -106,14 +106,14 @@ class CallerSessions:
             raise problem_of(failure, caller.shown, (login.password,)) from failure
 
     def open_for(self, operation: Operation) -> AbstractAsyncContextManager[tuple[Session, Identity]]:
-        """A session for an operation whose turn has come."""
+        """Open a session for an operation whose turn has come."""
         host = self._config.systems[operation.key.system].host
         username, password = operation.key.username, operation.password or ""
         return self._sessions.open(host, username, password, self._limits.read_seconds)
 
     @asynccontextmanager
     async def _share_of_logins(self, caller: Caller) -> AsyncIterator[None]:
-        """Nobody who has not logged in yet, and no system that does not answer, takes the sessions of all others.
+        """Limit concurrent logins per system and per client address, so that none of them can use up all sessions.
 
         :raises Problem: ``too_busy``.
         """
@@ -131,7 +131,7 @@ class CallerSessions:
             yield
 
     def _note_login(self, system: str, login: Login, address: str) -> None:
-        """The system accepted a login; what another password of this user had opened needs a login again."""
+        """Record an accepted login; operations that another password of this user had access to need a new login."""
         login.accepted = True
         self._logins.succeeded(system, login, address)
         digest = self._logins.digest(system, login)
@@ -140,9 +140,9 @@ class CallerSessions:
     def note_refusal(
         self, failure: ConnectFailed, system: str, login: Login, address: str, of: Operation | None = None
     ) -> None:
-        """A login may have been refused; what it had opened needs a login again.
+        """Record a login that may have been refused; operations that it had access to need a new login.
 
-        :param of: the operation that was refused it, whose end is still told to who asked for it.
+        :param of: the operation whose login was refused; this login may still read its outcome.
         """
         if kind_of(failure.error, connecting=True) == "authentication_failed":
             self._logins.refused(system, login, address)
@@ -154,8 +154,8 @@ class CallerSessions:
     async def refuse_unknown(self, word: str, login: Login, address: str) -> NoReturn:
         """Refuse a request for a system that is not in the configuration.
 
-        Who has not shown a login that works is told no more than of a system that refused the login, and no sooner
-        runs out of the limits.
+        A caller without a login that works gets the same response, and is throttled in the same way, as for a system
+        that refused the login.
 
         :raises Problem: always: ``unknown_system``, ``authentication_failed`` or ``too_many_failed_logins``.
         """
@@ -166,12 +166,12 @@ class CallerSessions:
         raise not_logged_in(word, is_known=False)
 
     async def verify(self, caller: Caller, operation: Operation | None = None) -> None:
-        """Make sure that the login is right: by the operation's own, a recent one, or the system.
+        """Verify the login: against the operation's own, a recently accepted one, or by logging in to the system.
 
         :raises Problem: such as ``authentication_failed``.
         """
         digest = self._logins.digest(caller.system, caller.login)
-        if caller.login.accepted:  # by this very request
+        if caller.login.accepted:  # verified earlier in this request
             if operation is not None:
                 operation.trust(digest)
             return
@@ -186,12 +186,12 @@ class CallerSessions:
             operation.trust(digest)
 
     async def identity(self, caller: Caller) -> Identity:
-        """What the system tells of itself."""
+        """Return the system's identity."""
         async with self.session(caller) as (_, identity, _):
             return identity
 
     async def backups(self, caller: Caller) -> Listing:
-        """The system's listing."""
+        """Return the system's listing."""
         async with self.session(caller) as (session, _, deadline):
             listing = await session.list(deadline - time.monotonic())
         self._stuck.note_answer(caller.system)

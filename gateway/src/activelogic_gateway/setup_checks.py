@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files and folders that the configuration names: what makes them unusable or unsafe, and what to do about it."""
+"""Checks of the files and folders that the configuration names: what is wrong or unsafe, and what to do about it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _ENCRYPTED = re.compile(rb"-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,E
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong; ``is_fatal`` where the gateway can't start with it."""
+    """Something that is wrong; ``is_fatal`` if the gateway can't start because of it."""
 
     text: str
     is_fatal: bool = True
 
 
-# The folder of the state
+# state_dir
 
 
 def state_dir_problem(path: Path) -> str | None:
-    """Why ``state_dir`` can't be used by this user, and what to do; ``None`` where it can. Changes nothing."""
+    """Say why this user can't use ``state_dir``, and what to do; ``None`` if they can. Changes nothing."""
     try:
         found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -78,7 +78,7 @@ def _flaw_of_folder(path: Path, found: os.stat_result) -> str | None:
 
 
 def _flaw_within(path: Path) -> str | None:
-    """What is wrong with something of the gateway's own in the folder."""
+    """Say what is wrong with the spool or database in the folder, if anything."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -98,7 +98,7 @@ def _flaw_within(path: Path) -> str | None:
 
 
 def tls_findings(tls: Tls) -> list[Finding]:
-    """What is wrong with the files of ``tls``."""
+    """Check the files of ``tls``."""
     found: list[Finding] = []
     certificate = _read("certificate", tls.certificate, _CERTIFICATE, "certificate", found)
     key = _read("key", tls.key, _KEY, "private key", found)
@@ -117,7 +117,7 @@ def tls_findings(tls: Tls) -> list[Finding]:
 
 
 def _read(option: str, path: Path, wanted: re.Pattern[bytes], what: str, found: list[Finding]) -> bytes | None:
-    """The content of a PEM file; ``None``, and a finding, where it has none of what is wanted."""
+    """Read a PEM file; adds a finding and returns ``None`` if it does not contain what is wanted."""
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files on their way between clients and systems: a folder of our own, with a quota, emptied at start."""
+"""The spool: a folder for files in transfer between clients and systems, with quotas, and emptied at start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .problems import Problem
 logger = logging.getLogger(__name__)
 
 PIECE = 1024 * 1024
-"""Bytes that are read or written at once."""
+"""Size of a chunk that is read or written at once, in bytes."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ NOBODY: Owner = ("", "")
 
 
 class Spool:
-    """The folder, and who holds how many bytes of it, by keys and their parts.
+    """The folder, and the bytes that each key uses or has reserved, by part (file).
 
-    Room of an upload is taken as its bytes arrive; that of a download is taken before, because the SDK writes it.
+    An upload takes space as its bytes arrive; a download reserves it beforehand, because the SDK writes the file.
 
-    :param quota: bytes that all holders together may have.
-    :param keep_free: bytes of the file system that stay free.
-    :param of_system: bytes of all holders of one system.
-    :param of_user: bytes of all holders of one user of one system.
+    :param quota: limit for all files together, in bytes.
+    :param keep_free: bytes of the file system that must stay free.
+    :param of_system: limit for the files of one system, in bytes.
+    :param of_user: limit for the files of one user of one system, in bytes.
     """
 
     def __init__(self, folder: Path, quota: int, keep_free: int, of_system: int, of_user: int) -> None:
@@ -58,12 +58,12 @@ class Spool:
         self._of_user = of_user
         self._owners: dict[str, Owner] = {}
         self._held: dict[str, dict[str, int]] = {}
-        self._promised: set[tuple[str, str]] = set()
+        self._reserved: set[tuple[str, str]] = set()
 
     def open(self) -> None:
-        """Make the folder (0700) and drop what an earlier process left in it; what can't be dropped is logged.
+        """Create the folder (mode 0700) and delete what an earlier process left in it; failures to delete are logged.
 
-        :raises OSError: if it can't be made, or is not a folder of our own: nobody else's files may be dropped.
+        :raises OSError: if it can't be created, or belongs to another user, whose files must not be deleted.
         """
         with suppress(FileExistsError):
             self._folder.mkdir(mode=0o700)
@@ -75,19 +75,19 @@ class Spool:
             _remove(path)
 
     def new_key(self, owner: Owner) -> str:
-        """A key for one operation's files: ours, so that no client's choice becomes a path."""
+        """Return a random key for one operation's files: nothing that a client chose becomes part of a path."""
         key = secrets.token_hex(16)
         self._owners[key] = owner
         return key
 
     def path(self, key: str, suffix: str) -> Path:
-        """Where the file of ``key`` with this suffix is."""
+        """Return the path of the file of ``key`` with this suffix."""
         return self._folder / f"{key}.{suffix}"
 
     def check(self, key: str, size: int) -> None:
-        """Look whether ``key`` could have ``size`` bytes more; takes nothing.
+        """Check whether ``key`` could get ``size`` more bytes, without reserving them.
 
-        :raises Problem: ``spool_full`` if a quota or the disk can't hold them.
+        :raises Problem: ``spool_full`` if a quota or the disk has no space for them.
         """
         mine = self._owners.get(key, NOBODY)
         held = {each: sum(parts.values()) for each, parts in self._held.items()}
@@ -108,47 +108,47 @@ class Spool:
                 left = max(0, limit - count)
                 raise Problem("spool_full", f"{whose} has {left} bytes left, {size} are needed", retry_after=60)
         disk = os.statvfs(self._folder)
-        if disk.f_bavail * disk.f_frsize - self._still_to_come() - size < self._keep_free:
+        if disk.f_bavail * disk.f_frsize - self._reserved_unwritten() - size < self._keep_free:
             raise Problem("spool_full", f"the disk of the spool has no room for {size} more bytes", retry_after=60)
 
-    def _still_to_come(self) -> int:
-        """Bytes that were promised to downloads, and are not written yet."""
+    def _reserved_unwritten(self) -> int:
+        """Return the bytes that are reserved for downloads and not written yet."""
         total = 0
-        for key, part in self._promised:
+        for key, part in self._reserved:
             written = 0
             with suppress(FileNotFoundError):
                 written = self.path(key, part).stat().st_size
             total += max(0, self._held.get(key, {}).get(part, 0) - written)
         return total
 
-    def promise(self, key: str, part: str, size: int) -> None:
-        """Take ``size`` bytes for a file that will be written; raises as :meth:`check`."""
+    def reserve(self, key: str, part: str, size: int) -> None:
+        """Reserve ``size`` bytes for a file that will be written; raises as :meth:`check`."""
         self.check(key, size)
         self._held.setdefault(key, {})[part] = size
-        self._promised.add((key, part))
+        self._reserved.add((key, part))
 
     def grow(self, key: str, part: str, size: int) -> None:
-        """Take ``size`` bytes more for a file that is being written; raises as :meth:`check`."""
+        """Count ``size`` more bytes for a file that is being written; raises as :meth:`check`."""
         self.check(key, size)
         parts = self._held.setdefault(key, {})
         parts[part] = parts.get(part, 0) + size
 
     def keep(self, key: str, part: str, name: str) -> Path:
-        """A promised file is written: give it its last name, and return its path. Blocks for a moment."""
+        """Rename a reserved file that is complete to its final name, and return its path. Blocks briefly."""
         path = self.path(key, name)
         self.path(key, part).rename(path)
         size = path.stat().st_size
-        self.give_back(key, part)
+        self.release(key, part)
         self._held.setdefault(key, {})[name] = size
         return path
 
-    def give_back(self, key: str, part: str) -> None:
-        """The file of this part has gone."""
-        self._promised.discard((key, part))
+    def release(self, key: str, part: str) -> None:
+        """Release the space of a file that was removed."""
+        self._reserved.discard((key, part))
         self._held.get(key, {}).pop(part, None)
 
     def written(self, beginning: str = "") -> int:
-        """Bytes of all files whose names begin so."""
+        """Return the total size of all files whose names begin so."""
         total = 0
         for path in self._folder.glob(f"{beginning}*"):
             with suppress(FileNotFoundError):
@@ -156,9 +156,9 @@ class Spool:
         return total
 
     async def drop(self, key: str) -> None:
-        """Remove the files of ``key`` and give its bytes back. What can't be removed is reported, and still counts."""
+        """Delete the files of ``key`` and release its space; files that can't be deleted are logged and still count."""
         left = await asyncio.to_thread(self._remove_files, key)
-        self._promised = {each for each in self._promised if each[0] != key}
+        self._reserved = {each for each in self._reserved if each[0] != key}
         self._held.pop(key, None)
         if left:
             self._held[key] = {"left": left}
@@ -166,7 +166,7 @@ class Spool:
             self._owners.pop(key, None)
 
     def _remove_files(self, key: str) -> int:
-        """Returns the bytes of those that could not be removed."""
+        """Delete the files of ``key``; returns the total size of those that could not be deleted."""
         left = 0
         for path in self._folder.glob(f"{key}.*"):
             if not _remove(path):
@@ -175,13 +175,13 @@ class Spool:
         return left
 
     def remove(self, beginning: str) -> None:
-        """Remove all files whose names begin so."""
+        """Delete all files whose names begin so."""
         for path in self._folder.glob(f"{beginning}*"):
             _remove(path)
 
 
 def _remove(path: Path) -> bool:
-    """Remove one file; one that can't be removed keeps nobody from removing others."""
+    """Delete one file; logs a failure, and returns whether the file is gone."""
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
@@ -190,13 +190,13 @@ def _remove(path: Path) -> bool:
     return True
 
 
-async def put_on_disk_and_hash(path: Path) -> tuple[int, str]:
-    """Make sure that a file is on the disk, and return its size and SHA-256 (hex)."""
-    _, found = await asyncio.gather(asyncio.to_thread(_put_on_disk, path), asyncio.to_thread(_hash, path))
+async def sync_and_hash(path: Path) -> tuple[int, str]:
+    """Sync a file to disk, and return its size in bytes and its SHA-256 in hex."""
+    _, found = await asyncio.gather(asyncio.to_thread(_sync, path), asyncio.to_thread(_hash, path))
     return found
 
 
-def _put_on_disk(path: Path) -> None:
+def _sync(path: Path) -> None:
     with path.open("rb", buffering=0) as stream:
         os.fsync(stream.fileno())
 
@@ -212,10 +212,10 @@ def _hash(path: Path) -> tuple[int, str]:
 
 
 class Receiver:
-    """Writes the body of an upload to a file and hashes it on the way, on a thread, while the next piece arrives."""
+    """Writes the body of an upload to a file and hashes it, in a thread, while the next chunk arrives."""
 
     def __init__(self, path: Path) -> None:
-        """Make the file. Blocks, unlike everything else here."""
+        """Create the file. Blocks, unlike the other methods."""
         self._path = path
         self._size = 0
         self._digest = hashlib.sha256()
@@ -224,16 +224,16 @@ class Receiver:
         self._writing: asyncio.Future[None] | None = None
 
     async def write(self, piece: bytes) -> None:
-        """Take the next piece; at most one more is in memory.
+        """Start writing the next chunk, after the previous one is written.
 
-        :raises OSError: what writing an earlier one raised.
+        :raises OSError: if writing the previous chunk failed.
         """
         await self._written()
         self._writing = asyncio.ensure_future(asyncio.to_thread(self._write, piece))
 
     async def _written(self) -> None:
         if self._writing is not None:
-            await asyncio.shield(self._writing)  # a thread goes on, even if nobody waits for it
+            await asyncio.shield(self._writing)  # the thread continues even if this task is cancelled
 
     def _write(self, piece: bytes) -> None:
         view = memoryview(piece)
@@ -243,15 +243,15 @@ class Receiver:
         self._size += len(piece)
 
     async def finish(self) -> Content:
-        """Put the file on the disk for good."""
+        """Sync and close the file, and return it."""
         await self._written()
         await asyncio.to_thread(os.fsync, self._stream.fileno())
         self._stream.close()
         return Content(self._path, self._size, self._digest.hexdigest())
 
     async def abort(self) -> None:
-        """Drop the file."""
-        with suppress(OSError):  # it may be why the file is dropped
+        """Delete the file."""
+        with suppress(OSError):  # the failed write may be the reason for aborting
             await self._written()
         self._stream.close()
         self._path.unlink(missing_ok=True)

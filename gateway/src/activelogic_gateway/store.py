@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Operations on disk (SQLite), so that they outlive the process. Every change is on the disk when it returns."""
+"""The database of operations (SQLite), which survives restarts. Every change is on disk when its call returns."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CREATE INDEX IF NOT EXISTS operations_by_finished ON operations (finished);
 
 
 class Key(NamedTuple):
-    """Which operation it is: it belongs to a user of a system, and each of them chooses the UUIDs of their own."""
+    """Identifies an operation: UUIDs are chosen by clients, so they are unique only per system and user."""
 
     system: str
     username: str
@@ -66,14 +66,14 @@ class Row:
 
     @property
     def milliseconds(self) -> int | None:
-        """From being asked for to the end, also across a restart; ``None`` before the end."""
+        """Time from the request to the end, including restarts; ``None`` before the end."""
         if self.finished is None:
             return None
         length = datetime.fromisoformat(self.finished) - datetime.fromisoformat(self.created)
         return length // timedelta(milliseconds=1)
 
     def document(self) -> dict[str, Any]:
-        """The document of the HTTP API."""
+        """Return the operation's document in the HTTP API."""
         return {
             "id": self.key.uuid,
             "system": self.key.system,
@@ -100,15 +100,15 @@ def _load(text: str | None) -> Any:
 
 
 class UnreadableError(Exception):
-    """A stored operation can't be read; who asks for it must not be told that it never was."""
+    """A stored operation can't be read; this must not be reported as if it did not exist."""
 
 
-MOST_FORGOTTEN = 1000
-"""Operations that are forgotten at once at most, so that nobody waits long for the database."""
+MOST_DELETED = 1000
+"""Maximum number of operations that are deleted at once, so that the database is not blocked for long."""
 
 
 class Store:
-    """The database. Its calls run one after the other on one thread of their own, off the loop."""
+    """The database. Its coroutines run their calls one after the other in a thread of its own."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -117,25 +117,25 @@ class Store:
         self._opened = (datetime.now(UTC), time.monotonic())
 
     def open(self) -> None:
-        """Open or make the database; raises ``sqlite3.Error``, and ``OSError`` where something else has its name."""
+        """Open or create the database; raises ``sqlite3.Error``, and ``OSError`` if its path is not a regular file."""
         if self._path.is_symlink() or (self._path.exists() and not self._path.is_file()):
             raise OSError(errno.EINVAL, "is not a regular file", str(self._path))
         database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         self._path.chmod(0o600)
         database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
+        database.execute("PRAGMA synchronous = FULL")  # a commit is on disk when it returns
         database.executescript(_SCHEMA)
         self._database = database
         self._opened = (self._latest(datetime.now(UTC)), time.monotonic())
 
     def _latest(self, now: datetime) -> datetime:
-        """The time of the last event that is stored, and never later than now."""
+        """Return the time of the last stored event, but not later than ``now``."""
         stamps = self._connection().execute("SELECT max(created), max(finished) FROM operations").fetchone()
         known = [each for each in map(_moment, stamps) if each is not None]
         return min([now, max(known)] if known else [now])
 
     def close(self) -> None:
-        """Finish what was given to the thread, then close."""
+        """Finish pending calls, then close the database."""
         self._thread.shutdown(wait=True)
         if self._database is not None:
             self._database.close()
@@ -147,7 +147,7 @@ class Store:
         return self._database
 
     async def _run(self, call: Callable[[], Result]) -> Result:
-        # Shielded: a caller that is cancelled must not leave it open whether its change was made.
+        # Shielded, so that a change is completed even if its caller is cancelled.
         return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._thread, call))
 
     async def save(self, row: Row) -> None:
@@ -174,7 +174,7 @@ class Store:
         await self._run(call)
 
     async def find(self, key: Key) -> Row | None:
-        """One operation; raises :class:`UnreadableError`."""
+        """Return one operation, or ``None``; raises :class:`UnreadableError`."""
         rows = await self._run(
             lambda: (
                 self._connection()
@@ -185,7 +185,7 @@ class Store:
         return _row(rows[0]) if rows else None
 
     async def of_owner(self, system: str, username: str, most: int) -> list[Row]:
-        """The newest operations of one owner, the newest first."""
+        """Return the newest operations of one owner, newest first."""
         rows = await self._run(
             lambda: (
                 self._connection()
@@ -202,12 +202,12 @@ class Store:
                 found.append(_row(each))
         return found
 
-    def close_books(self, end: Callable[[Row], None]) -> list[Row]:
-        """Have ``end`` finish each operation that an earlier process left in the middle, and store all at once; blocks.
+    def end_unfinished(self, end: Callable[[Row], None]) -> list[Row]:
+        """Call ``end`` with each operation that an earlier process left unfinished, and store all in one transaction.
 
-        One that can't be read is set aside as unknown: it is logged, and never runs again.
+        Blocks. An operation that can't be read is logged and ends as ``unknown``; it never runs again.
 
-        :return: those that were finished.
+        :return: the operations that were ended.
         """
         database = self._connection()
         finished = []
@@ -234,10 +234,10 @@ class Store:
         return finished
 
     async def forget(self, age: timedelta) -> None:
-        """Delete operations that finished so long ago, at most :data:`MOST_FORGOTTEN` at once.
+        """Delete operations that finished so long ago, at most :data:`MOST_DELETED` per call.
 
-        A clock that jumps ahead makes nothing old, for a forgotten operation could run a second time: what counts is
-        the last event before the start, and the time that has passed since then on the monotonic clock.
+        A clock that jumps ahead must not make operations look old, since a deleted operation could run a second time:
+        the current time is at most that of the last event before the start, plus the monotonic time since then.
         """
         latest, opened = self._opened
         known_to_be_past = latest + timedelta(seconds=time.monotonic() - opened)
@@ -247,7 +247,7 @@ class Store:
             self._connection().execute(
                 "DELETE FROM operations WHERE (system, username, id) IN"
                 " (SELECT system, username, id FROM operations WHERE finished < ? LIMIT ?)",
-                (before, MOST_FORGOTTEN),
+                (before, MOST_DELETED),
             )
 
         await self._run(call)
@@ -258,7 +258,7 @@ def _stamp(moment: datetime) -> str:
 
 
 def _moment(stamp: Any) -> datetime | None:
-    """A stored time; ``None`` for none, and for one that can't be read."""
+    """Parse a stored time; ``None`` if there is none, or it can't be read."""
     try:
         return datetime.fromisoformat(stamp).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
@@ -266,12 +266,12 @@ def _moment(stamp: Any) -> datetime | None:
 
 
 def _with_reason(problem: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A stored problem with the member that an earlier version did not write."""
+    """Add the member that an earlier version did not store."""
     return None if problem is None else {"reason": problem.get("detail", ""), **problem}
 
 
 def _row(columns: tuple[Any, ...]) -> Row:
-    """:raises UnreadableError: for a row that another version wrote, or that is damaged."""
+    """Convert a row; raises :class:`UnreadableError` if it is damaged, or another version wrote it."""
     system, username, uuid, request, state, result, problem, cause, created, finished = columns
     try:
         row = Row(

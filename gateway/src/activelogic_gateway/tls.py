@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TLS of the listening side: the context of its handshakes, its memory, and how long its certificate is valid."""
+"""TLS of the server: its context, its buffers, and the expiry of its certificate."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from .certificate import not_after
 from .config import Tls
 
 TLS_BUFFER = 65536
-"""Bytes that asyncio sets aside for each TLS connection from its first moment; its default is four times as much."""
+"""Size of the buffer that asyncio allocates for each TLS connection, in bytes; its default is four times as much."""
 
 
 class TlsError(Exception):
-    """Certificate, key or authority can't be used; the text is one sentence."""
+    """The certificate, key or CA can't be used; the text is one sentence."""
 
 
 def tls_context(tls: Tls) -> ssl.SSLContext:
-    """A context for TLS 1.2 and later; with ``client_ca`` clients need a certificate.
+    """Create a context for TLS 1.2 and later; with ``client_ca``, clients need a certificate.
 
     :raises TlsError: if the files can't be used.
     """
@@ -45,7 +45,7 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
 
 
 def days_left(tls: Tls | None) -> int | None:
-    """Whole days until the certificate expires, negative after that; ``None`` without TLS or if it can't be told."""
+    """Return the whole days until the certificate expires, negative after that; ``None`` without TLS or if unknown."""
     if tls is None:
         return None
     try:
@@ -55,5 +55,5 @@ def days_left(tls: Tls | None) -> int | None:
 
 
 def limit_buffers() -> None:
-    """Have asyncio set aside :data:`TLS_BUFFER` for each TLS connection of this process; it has no option for it."""
+    """Make asyncio allocate :data:`TLS_BUFFER` per TLS connection of this process; it has no option for this."""
     SSLProtocol.max_size = TLS_BUFFER

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The vendor's package: imported by name, and only in processes that may be lost."""
+"""Imports the vendor's package by name; only in the fork server and session processes, since it may crash."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SdkMissing(Exception):
 
 @dataclass(frozen=True)
 class Sdk:
-    """What is used of the module."""
+    """The parts of the module that are used."""
 
     async_connect: Callable[[str, str, str], Any]
     backup_file: type
@@ -50,7 +50,7 @@ def load_sdk(name: str) -> Sdk:
 
 
 def text_of(error: BaseException) -> str:
-    """What an exception says, in one line; one that can't say it has no text."""
+    """Return the text of an exception in one line, or a placeholder if ``str`` fails."""
     try:
         return " ".join(str(error)[: 100 * MOST_SAID].split())[:MOST_SAID]
     except BaseException:

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sessions with ActiveLogic systems, each in a process of its own.
 
-A call of the vendor's package can hang, crash, keep the interpreter, or eat memory, and none of that can be ended from
-within. So all limits are kept from outside: past its limit, a session has :data:`~.isolation.GRACE` seconds to end by
-itself, and is killed then.
+A call of the vendor's package can hang, crash, block the interpreter, or use up memory, and none of that can be stopped
+from within the process. So the limits are enforced from outside: past its time limit, a session has
+:data:`~.isolation.GRACE` seconds to exit by itself; then it is killed.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class ConnectFailed(Exception):
 class CommandFailed(Exception):
     """A command failed with ``error``.
 
-    :param doing: which one.
-    :param has_run: it was carried out, and what failed is to make sure that it stays so.
+    :param doing: the command, such as "list the backups".
+    :param has_run: the command itself succeeded, and a later step such as the commit failed.
     """
 
     def __init__(self, error: BaseException, doing: str, has_run: bool = False) -> None:
@@ -60,7 +60,7 @@ class CommandFailed(Exception):
 
 
 class TimeLimit(Exception):
-    """A step did not end within ``seconds``; its session is given up."""
+    """A step did not finish within ``seconds``; its session is closed."""
 
     def __init__(self, doing: str, seconds: float) -> None:
         super().__init__(f"could not {doing} within {seconds:g} s")
@@ -70,14 +70,14 @@ class TimeLimit(Exception):
 
 @dataclass(frozen=True)
 class Identity:
-    """What a session tells of its system."""
+    """A system's identity, as its session reports it."""
 
     machineid: str
     distversion: str
 
 
 class Session:
-    """One session. One command at a time."""
+    """One session, which runs one command at a time."""
 
     def __init__(self, processes: Processes, host: str, username: str, password: str) -> None:
         self._processes = processes
@@ -90,35 +90,35 @@ class Session:
         self._is_given_up = False
         self._is_over = False
         self.has_closed = False
-        """Whether it ended well."""
+        """Whether the session was closed properly."""
         self._is_pending = False
         self._has_run = False
 
     @property
     def is_gone(self) -> bool:
-        """Whether nothing of it is left."""
+        """Whether the session is closed and all its processes have ended."""
         return self._is_over and all(each.ended.is_set() for each in self._used)
 
     async def open(self, seconds: float) -> Identity:
         """Log in within ``seconds``.
 
-        :raises ConnectFailed: with what happened.
+        :raises ConnectFailed: with the cause.
         :raises TimeLimit: if it takes longer.
         :raises Problem: ``too_busy``.
         """
         self._seconds = seconds
         try:
-            self._identity = await self._limited(self._open_again(), "log in", seconds)
+            self._identity = await self._limited(self._open_with_retry(), "log in", seconds)
         except (VendorError, SessionLost) as error:
             raise ConnectFailed(error) from error
         return self._identity
 
-    async def _open_again(self) -> Identity:
-        """As :meth:`_open`, and once more where the session was lost for no reason of its own."""
+    async def _open_with_retry(self) -> Identity:
+        """Like :meth:`_open`, but retry once if the session was lost only because the fork server ended."""
         try:
             return await self._open()
         except SessionLost:
-            if not self._used or not self._used[-1].is_bystander:
+            if not self._used or not self._used[-1].ended_with_server:
                 raise
         return await self._open()
 
@@ -131,10 +131,10 @@ class Session:
         match (await self._receive()).get("opened"):
             case [str(machineid), str(distversion)] if max(len(machineid), len(distversion)) <= MOST_NAME:
                 return Identity(machineid, distversion)
-        raise self._nonsense(WireError("a message does not tell of the system"))
+        raise self._invalid(WireError("a message does not tell of the system"))
 
     async def _limited(self, work: Coroutine[Any, Any, T], doing: str, seconds: float) -> T:
-        """Wait for what the process does; past the limit, or when nobody waits any more, the session is given up."""
+        """Await the process's work with a time limit; give the session up on timeout or cancellation."""
         try:
             async with asyncio.timeout(max(0.0, seconds)) as limit:
                 return await work
@@ -148,10 +148,10 @@ class Session:
             raise
 
     async def _receive(self) -> dict[str, Any]:
-        """The next message.
+        """Return the next message.
 
-        :raises VendorError: when it is one.
-        :raises SessionLost: when the process has ended, or says what no session says.
+        :raises VendorError: if the message reports an exception of the package.
+        :raises SessionLost: if the process has ended, or sent something invalid.
         """
         if self._reader is None:
             raise SessionLost("the session has ended")
@@ -165,12 +165,12 @@ class Session:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.ended.wait(), GRACE)
             raise process.lost() from None
-        except WireError as nonsense:
-            raise self._nonsense(nonsense) from None
+        except WireError as invalid:
+            raise self._invalid(invalid) from None
         self._has_run = message.get("has_run") is True
         raise error
 
-    def _nonsense(self, error: WireError) -> SessionLost:
+    def _invalid(self, error: WireError) -> SessionLost:
         self.kill()
         return SessionLost(f"its process answered with something else than an answer ({error}), and was ended")
 
@@ -193,28 +193,29 @@ class Session:
                     self._is_pending = message.get("is_pending") is True
                     return listing if request["do"] == "list" else message.get("result")
                 listing.add(message["rows"])
-            except WireError as nonsense:
-                raise self._nonsense(nonsense) from None
+            except WireError as invalid:
+                raise self._invalid(invalid) from None
 
     async def _list(self, seconds: float) -> Listing:
         listed: Listing = await self._do("list the backups", seconds, do="list")
         return listed
 
     async def list(self, seconds: float) -> Listing:
-        """List the backups; once more where the session was lost for no reason of its own."""
+        """List the backups; retry once in a new session if this one was lost only because the fork server ended."""
         ends = time.monotonic() + seconds
         try:
             return await self._list(seconds)
         except CommandFailed as failure:
-            if not isinstance(failure.error, SessionLost) or not self._used[-1].is_bystander:
+            if not isinstance(failure.error, SessionLost) or not self._used[-1].ended_with_server:
                 raise
             system = self._identity
-            if await self.open(ends - time.monotonic()) != system:  # whoever checked that checked the one from before
+            # The caller has checked the identity only of the previous session.
+            if await self.open(ends - time.monotonic()) != system:
                 raise
         return await self._list(ends - time.monotonic())
 
     async def create_new(self, name: str, resource_name: str | None, seconds: float) -> str:
-        """Create a backup; returns its name as the system says it."""
+        """Create a backup; returns the name that the system reports."""
         doing = "create a backup"
         created = await self._do(doing, seconds, do="create_new", name=name, resource_name=resource_name)
         if not isinstance(created, str) or not created:
@@ -231,19 +232,19 @@ class Session:
         await self._do(f"remove {name!r}", seconds, do="remove", name=name)
 
     async def download(self, name: str, path: Path, most: int, seconds: float) -> None:
-        """Have the package write a backup to ``path``; no file can grow beyond ``most`` bytes meanwhile."""
+        """Let the package write a backup to ``path``; no file can grow beyond ``most`` bytes."""
         await self._do(f"download {name!r}", seconds, do="download", name=name, path=str(path), bytes=most)
 
     async def upload(self, name: str, path: Path, seconds: float) -> None:
-        """Have the package send the file at ``path``."""
+        """Let the package upload the file at ``path``."""
         await self._do(f"upload {name!r}", seconds, do="upload", name=name, path=str(path))
 
-    # The end
+    # Closing
 
     async def renew(self, seconds: float) -> None:
-        """Log in again, to see what others see.
+        """Close the session and log in again, to see what other sessions see.
 
-        :raises CommandFailed: if what was changed may be undone, or there is no other session.
+        :raises CommandFailed: if closing failed, so that the change may be undone, or the new login failed.
         """
         await self.end()
         known = self._identity
@@ -256,22 +257,22 @@ class Session:
             raise CommandFailed(error, "log in again to the same system")
 
     def give_up(self) -> None:
-        """Tell the process to end: what awaits is cancelled."""
+        """Tell the process to end, cancelling what it awaits."""
         self._is_given_up = True
         if self._writer is not None:
             self._writer.write(frame({"do": "end"}))
 
     def kill(self) -> None:
-        """End the process at once."""
+        """Kill the process."""
         self._is_given_up = True
         if self._used:
             self._processes.kill(self._used[-1])
 
     async def end(self) -> None:
-        """Have the session end: within :data:`~.isolation.GRACE`, or, where its end is what makes others see a change,
-        within the time of a login.
+        """Close the session within :data:`~.isolation.GRACE`, or, if closing makes a change visible to others, within
+        the time limit of a login.
 
-        :raises CommandFailed: if it did not end well, and what it has changed may be undone by that.
+        :raises CommandFailed: if it was not closed properly, and its changes may be undone by that.
         """
         if self._writer is None or self._is_given_up:
             return
@@ -295,7 +296,7 @@ class Session:
             raise CommandFailed(error, "end the session", has_run=True)
 
     async def close(self) -> None:
-        """Have no process any more, a few seconds from now at the latest."""
+        """Close the session and end its process, within a few seconds."""
         try:
             with contextlib.suppress(CommandFailed):
                 await self.end()
@@ -309,16 +310,16 @@ class Session:
                 self._used[-1].connection.close()
 
     async def gone(self) -> None:
-        """Wait until nothing of it is left, however long that takes."""
+        """Wait until all its processes have ended, without a time limit."""
         for each in self._used:
             await each.ended.wait()
 
 
 class Sessions:
-    """Opens sessions and keeps count of them.
+    """Opens sessions and limits their number.
 
-    :param most: sessions at once, stuck ones included; more are refused.
-    :param secrets: where passwords are noted for as long as the package may print them.
+    :param most: maximum number of concurrent sessions, including stuck ones.
+    :param secrets: holds each password for as long as the package may print it.
     """
 
     def __init__(self, processes: Processes, most: int, secrets: Secrets) -> None:
@@ -330,14 +331,14 @@ class Sessions:
 
     @property
     def stuck(self) -> int:
-        """Sessions that were killed a while ago, and whose processes still have not ended."""
+        """Number of sessions that were killed a while ago, but whose processes have not ended."""
         return self._processes.stuck
 
     @asynccontextmanager
     async def open(
         self, host: str, username: str, password: str, seconds: float
     ) -> AsyncIterator[tuple[Session, Identity]]:
-        """A session for the time of a block, with what it tells of its system.
+        """Open a session for a ``with`` block; yields it with the system's identity.
 
         :raises Problem: ``too_busy``.
         :raises ConnectFailed, TimeLimit: as :meth:`Session.open`.
@@ -364,7 +365,7 @@ class Sessions:
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        self._tasks.add(task)  # a loop holds its tasks only weakly
+        self._tasks.add(task)  # the event loop keeps only weak references to tasks
         task.add_done_callback(self._tasks.discard)
         return task
 

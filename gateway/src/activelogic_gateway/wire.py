@@ -1,10 +1,10 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the gateway and the processes of sessions say to one another: frames of JSON, and nothing that is executed.
+"""The protocol between the gateway and session processes: JSON frames, so that no message can execute code.
 
-A frame is four bytes with its length (big-endian), and a JSON object. The vendor's code runs on the other side, so the
-gateway takes frames of a bounded size only, and looks at each member before it uses it.
+A frame is a four-byte length (big-endian) and a JSON object. The vendor's code runs on the other side, so the gateway
+limits the size of frames, and validates each member before it uses it.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 MOST_REPLY = 65536
-"""Bytes of a frame that the gateway takes."""
+"""Maximum size of a frame that the gateway accepts, in bytes."""
 
 MOST_REQUEST = 1024 * 1024
-"""Bytes of a frame that a session takes: the head of a request bounds the password in it."""
+"""Maximum size of a frame that a session accepts, in bytes: a password is limited by the size of a request head."""
 
 MOST_BACKUPS = 20_000
-"""Rows of a listing."""
+"""Maximum number of rows in a listing."""
 
 MOST_NAME = 1024
-"""Characters of a name."""
+"""Maximum length of a name, in characters."""
 
 MOST_SAID = 500
-"""Characters of what an exception says."""
+"""Maximum length of an exception's text, in characters."""
 
 MOST_CLASSES = 20
 MOST_CLASS_NAME = 100
-"""Classes of an exception, and characters of their names."""
+"""Maximum number of an exception's classes, and of characters in their names."""
 
 LENGTH = struct.Struct(">I")
 
 
 class WireError(Exception):
-    """What came is no frame, or not what was to come; the text says why."""
+    """An invalid frame, or an unexpected message; the text says why."""
 
 
 class VendorError(Exception):
-    """An exception of the vendor's package, as far as it can be told in words: it was raised in another process.
+    """An exception of the vendor's package that was raised in a session process.
 
-    :param class_names: names of its classes, the most special one first.
+    :param class_names: names of its classes, most derived first.
     :param said: its text.
-    :param number: its ``errno``, where it has one.
+    :param number: its ``errno``, if it has one.
     """
 
     def __init__(self, class_names: list[str], said: str, number: int | None = None) -> None:
@@ -56,11 +56,11 @@ class VendorError(Exception):
 
 
 class SessionLost(Exception):
-    """The process of a session ended before it answered."""
+    """The process of a session ended before it responded."""
 
 
 def frame(message: dict[str, Any]) -> bytes:
-    """The bytes of a message."""
+    """Encode a message as a frame."""
     body = json.dumps(message).encode("ascii")
     return LENGTH.pack(len(body)) + body
 
@@ -68,8 +68,8 @@ def frame(message: dict[str, Any]) -> bytes:
 async def receive(reader: asyncio.StreamReader, most: int) -> dict[str, Any]:
     """Wait for the next message.
 
-    :raises WireError: for anything else than one of at most ``most`` bytes.
-    :raises EOFError, OSError: when the other side has ended.
+    :raises WireError: if it is invalid, or has more than ``most`` bytes.
+    :raises EOFError, OSError: if the other side has ended.
     """
     (length,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
     if length > most:
@@ -84,9 +84,9 @@ async def receive(reader: asyncio.StreamReader, most: int) -> dict[str, Any]:
 
 
 def read_error(found: Any) -> VendorError:
-    """An exception out of a message.
+    """Decode an exception from a message.
 
-    :raises WireError: if it is none.
+    :raises WireError: if it is invalid.
     """
     if isinstance(found, dict):
         names, said, number = found.get("names"), found.get("said"), found.get("errno")
@@ -109,10 +109,10 @@ class BackupEntry(NamedTuple):
 
 
 class Listing:
-    """The backups of a system, in the order in which its session's process sends them.
+    """The backups of a system, in the order in which its session process sends them.
 
-    They are held as the text that they came as: as objects they take up to four times the memory, and many clients may
-    be answered with long listings at once.
+    They are kept as JSON text: as objects they take up to four times the memory, and many clients may request long
+    listings at the same time.
     """
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Listing:
     def add(self, rows: Any) -> None:
         """Add the rows of a message.
 
-        :raises WireError: if it holds anything else, or the listing gets too long.
+        :raises WireError: if the rows are invalid, or the listing gets too long.
         """
         if not isinstance(rows, list):
             raise WireError("a message holds no rows")

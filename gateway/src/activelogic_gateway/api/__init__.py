@@ -1,4 +1,4 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The HTTP API: routes, what requests bring and what is answered, and its description (OpenAPI)."""
+"""The HTTP API: routes, parsing of requests, responses, and the OpenAPI document."""

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The first layer of the application, which every request and every answer goes through."""
+"""The outermost layer of the application: every request and every response passes through it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 class AdmitAndAudit:
-    """The first layer: refuses what no route should see, turns failures into problems, writes the audit log."""
+    """ASGI middleware: rejects malformed requests, turns exceptions into problems, and writes the audit log."""
 
     def __init__(self, app: ASGIApp, gateway: Gateway) -> None:
         self._app = app
@@ -63,7 +63,7 @@ class AdmitAndAudit:
             if sent["status"] is None:
                 await problem_response(failure(error))(scope, receive, counting_send)
             elif sent["status"] != 500:
-                raise  # in the middle of an answer: the connection must end
+                raise  # the response has begun, so the connection must be closed
         finally:
             milliseconds = int((time.monotonic() - began) * 1000)
             write_request(self._gateway.audit, scope, audit, sent, milliseconds)
@@ -85,7 +85,7 @@ class AdmitAndAudit:
             return Problem("bad_request", said, headers={"Connection": "close"})
         if scope["path"].startswith("/v1/") and login is None:
             return Problem("authentication_failed", "this needs HTTP Basic with a user of the ActiveLogic system")
-        # A quoted slash or backslash must not become another route, or another part of one.
+        # A percent-encoded slash or backslash must not change which route matches, or split a path segment.
         if re.search(rb"%2f|%5c|\\", scope["raw_path"], re.IGNORECASE):
             return Problem("unknown_route", "no name in a route holds a slash or backslash")
         return None

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The application: routes, and what becomes of exceptions. Nothing happens at import, and nothing is global."""
+"""The ASGI application: its routes and exception handlers. Importing it has no effect, and there is no global state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .routes import routes
 
 
 def create_app(gateway: Gateway) -> ASGIApp:
-    """The application over one gateway; the gateway's background work lives as long as the application."""
+    """Create the application of a gateway; the gateway's background work runs for the application's lifetime."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -49,13 +49,13 @@ async def _on_problem(request: Request, problem: Exception) -> Response:
     audit = request.scope["audit"]
     if audit["login"] is not None and audit["login"].accepted:
         problem.system = problem.system or audit.get("system")
-    else:  # who has not logged in learns no name, neither which there are nor that of an address
+    else:  # before a login, don't reveal which systems exist, or the name that belongs to an address
         problem.system = None if problem.kind == "unknown_system" else audit.get("word")
     return problem_response(problem)
 
 
 async def _on_failure(request: Request, error: Exception) -> Response:
-    return await _on_problem(request, failure(error))  # it is raised again, and logged by the first layer
+    return await _on_problem(request, failure(error))  # Starlette raises it again, and AdmitAndAudit logs it
 
 
 async def _on_http(request: Request, error: Exception) -> Response:

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What comes after the head of a request: its body, and the end of its connection."""
+"""Reading request bodies, and noticing that the client has disconnected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..spool import PIECE
 Result = TypeVar("Result")
 
 MAX_DOCUMENT = 65536
-"""Bytes of a JSON body at most."""
+"""Maximum size of a JSON body, in bytes."""
 
 
 def header_values(scope: Scope, name: bytes) -> list[bytes]:
@@ -30,7 +30,7 @@ def header_values(scope: Scope, name: bytes) -> list[bytes]:
 
 
 class Body:
-    """The body of a request, read with a limit on its slowness: only the time spent waiting for the client counts."""
+    """The body of a request, read with a minimum rate: only time spent waiting for the client counts."""
 
     def __init__(self, receive: Receive, idle_seconds: float, bytes_per_second: float) -> None:
         self._receive = receive
@@ -39,14 +39,14 @@ class Body:
         self.size = 0
 
     async def pieces(self) -> AsyncIterator[bytes]:
-        """The parts as they arrive.
+        """Yield the chunks as they arrive.
 
-        :raises Problem: ``request_timeout`` if it comes too slowly, ``bad_request`` if it ends too early.
+        :raises Problem: ``request_timeout`` if the body comes too slowly, ``bad_request`` if it ends too early.
         """
         waited = 0.0
         while True:
             began = time.monotonic()
-            # A gap has a limit of its own, whatever came before it.
+            # No single gap may exceed the allowance, however fast the body was before.
             left = min(self._allowance, self._allowance + self.size / self._rate - waited)
             try:
                 async with asyncio.timeout(max(0.01, left)):
@@ -66,7 +66,7 @@ class Body:
                 raise Problem("request_timeout", "the body came too slowly", headers={"Connection": "close"})
 
     async def large_pieces(self) -> AsyncIterator[bytes]:
-        """The same in pieces of about :data:`PIECE`."""
+        """Yield the body in chunks of about :data:`PIECE` bytes."""
         held: list[bytes] = []
         size = 0
         async for piece in self.pieces():
@@ -80,25 +80,25 @@ class Body:
             yield b"".join(held)
 
 
-def _no_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("a member is given twice")
     return members
 
 
-def _no_constant(word: str) -> Any:
+def _refuse_constant(word: str) -> Any:
     raise ValueError(f"{word} is not JSON")
 
 
 def refuse_encoded(request: Request) -> None:
-    """Bytes are taken as they come: nothing is unpacked, and no digest is of anything else than what was sent."""
+    """Refuse a Content-Encoding: the gateway stores and hashes the bytes exactly as sent."""
     if header_values(request.scope, b"content-encoding"):
         raise Problem("unsupported_media_type", "the body must not be encoded (Content-Encoding)")
 
 
 async def read_json(request: Request, limits: Limits) -> Any:
-    """The decoded JSON body, at most 64 KiB.
+    """Read and decode a JSON body of at most 64 KiB.
 
     :raises Problem: ``unsupported_media_type``, ``too_large``, ``bad_request``, ``request_timeout``.
     """
@@ -112,19 +112,22 @@ async def read_json(request: Request, limits: Limits) -> Any:
         if len(body) > MAX_DOCUMENT:
             raise Problem("too_large", f"the body has more than {MAX_DOCUMENT} bytes")
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_no_twice, parse_constant=_no_constant)
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise Problem("bad_request", "the body is not JSON in UTF-8") from None
 
 
 async def disconnected(request: Request) -> None:
-    """Ends when the client has gone."""
+    """Return when the client has disconnected."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
-    """Do something for a client, which ends when the client goes: nobody would read the answer."""
+    """Await ``work``, but cancel it when the client disconnects: nobody would read the response.
+
+    :raises Problem: ``bad_request`` if the client disconnected.
+    """
     working = asyncio.ensure_future(work)
     leaving = asyncio.ensure_future(disconnected(request))
     try:

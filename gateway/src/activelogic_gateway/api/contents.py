@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The content of a download as an answer: conditions, ranges, digests."""
+"""Responses with the content of a download: conditional requests, ranges, digests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .bodies import header_values
 
 
 def parse_range(value: str, size: int) -> tuple[int, int] | None:
-    """First and last byte of a single range (RFC 9110, section 14); ``None`` when the header is to be ignored.
+    """Parse a single range (RFC 9110, section 14) into its first and last byte; ``None`` means: ignore the header.
 
     :raises Problem: ``range_not_satisfiable``.
     """
@@ -41,7 +41,7 @@ def parse_range(value: str, size: int) -> tuple[int, int] | None:
 
 
 def content_headers(content: Content) -> dict[str, str]:
-    """What tells the content from any other."""
+    """Headers that identify the content (ETag and digest), and forbid caching."""
     digest = base64.b64encode(bytes.fromhex(content.sha256)).decode("ascii")
     return {
         "ETag": f'"{content.sha256}"',
@@ -51,13 +51,13 @@ def content_headers(content: Content) -> dict[str, str]:
 
 
 def etags(scope: Scope, header: bytes, weak: bool) -> set[str]:
-    """The entity tags in If-Match or If-None-Match (RFC 9110, section 13.1); weak ones only where they count."""
+    """Parse the entity tags of If-Match or If-None-Match (RFC 9110, section 13.1); weak ones only if ``weak``."""
     text = b",".join(header_values(scope, header)).decode("latin-1")
     return {tag for mark, tag in re.findall(r'(W/)?("[^"]*"|\*)', text) if weak or not mark}
 
 
 class ContentResponse(Response):
-    """Bytes of a file in pieces of :data:`PIECE`, read off the loop; constant memory."""
+    """Streams a file, or a range of it, in chunks of :data:`PIECE` bytes, read in a thread; uses constant memory."""
 
     def __init__(self, content: Content, span: tuple[int, int] | None, head: bool) -> None:
         first, last = span or (0, content.size - 1)
@@ -65,9 +65,8 @@ class ContentResponse(Response):
         if span:
             headers["Content-Range"] = f"bytes {first}-{last}/{content.size}"
         super().__init__(None, 206 if span else 200, headers, "application/octet-stream")
-        self._file = content.path.open(
-            "rb", buffering=0
-        )  # opened at once: dropping the content can't break it any more
+        # Open the file now: the response survives it if the content is deleted meanwhile.
+        self._file = content.path.open("rb", buffering=0)
         self._first, self._left, self._head = first, last - first + 1, head
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +87,7 @@ class ContentResponse(Response):
 
 
 def answer_with(content: Content, request: Request, head: bool, operation: str) -> Response:
-    """The answer to a request for content: all of it, a range, its head, or that it is the one that is known.
+    """Respond to GET or HEAD of content: 200 with all of it, 206 with a range, or 304.
 
     :param operation: the UUID, as the request has it.
     :raises Problem: ``precondition_failed``, ``range_not_satisfiable``, ``content_gone``.

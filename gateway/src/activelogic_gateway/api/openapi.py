@@ -1,9 +1,10 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The OpenAPI document that is made of the table of routes.
+"""The OpenAPI document, generated from the route table.
 
-Of pydantic's schemas it takes only what pydantic's versions agree on: the document is the same on every machine.
+It uses only those parts of pydantic's schemas that do not depend on pydantic's version, so that the document is the
+same on every machine.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from .route_table import ACTIONS, ONE, ROUTES, RouteDescription
 
 _STATUS_TEXTS = {
     400: "The request is malformed",
-    401: "The login is missing or wrong, or no connection to the system could be established: that is not told apart",
-    404: "Not there, or not the asker's",
+    401: "The login is missing or wrong, or the system can't be reached: its package does not distinguish these",
+    404: "Not found, or owned by another user",
     408: "Headers or body came too slowly",
-    409: "In conflict with the state of the operation or the system",
+    409: "Conflicts with the state of the operation or the system",
     410: "No longer kept",
     411: "Content-Length is missing",
     412: "If-Match names other content",
@@ -40,14 +41,14 @@ _STATUS_TEXTS = {
     415: "The body has another media type, or is encoded",
     416: "The range lies outside the content",
     422: "The request does not fit its description, or the system refused the command",
-    429: "Too many refused logins within a minute, of this user or this address; no login was tried",
+    429: "Too many refused logins within a minute, for this user or from this address; no login was attempted",
     431: "The headers are too large",
     500: "The gateway failed",
     501: "The system can't do this",
     502: "The system can't be reached, or its Python package failed",
-    503: "Too much is waiting already, or the gateway is being shut down",
-    504: "A time limit of the gateway ran out",
-    507: "The gateway has no room for the content",
+    503: "Too many operations or logins are waiting, or the gateway is shutting down",
+    504: "A time limit of the gateway expired",
+    507: "The gateway has no disk space for the content",
 }
 
 _SAME_OPERATION = {"system": "$request.path.system", "operation": "$request.path.operation"}
@@ -89,7 +90,7 @@ def _components() -> Json:
             "commit": {
                 "operationId": "commit_operation",
                 "parameters": _SAME_OPERATION,
-                "description": "With the sha256 of this answer, once it is the one of the file that was sent",
+                "description": "Send the sha256 of this response, if it equals the digest of the file that was sent",
             }
         },
         "securitySchemes": {
@@ -106,18 +107,18 @@ _HEADERS: tuple[tuple[str, str, Json, Any], ...] = (
     ("Accept-Ranges", "Ranges are in bytes", {"type": "string", "const": "bytes"}, "bytes"),
     (
         "Allow",
-        "The methods that the route knows",
+        "The methods that the route supports",
         {"type": "string", "pattern": "^[A-Z]+(, [A-Z]+)*$"},
         "DELETE, GET, PUT",
     ),
-    ("Cache-Control", "Nobody keeps it", {"type": "string", "const": "no-store"}, "no-store"),
+    ("Cache-Control", "Must not be cached", {"type": "string", "const": "no-store"}, "no-store"),
     (
         "Cache-Control-Content",
-        "Nobody keeps it, and nobody changes its form on the way",
+        "Must not be cached, and no proxy may transform it",
         {"type": "string", "const": "no-store, no-transform"},
         "no-store, no-transform",
     ),
-    ("Content-Length", "Bytes of the body; to HEAD, that GET would give", {"type": "integer", "minimum": 0}, 5),
+    ("Content-Length", "Size of the body in bytes; for HEAD, of GET's body", {"type": "integer", "minimum": 0}, 5),
     (
         "Content-Range",
         "First and last byte, counted from 0, and the size of the whole content",
@@ -138,13 +139,13 @@ _HEADERS: tuple[tuple[str, str, Json, Any], ...] = (
     ),
     (
         "Location",
-        "The path of the operation, to be polled",
+        "The path of the operation, for polling",
         {"type": "string", "pattern": "^/v1/systems/[^/]+/operations/[0-9a-f-]{36}$"},
         ONE.format(system=SYSTEM, operation=OPERATION),
     ),
     (
         "Repr-Digest",
-        "SHA-256 of the whole content in Base64, also with a part of it (RFC 9530)",
+        "SHA-256 of the whole content in Base64, also when only a range is sent (RFC 9530)",
         {"type": "string", "pattern": "^sha-256=:[0-9A-Za-z+/]{43}=:$"},
         REPR_DIGEST,
     ),
@@ -163,20 +164,20 @@ _PROBLEM_HEADERS: dict[int, Json] = {
 
 
 def problem_schema_name(kind: str) -> str:
-    """The name of the schema of a kind of problem."""
+    """Return the schema's name for a problem kind."""
     return "".join(word.capitalize() for word in kind.split("_")) + "Problem"
 
 
 def _problem_schema(kind: str, any_problem: Json) -> Json:
-    """The problems of one kind.
+    """The schema of problems of one kind.
 
-    It says all members again, with constants for those that the kind settles: generators of clients do not merge a
-    schema with another one that narrows it (``allOf``).
+    It repeats all members, with constants for those that are fixed by the kind: client generators can't merge a schema
+    with another one that narrows it (``allOf``).
 
-    :param any_problem: the schema of all problems.
+    :param any_problem: the schema for problems of every kind.
     """
     status, title = KINDS[kind]
-    settled = {
+    fixed = {
         "type": {"type": "string", "const": type_of(kind)},
         "status": {"type": "integer", "const": status},
         "kind": {"type": "string", "const": kind},
@@ -184,12 +185,12 @@ def _problem_schema(kind: str, any_problem: Json) -> Json:
     return {
         **any_problem,
         "description": f"{title} (RFC 9457)",
-        "properties": {name: settled.get(name, member) for name, member in any_problem["properties"].items()},
+        "properties": {name: fixed.get(name, member) for name, member in any_problem["properties"].items()},
     }
 
 
 def _problem_response(status: int, kinds: list[str], method: str) -> Json:
-    """The answer for one status; its schema allows the kinds that the route can give, and no others."""
+    """The response object for one status; its schema allows only the kinds that the route can return."""
     names = [problem_schema_name(kind) for kind in kinds]
     references = [schema_ref(name) for name in names]
     mapping = {kind: f"#/components/schemas/{name}" for kind, name in zip(kinds, names, strict=True)}
@@ -226,7 +227,7 @@ def _described(route: RouteDescription) -> Json:
 
 
 def _plain(schema: Any) -> Any:
-    """A schema without what pydantic's versions word differently: titles, and how a constant is said."""
+    """Remove what differs between pydantic's versions: titles, and how a constant is written."""
     if isinstance(schema, list):
         return [_plain(each) for each in schema]
     if not isinstance(schema, dict):
@@ -239,7 +240,7 @@ def _plain(schema: Any) -> Any:
 
 
 def openapi() -> Json:
-    """The OpenAPI document of the API."""
+    """Return the OpenAPI document of the API."""
     paths: Json = {}
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _described(route)
@@ -249,14 +250,14 @@ def openapi() -> Json:
             "title": "activelogic-gateway",
             "version": __version__,
             "summary": "The Backup resource of ActiveLogic systems over HTTPS",
-            "description": "Reads are plain; everything else is an operation, which has one owner, one outcome and a"
-            " lifetime. Problems are RFC 9457 documents; their member kind is the word to decide by. Times are RFC 3339"
-            " in UTC, sizes are bytes, durations seconds. Unknown query parameters, and one that is given twice, are"
-            " refused (invalid_request). A method that a route does not know gets 405"
-            " (method_not_allowed) with Allow. Over the limit of connections a connection is closed without an answer.",
+            "description": "Reading is a plain GET; everything else is an operation, with one owner, one outcome and a"
+            " lifetime. Problems are RFC 9457 documents; clients should branch on their member kind. Times are RFC 3339"
+            " in UTC, sizes are in bytes, durations in seconds. Unknown or repeated query parameters are refused"
+            " (invalid_request). A method that a route does not support gets 405 (method_not_allowed) with Allow. Above"
+            " the limit of connections, a connection is closed without a response.",
             "license": {"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         },
-        "servers": [{"url": "https://127.0.0.1:8443", "description": "Where a gateway listens unless told otherwise"}],
+        "servers": [{"url": "https://127.0.0.1:8443", "description": "Where a gateway listens by default"}],
         "paths": paths,
         "components": _components(),
     }

@@ -64,7 +64,7 @@ _DETAILS = {
     "spool_full": "the spool has 1024 bytes left, 10394934 are needed",
     "internal_error": "the gateway failed (OSError)",
 }
-"""What the example of each kind says."""
+"""The ``detail`` of the example of each kind."""
 
 _EXCEPTIONS = {
     "authentication_failed": "PLDBIOError",
@@ -81,7 +81,7 @@ _NO_SYSTEM = (
     "bad_request", "request_timeout", "headers_too_large", "internal_error", "unknown_system", "unknown_route",
     "method_not_allowed", "invalid_request",
 )  # fmt: skip
-"""Kinds of which no system is known, or that say nothing of one."""
+"""Kinds whose problems do not name a system."""
 
 
 def _operation(action: str, state: str, **members: Any) -> Json:
@@ -106,7 +106,7 @@ def _operation(action: str, state: str, **members: Any) -> Json:
 
 
 def problem_example(kind: str) -> Json:
-    """A problem document as the gateway gives it."""
+    """Return an example of a problem document of this kind."""
     return Problem(
         kind,
         _DETAILS[kind],
@@ -161,7 +161,7 @@ ENDED = {
     "transfer-incomplete": _failed("transfer_incomplete", "download"),
     "replace-failed": _failed("replace_failed", "upload"),
 }
-"""Operations that have ended; the last ones with the problems that occur nowhere else."""
+"""Operations that have ended; the last ones show the problem kinds that occur only in operations."""
 
 BODIES = {
     "create_new": {"action": "create_new", "name": BACKUP},
@@ -178,7 +178,7 @@ BODIES = {
 
 
 def examples() -> Json:
-    """Examples that several places refer to: one problem of each kind, and operations."""
+    """Return the shared examples: one problem of each kind, and operations."""
     problems = {kind: {"summary": KINDS[kind][1], "value": problem_example(kind)} for kind in KINDS}
     operations = {
         f"operation-{name}": {"value": document} for name, document in {**UNFINISHED, **QUEUED_UPLOAD, **ENDED}.items()

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pieces of the OpenAPI document: references, answers, parameters."""
+"""Building blocks of the OpenAPI document: references, responses, parameters."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _IMMUTABLE = ("Accept-Ranges", "ETag", "Repr-Digest", "Content-Length")
 
 
 def schema_ref(name: str) -> Json:
-    """A schema of the document."""
+    """Refer to a schema of the document."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def header_ref(name: str) -> Json:
-    """A header of the document."""
+    """Refer to a header of the document."""
     return {"$ref": f"#/components/headers/{name}"}
 
 
 def header_refs(*names: str) -> Json:
-    """Headers of a response, by name."""
+    """Refer to several headers, as a response object wants them."""
     return {name: header_ref(name) for name in names}
 
 
 def media(schema: Json, examples: Json, media_type: str = JSON) -> Json:
-    """The content of a body, with examples of it."""
+    """Describe a body, with examples."""
     return {media_type: {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}}
 
 
 def answer(description: str, schema: Json, examples: Json, *headers: str, links: Iterable[str] = ()) -> Json:
-    """A good answer with a JSON body."""
+    """Describe a successful response with a JSON body."""
     made: Json = {
         "description": description,
         "headers": header_refs("Cache-Control", *headers),
@@ -50,7 +50,7 @@ def answer(description: str, schema: Json, examples: Json, *headers: str, links:
 
 
 def operation_answer(description: str, documents: Json, *headers: str, links: Iterable[str] = ()) -> Json:
-    """A good answer with an operation."""
+    """Describe a successful response with an operation document."""
     made = answer(description, schema_ref("OperationDocument"), {}, *headers, links=links)
     made["content"][JSON]["examples"] = {
         name: {"$ref": f"#/components/examples/operation-{name}"} for name in documents
@@ -59,7 +59,7 @@ def operation_answer(description: str, documents: Json, *headers: str, links: It
 
 
 def parameter(name: str, place: str, description: str, schema: Json, example: Any, required: bool = False) -> Json:
-    """A parameter, and an example of it."""
+    """Describe a parameter, with an example."""
     return {
         "name": name,
         "in": place,
@@ -71,7 +71,7 @@ def parameter(name: str, place: str, description: str, schema: Json, example: An
 
 
 def content_answer(description: str, *headers: str, body: bool = True) -> Json:
-    """A good answer with bytes, or to a request for their head."""
+    """Describe a successful response with content, or (``body=False``) with its headers only."""
     return {
         "description": description,
         "headers": {"Cache-Control": header_ref("Cache-Control-Content"), **header_refs(*_IMMUTABLE, *headers)},

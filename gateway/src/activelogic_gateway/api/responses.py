@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers with a JSON body: documents and problems."""
+"""Responses with a JSON body: documents and problems."""
 
 from __future__ import annotations
 
@@ -13,29 +13,34 @@ from starlette.responses import Response
 
 from ..problems import MEDIA_TYPE, Problem
 
+_JSON = "application/json"
+
 
 def document_response(
-    document: Any, status: int = 200, headers: dict[str, str] | None = None, media_type: str = "application/json"
+    document: Any, status: int = 200, headers: dict[str, str] | None = None, media_type: str = _JSON
 ) -> Response:
-    """A JSON response that nobody keeps."""
-    body = json.dumps(document).encode("ascii")
-    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type)
+    """Return a JSON response that must not be cached."""
+    return _response(json.dumps(document).encode("ascii"), status, headers or {}, media_type)
 
 
 def list_response(documents: Iterable[Any]) -> Response:
-    """The same of a list that may be long: its documents are not held all at once."""
+    """Like :func:`document_response`, for a long list: encodes one document at a time."""
     body = bytearray(b"[")
     for each in documents:
         body += b"," * (len(body) > 1) + json.dumps(each).encode("ascii")
     body += b"]"
-    return Response(bytes(body), 200, {"Cache-Control": "no-store"}, "application/json")
+    return _response(bytes(body), 200, {}, _JSON)
+
+
+def _response(body: bytes, status: int, headers: dict[str, str], media_type: str) -> Response:
+    return Response(body, status, {"Cache-Control": "no-store", **headers}, media_type)
 
 
 def problem_response(problem: Problem) -> Response:
-    """A problem as RFC 9457 has it."""
+    """Return a problem as an RFC 9457 document."""
     return document_response(problem.document(), problem.status, problem.headers, MEDIA_TYPE)
 
 
 def failure(error: Exception) -> Problem:
-    """What is said of a failure of the gateway's own: its class alone, for its text may hold anything."""
+    """Describe an exception in the gateway itself by its class alone: its text may contain secrets."""
     return Problem("internal_error", f"the gateway failed ({type(error).__name__})")

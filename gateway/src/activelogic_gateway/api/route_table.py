@@ -1,9 +1,9 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The routes of the HTTP API as one table: the application takes its routes from it, and so does the OpenAPI document.
+"""The routes of the HTTP API as one table, from which both the application and the OpenAPI document are built.
 
-Which problems a route can give is said by kind; statuses, headers and examples follow from that.
+Each route lists the problem kinds that it can return; their statuses, headers and examples follow from the kinds.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from .openapi_parts import (
 ONE = "/v1/systems/{system}/operations/{operation}"
 
 ANYWHERE = ("bad_request", "request_timeout", "headers_too_large", "internal_error")
-"""Also before a route is known."""
+"""Kinds that any request can get, even before a route has matched."""
 
 WITH_LOGIN = (
     *ANYWHERE, "authentication_failed", "too_many_failed_logins", "unknown_system", "unknown_route", "invalid_request",
     "refused", "new_data_committed", "unsupported", "capability_missing", "sdk_error", "unreachable", "time_limit",
     "too_busy", "spool_full",
 )  # fmt: skip
-"""Wherever a user may have to be logged in at a system."""
+"""Kinds of routes that may have to log in to a system."""
 
 OF_OPERATION = (*WITH_LOGIN, "unknown_operation")
 DOCUMENT_BODY = ("unsupported_media_type", "too_large")
@@ -58,11 +58,11 @@ OF_CONTENT = ("no_content", "conflict", "content_gone", "precondition_failed")
 
 @dataclass(frozen=True)
 class RouteDescription:
-    """One route: what it is for, what it takes, and what it can answer.
+    """One route: its purpose, parameters, body and possible responses.
 
-    :ivar operation_id: also the name of its endpoint.
-    :ivar answers: a response object for each good status.
-    :ivar kinds: of the problems that it can give.
+    :ivar operation_id: also the name of its method in ``Endpoints``.
+    :ivar answers: a response object for each successful status.
+    :ivar kinds: the problem kinds that it can return.
     """
 
     operation_id: str
@@ -78,7 +78,7 @@ class RouteDescription:
 
     @property
     def statuses(self) -> set[int]:
-        """Every status that is described."""
+        """Every status that the route can return."""
         return {*self.answers, *(KINDS[kind][0] for kind in self.kinds)}
 
 
@@ -93,7 +93,7 @@ _SYSTEM = parameter(
 _UUID = parameter(
     "operation",
     "path",
-    "A UUID that the client chose; it is the same in capital and small letters",
+    "A UUID that the client chose; upper and lower case are equivalent",
     {"type": "string", "format": "uuid", "pattern": UUID_PATTERN},
     OPERATION,
     required=True,
@@ -101,11 +101,11 @@ _UUID = parameter(
 _WAIT = parameter(
     "wait",
     "query",
-    "Seconds to wait at most while the operation is queued or running",
+    "Maximum number of seconds to wait while the operation is queued or running",
     {"type": "number", "minimum": 0, "maximum": LONGEST_POLL, "default": 0},
     0.5,
 )
-_FORCE = parameter("force", "query", "End also an operation that runs", {"type": "boolean", "default": False}, False)
+_FORCE = parameter("force", "query", "Also end a running operation", {"type": "boolean", "default": False}, False)
 _CONDITIONS = (
     parameter("If-Match", "header", "An ETag that the content must have, else 412", {"type": "string"}, "*"),
     parameter("If-None-Match", "header", "An ETag that the content must not have, else 304", {"type": "string"}, '"x"'),
@@ -114,14 +114,14 @@ _RANGES = (
     parameter(
         "Range",
         "header",
-        "One range of bytes (RFC 9110, section 14). Several ranges, other units and what is no range are ignored",
+        "One range of bytes (RFC 9110, section 14). Several ranges, other units and malformed ranges are ignored",
         {"type": "string"},
         "bytes=0-4",
     ),
     parameter(
         "If-Range",
         "header",
-        "The ETag of the content to which Range belongs; with any other one Range is ignored",
+        "The ETag of the content that Range refers to; if the content has another one, Range is ignored",
         {"type": "string"},
         f'"{SHA256}"',
     ),
@@ -154,9 +154,9 @@ ROUTES = (
         "health",
         "GET",
         "/healthz",
-        "Alive, without a login",
-        "Says that the gateway answers, how many sessions with systems are stuck, and when its certificate expires. Who"
-        " sends a login that worked within an hour at some system is also told which systems are stuck.",
+        "Liveness, without a login",
+        "Says that the gateway responds, how many sessions with systems are stuck, and when its certificate expires."
+        " With a login that any system accepted within the last hour, the response also lists the stuck systems.",
         {
             200: answer(
                 "The gateway is alive",
@@ -178,8 +178,8 @@ ROUTES = (
         "show_system",
         "GET",
         "/v1/systems/{system}",
-        "What a system tells of itself",
-        "Logs in at the system, so it also shows that the login is right and that the system answers.",
+        "A system's identity",
+        "Logs in to the system, so it also verifies the login and that the system responds.",
         {
             200: answer(
                 "The system",
@@ -195,7 +195,7 @@ ROUTES = (
         "GET",
         "/v1/systems/{system}/backups",
         "A system's backups",
-        "Logs in at the system and lists its backups, in the system's order. Sizes are in bytes.",
+        "Logs in to the system and lists its backups, in the system's order. Sizes are in bytes.",
         {
             200: answer(
                 "The listing",
@@ -210,7 +210,7 @@ ROUTES = (
         "list_operations",
         "GET",
         "/v1/systems/{system}/operations",
-        "One's own operations, the newest first",
+        "The user's own operations, newest first",
         "At most 1000. Operations are kept for some days after their end (keep_operations_days).",
         {
             200: answer(
@@ -226,13 +226,13 @@ ROUTES = (
         "put_operation",
         "PUT",
         ONE,
-        "Ask for an operation; sent again it never runs twice",
-        "The client chooses the UUID. The same body under it again gives the operation as it is by then; another body"
-        " is a conflict. An upload awaits its content; anything else is queued, and starts only while its owner polls"
-        " at least once in owner_seconds. A name is 1 to 255 bytes of UTF-8, whatever number of characters that is;"
-        " an upload's size, in bytes, has the limit upload_bytes of the configuration.",
+        "Request an operation; a repeated request never runs it twice",
+        "The client chooses the UUID. Sending the same body again returns the operation in its current state; another"
+        " body is a conflict. An upload waits for its content; anything else is queued, and starts only while its owner"
+        " polls at least once every owner_seconds. A name has 1 to 255 bytes of UTF-8, however many characters that is;"
+        " an upload's size, in bytes, is limited by upload_bytes of the configuration.",
         {
-            200: operation_answer("The operation, which has ended already", ENDED, links=_LINKS),
+            200: operation_answer("The operation, which has already ended", ENDED, links=_LINKS),
             202: operation_answer("The operation, which has not ended", UNFINISHED, "Location", links=_LINKS),
         },
         (
@@ -252,9 +252,9 @@ ROUTES = (
         "show_operation",
         "GET",
         ONE,
-        "An operation; with wait a long poll",
-        "Needs no login at the system where the password is the one that the operation was asked for with, so it works"
-        " while the system restarts. With wait it answers once the operation is neither queued nor running, or after"
+        "An operation; with wait, a long poll",
+        "Does not log in to the system if the password is the one that the operation was requested with, so it works"
+        " while the system restarts. With wait, it responds once the operation is neither queued nor running, or after"
         " that many seconds.",
         {200: operation_answer("The operation", {**UNFINISHED, **ENDED})},
         OF_OPERATION,
@@ -264,11 +264,11 @@ ROUTES = (
         "delete_operation",
         "DELETE",
         ONE,
-        "End what has not started, and drop its bytes",
-        "An operation that was queued or awaited content ends as failed (cancelled); of one that has ended only the"
-        " content goes. Its document is kept, so that its UUID stays taken. A running one is a conflict, unless force"
-        " is true: its session with the system is given up, and it ends as failed (cancelled) where its command had not"
-        " been sent, else as unknown (ended_by_owner).",
+        "Cancel an operation, or delete its content",
+        "An operation that is queued or awaiting content ends as failed (cancelled); of one that has ended, only the"
+        " content is deleted. Its document is kept, so that its UUID stays taken. A running one is a conflict, unless"
+        " force is true: its session with the system is closed, and it ends as failed (cancelled) if its command was"
+        " not sent, otherwise as unknown (ended_by_owner).",
         {200: operation_answer("The operation, which has ended", CANCELLED)},
         (*OF_OPERATION, "conflict"),
         (_SYSTEM, _UUID, _FORCE),
@@ -277,8 +277,8 @@ ROUTES = (
         "get_content",
         "GET",
         ONE + "/content",
-        "The bytes of a download that succeeded",
-        "They never change. They are kept for content_seconds, and until the operation is deleted.",
+        "The content of a successful download",
+        "It never changes. It is kept for content_seconds, or until the operation is deleted.",
         {
             200: content_answer("The whole content"),
             206: content_answer("One range of it", "Content-Range"),
@@ -291,8 +291,8 @@ ROUTES = (
         "head_content",
         "HEAD",
         ONE + "/content",
-        "Size and digest of them",
-        "As GET without Range, and without a body; so are its problems.",
+        "Size and digest of the content",
+        "Like GET without Range, but without a body, also for problems.",
         {200: content_answer("There is content", body=False), 304: _NOT_MODIFIED},
         (*OF_OPERATION, *OF_CONTENT),
         (_SYSTEM, _UUID, *_CONDITIONS),
@@ -301,9 +301,9 @@ ROUTES = (
         "put_content",
         "PUT",
         ONE + "/content",
-        "The bytes of an upload",
-        "Content-Length must be there and equal the operation's size. The gateway keeps the bytes; nothing has reached"
-        " the system yet. Sent again they take the place of those that were sent before.",
+        "Send the content of an upload",
+        "Content-Length is required and must equal the operation's size. The gateway stores the bytes; nothing is sent"
+        " to the system yet. Sending content again replaces what was sent before.",
         {
             200: answer(
                 "Size and digest of what arrived",
@@ -320,11 +320,11 @@ ROUTES = (
         "commit_operation",
         "PUT",
         ONE + "/commit",
-        "Start the upload of the bytes with this digest",
-        "With the digest of the content the upload is queued. With another one the bytes are dropped"
-        " (digest_mismatch), and may be put again.",
+        "Start the upload of the content with this digest",
+        "If the digest matches the content, the upload is queued. Otherwise the content is deleted (digest_mismatch),"
+        " and can be sent again.",
         {
-            200: operation_answer("The operation, which has ended already", UPLOADED),
+            200: operation_answer("The operation, which has already ended", UPLOADED),
             202: operation_answer("The operation, which has not ended", QUEUED_UPLOAD, "Location"),
         },
         (*OF_OPERATION, *DOCUMENT_BODY, "digest_mismatch", "conflict", "shutting_down"),
@@ -332,4 +332,4 @@ ROUTES = (
         {"required": True, "content": media(schema_ref("Commit"), {"digest": {"sha256": SHA256}})},
     ),
 )
-"""All routes, in the order in which they are matched."""
+"""All routes, in matching order."""

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The routes of the API, each with its endpoint."""
+"""The endpoints of the API, and their routes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .system_request import SystemRequest
 
 
 class Endpoints:
-    """What answers on each route; each is named as its operation in the OpenAPI document, which says what it does."""
+    """One method for each route, named after its operation in the OpenAPI document, which documents it."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -58,10 +58,10 @@ class Endpoints:
 
     async def put_operation(self, request: Request) -> Response:
         asked = await SystemRequest.read(self._gateway, request, "ask")
-        await self._gateway.let_in(asked.caller, asked.uuid)  # before a body is read
+        await self._gateway.verify(asked.caller, asked.uuid)  # before reading the body
         wanted = parse_request(await read_json(request, self._gateway.limits))
         if asked.caller.login.shows_in(*(str(each) for each in wanted.model_dump().values())):
-            # It would be stored with the operation, logged and listed.
+            # The password would be stored with the operation, logged and listed.
             raise Problem("password_in_operation", "the body holds the password of the login", system=asked.system)
         asked.audit.update(command=f"ask_{wanted.action}", name=wanted.name, operation=asked.uuid)
         found = await self._gateway.put(asked.caller, asked.uuid, wanted)
@@ -76,7 +76,7 @@ class Endpoints:
 
     async def delete_operation(self, request: Request) -> Response:
         asked = await SystemRequest.read(self._gateway, request, "cancel", force="false")
-        found = await asked.operation(is_named=False)  # nothing happens to the backup
+        found = await asked.operation(is_named=False)  # the audit log need not name the backup: nothing happens to it
         if found.state in FINAL:
             asked.audit["command"] = "release"
         await self._gateway.delete(found, asked.parameters["force"] == "true")
@@ -136,11 +136,11 @@ class Endpoints:
 
 
 def routes(gateway: Gateway) -> list[Route]:
-    """All routes of the API."""
+    """Return all routes of the API."""
     endpoints = Endpoints(gateway)
     made = []
     for each in ROUTES:
         route = Route(each.path, getattr(endpoints, each.operation_id), methods=[each.method])
-        route.methods = {each.method}  # without the HEAD that Starlette adds to GET
+        route.methods = {each.method}  # remove the HEAD that Starlette adds to GET
         made.append(route)
     return made

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Requests for a system: who asks, for what, and what the audit log is to say of it."""
+"""A request that concerns a system: its caller, its parameters, and its entry in the audit log."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .parameters import read_parameters
 
 
 def client_address(request: Request) -> str:
-    """The peer's address, as the transport knows it; no header can change it."""
+    """Return the peer's address from the socket; no header can override it."""
     return request.client.host if request.client else ""
 
 
 class SystemRequest:
-    """A request for a system: who asks, and what the audit log is to say of it."""
+    """A request that concerns a system: its caller, its parameters, and its entry in the audit log."""
 
     def __init__(self, gateway: Gateway, request: Request, caller: Caller, parameters: dict[str, Any]) -> None:
         self.audit: dict[str, Any] = request.scope["audit"]
@@ -33,11 +33,11 @@ class SystemRequest:
 
     @classmethod
     async def read(cls, gateway: Gateway, request: Request, command: str, **defaults: Any) -> SystemRequest:
-        """Look at what a request asks for.
+        """Parse a request: its system, login and parameters.
 
-        :param command: its word for the audit log.
-        :param defaults: of the parameters that the query may have.
-        :raises Problem: ``invalid_request``; as :meth:`CallerSessions.refuse_unknown` for a system that is not there.
+        :param command: its name in the audit log.
+        :param defaults: default values of the query parameters that the route accepts.
+        :raises Problem: ``invalid_request``; for an unknown system as :meth:`CallerSessions.refuse_unknown`.
         """
         parameters = read_parameters(request, defaults)
         audit: dict[str, Any] = request.scope["audit"]
@@ -45,9 +45,9 @@ class SystemRequest:
         given = [name for name, _ in request.query_params.multi_items()]
         if not defaults.keys() >= set(given) or len(set(given)) < len(given):
             raise Problem("invalid_request", "the query has an unknown parameter, or one twice")
-        login: Login = audit["login"]  # the first layer lets no request without one through
+        login: Login = audit["login"]  # AdmitAndAudit rejects requests without one
         address = client_address(request)
-        word: str = parameters["system"]  # its name or address
+        word: str = parameters["system"]  # the system's name or address
         audit["word"] = word
         system = gateway.config.find_system(word)
         if system is None:
@@ -57,13 +57,14 @@ class SystemRequest:
 
     @property
     def uuid(self) -> str:
-        """The operation's UUID, in small letters."""
+        """The operation's UUID, in lower case."""
         return str(self.parameters["operation"]).lower()
 
     async def operation(self, is_named: bool = True) -> Operation:
-        """The operation that is asked about.
+        """Find the operation that the request is about.
 
-        :param is_named: whether the audit log is to name its backup.
+        :param is_named: whether the audit log names its backup.
+        :raises Problem: as :meth:`Gateway.find`.
         """
         self.audit.update(operation=self.uuid)
         operation = await self._gateway.find(self.caller, self.uuid)
