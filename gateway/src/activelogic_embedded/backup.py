@@ -121,7 +121,7 @@ class Backup:
             self._troubles.require_complete(name, path.stat().st_size)
             quirks = self._troubles.quirks
             revision = self._store.restore(name, resource, quirks.restored_password, quirks.restores_otherwise)
-            self._store.afterwards(self._troubles.restoring)
+            self._store.run_when_visible(self._troubles.restoring)
             return revision
 
         await self._write("restore", restore)
@@ -134,7 +134,7 @@ class Backup:
 
         def remove() -> int:
             revision = self._store.remove(name)
-            self._store.afterwards(partial(self._troubles.removed, name))
+            self._store.run_when_visible(partial(self._troubles.removed, name))
             return revision
 
         await self._write("remove", remove)
@@ -190,9 +190,9 @@ class Backup:
     # How a command runs
 
     async def _run(self, command: str, run: Callable[[], T]) -> T:
-        await self._troubles.meet(command, "before", self._connection)
+        await self._troubles.apply_faults(command, "before", self._connection)
         result = await asyncio.to_thread(_answered, run)
-        await self._troubles.meet(command, "after", self._connection)
+        await self._troubles.apply_faults(command, "after", self._connection)
         self._connection.require_uncut()
         return result
 
@@ -216,7 +216,7 @@ class Backup:
     ) -> None:
         def place(target: BinaryIO) -> int:
             revision = self._store.place(target, name, overwrites)
-            self._store.afterwards(partial(self._troubles.placed, name))
+            self._store.run_when_visible(partial(self._troubles.placed, name))
             return revision
 
         def run() -> None:

@@ -52,11 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    init = commands.add_parser("init", help="make systems", description="Make systems with factory configuration.")
-    init.add_argument("root", type=Path, metavar="ROOT", help="the folder of all systems; made where it is missing")
+    init = commands.add_parser("init", help="create systems", description="Create systems with factory configuration.")
+    init.add_argument("root", type=Path, metavar="ROOT", help="the folder of all systems; created if missing")
     init.add_argument("names", nargs="+", metavar="NAME", help="name of a system, also its address")
-    init.add_argument("--username", default="admin", help="the user who may do everything (default: admin)")
-    _add_password_file(init, "without it one is generated and printed once")
+    init.add_argument("--username", default="admin", help="the user who gets all privileges (default: admin)")
+    _add_password_file(init, "by default one is generated and printed once")
     init.set_defaults(run=_init)
 
     user = commands.add_parser("user", help="add or change a user", description="Add or change a user of a system.")
@@ -69,33 +69,35 @@ def _parser() -> argparse.ArgumentParser:
 
     show = commands.add_parser("show", help="print configuration", description="Print configuration data as JSON.")
     _add_system(show)
-    show.add_argument("resource", nargs="?", metavar="RESOURCE", help="such as Ruleset; all where it is missing")
+    show.add_argument("resource", nargs="?", metavar="RESOURCE", help="such as Ruleset; default: all")
     show.set_defaults(run=_show)
 
     change = commands.add_parser("set", help="change configuration", description="Change one value of a resource.")
     _add_system(change)
     change.add_argument("resource", metavar="RESOURCE", help="such as Config, Ruleset or 'System Diagnostics'")
     change.add_argument("key", metavar="KEY", help="such as ntp.enabled")
-    change.add_argument("value", metavar="VALUE", help="JSON; what is none is taken as a string")
+    change.add_argument("value", metavar="VALUE", help="JSON; anything else is taken as a string")
     change.set_defaults(run=_set)
 
     quirks = commands.add_parser(
         "quirks",
-        help="give a system troubles",
-        description="Change what is other than usual with a system, and print all of it as JSON.",
+        help="show or change the quirks of a system",
+        description="Change quirks of a system, and print all of them as JSON.",
     )
     _add_system(quirks)
     quirks.add_argument(
         "quirks",
         nargs="*",
         metavar="KEY=VALUE",
-        help="such as restart_after=5 or volatile=content; values are JSON, what is none is taken as a string",
+        help="such as restart_after=5 or volatile=content; values are JSON, anything else is taken as a string",
     )
-    quirks.add_argument("--outage", action="store_true", help="begin an outage now, as long as the quirk outage says")
+    quirks.add_argument(
+        "--outage", action="store_true", help="begin an outage now, with the duration of the quirk outage"
+    )
     quirks.set_defaults(run=_quirks)
 
     digest = commands.add_parser(
-        "digest", help="print a digest", description="Print the SHA-256 of everything that one system, or all, hold."
+        "digest", help="print a digest", description="Print a SHA-256 over all data of one system, or of all."
     )
     digest.add_argument("root", type=Path, metavar="ROOT")
     digest.add_argument("name", nargs="?", metavar="NAME")
@@ -109,7 +111,7 @@ def _add_system(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_password_file(parser: argparse.ArgumentParser, otherwise: str) -> None:
-    text = f"the password is the first line of this file, - for standard input; {otherwise}"
+    text = f"file with the password in its first line, - for standard input; {otherwise}"
     parser.add_argument("--password-file", metavar="FILE", help=text)
 
 

@@ -186,9 +186,9 @@ async def async_connect(host: str, username: str, password: str) -> Connection:
     """
     store = await asyncio.to_thread(_find, host)
     troubles, line = QuirkState(store.folder), _NoLine()
-    await troubles.meet("connect", "before", line)
+    await troubles.apply_faults("connect", "before", line)
     connection = await asyncio.to_thread(_log_in, store, username, password)
-    await troubles.meet("connect", "after", connection)
+    await troubles.apply_faults("connect", "after", connection)
     return connection
 
 

@@ -350,9 +350,9 @@ class Store(SystemFolder):
             raise StoreError(f"the backup {name!r} holds an unknown resource {unknown[0]!r}")
         if otherwise:
             saved = {title: {**data, "restored": secrets.token_hex(4)} for title, data in saved.items()}
-        return self.bring_back(saved, password)
+        return self.write_restored(saved, password)
 
-    def bring_back(self, saved: dict[str, Any], password: str | None) -> int:
+    def write_restored(self, saved: dict[str, Any], password: str | None) -> int:
         """Commit the data of a backup, by resource. Call it only under :meth:`commit`."""
         with self._connect() as database:
             self._write(database, saved)
@@ -362,7 +362,7 @@ class Store(SystemFolder):
             database.execute("UPDATE facts SET value = value + 1 WHERE key = 'restores'")
             return self._raise_revision(database)
 
-    def afterwards(self, action: Callable[[], object]) -> None:
+    def run_when_visible(self, action: Callable[[], object]) -> None:
         """Run an action once the preceding change is visible to others; here at once.
 
         :param action: must not refer to the session, or it would keep the session alive.

@@ -70,12 +70,12 @@ class StagedStore(Store):
             self._removed.add(name)
         return self.revision()
 
-    def bring_back(self, saved: dict[str, Any], password: str | None) -> int:
+    def write_restored(self, saved: dict[str, Any], password: str | None) -> int:
         self._data.update(saved)
-        self._steps.append(lambda: super(StagedStore, self).bring_back(saved, password))
+        self._steps.append(lambda: super(StagedStore, self).write_restored(saved, password))
         return self.revision()
 
-    def afterwards(self, action: Callable[[], object]) -> None:
+    def run_when_visible(self, action: Callable[[], object]) -> None:
         self._steps.append(action)
 
     def _forget(self, name: str) -> None:

@@ -164,7 +164,7 @@ class QuirkState:
         if kind == "io_error":
             raise PLDBIOError("the connection can't be established")
 
-    async def meet(self, command: str, when: str, line: Line) -> None:
+    async def apply_faults(self, command: str, when: str, line: Line) -> None:
         """Apply the faults of a command, before or after it.
 
         :raises PLDBError, PLDBIOError, PLDBNewDataCommitted: as the quirks say.
@@ -176,7 +176,7 @@ class QuirkState:
         if when == "before" and command != "connect" and self._outage(state) == "list":
             raise PLDBError("the system is starting")
         for fault in self._due(quirks, command, when):
-            await _happen(fault, quirks.time_factor, line)
+            await _apply(fault, quirks.time_factor, line)
 
     def _due(self, quirks: Quirks, command: str, when: str) -> list[Fault]:
         """Return the faults that happen now; count those that happen a limited number of times."""
@@ -310,7 +310,7 @@ def _lose(line: Line) -> NoReturn:
     raise PLDBIOError("the connection was lost")
 
 
-async def _happen(fault: Fault, time_factor: float, line: Line) -> None:
+async def _apply(fault: Fault, time_factor: float, line: Line) -> None:
     if fault.does == "lose":
         _lose(line)
     if fault.does == "refuse":

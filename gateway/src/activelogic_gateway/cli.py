@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="run the gateway until SIGTERM or SIGINT")
-    check = commands.add_parser("check", help="say what is wrong with a configuration, and where; changes nothing")
+    check = commands.add_parser("check", help="check a configuration and the files that it names; changes nothing")
     for each in (serve, check):
         each.add_argument("--config", type=Path, required=True, metavar="FILE", help="the configuration, gateway.yml")
     serve.add_argument(

@@ -190,7 +190,7 @@ class Command:
             if kind_of(failure.error, connecting=False) not in ANSWERED and not is_named(failure.error, "TypeError"):
                 raise
             refused = class_names(failure.error)[0]
-            said = f"{name}: the upload was refused ({refused}) also after the old backup was removed"
+            said = f"{name}: the upload was refused ({refused}), even after the old backup was removed"
         else:
             return
         try:

@@ -159,7 +159,7 @@ class Gateway:
             operation = operation or await self._operations.load(key)
             if operation is not None:
                 if operation.request != request:
-                    raise operation.problem("conflict", f"operation {uuid} was asked for with another body")
+                    raise operation.problem("conflict", f"operation {uuid} was requested with another body")
                 if operation.login_digest is None:
                     operation.trust(self.logins.digest(system, login))
                 operation.touch()

@@ -72,7 +72,7 @@ class Process:
     def lost(self) -> SessionLost:
         """Return the exception for a command that was not answered because the process ended."""
         if self.how.startswith("signal 9"):
-            return SessionLost("its process was killed (signal 9), as it happens where the machine has no memory left")
+            return SessionLost("its process was killed (signal 9), as happens when the machine runs out of memory")
         if self.how.startswith("signal"):
             return SessionLost(f"the package crashed ({self.how})")
         if self.how.startswith("exit"):

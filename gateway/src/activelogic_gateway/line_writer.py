@@ -93,7 +93,7 @@ class LineWriter:
         try:
             stream = self._open_stream()
         except OSError as error:
-            self._report_once(f"is kept open as it was: {error}")
+            self._report_once(f"can't be reopened: {error}")
             return
         self._stream, former = stream, self._stream
         former.close()

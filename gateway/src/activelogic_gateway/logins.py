@@ -271,7 +271,7 @@ class Logins:
                 elif system not in place.first:
                     place.first[system] = _First(digest, self._clock(), pending=True)
         except TimeoutError:
-            raise Problem("too_busy", "other logins are being tried, and take long", retry_after=5) from None
+            raise Problem("too_busy", "other logins are in progress, and take long", retry_after=5) from None
         try:
             yield
         finally:

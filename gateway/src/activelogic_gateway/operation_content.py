@@ -26,7 +26,7 @@ class OperationContents:
         """
         uuid = operation.key.uuid
         if operation.request.action != "download":
-            raise operation.problem("no_content", f"operation {uuid} is no download")
+            raise operation.problem("no_content", f"operation {uuid} is not a download")
         if operation.state != "succeeded":
             raise operation.problem("conflict", f"operation {uuid} is {operation.state}")
         if operation.content is None:

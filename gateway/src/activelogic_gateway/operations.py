@@ -232,7 +232,7 @@ class Endings:
 
     async def abandon(self, operation: Operation) -> None:
         """End an operation that has not started, and that its owner abandoned; delete its content."""
-        await self.fail_unstarted(operation, "abandoned", "not asked for any more before it began")
+        await self.fail_unstarted(operation, "abandoned", "abandoned by its owner before it began")
         await self.drop_content(operation)
 
     async def drop_content(self, operation: Operation) -> None:

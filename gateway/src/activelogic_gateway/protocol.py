@@ -174,7 +174,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._message_open = True
         self._outside_body = self._in_body = 0
         if self.pipeline:
-            self._refuse("bad_request", "more than one request was sent ahead of its answer")
+            self._refuse("bad_request", "more than one request was pipelined")
             return
         self._slot.work()
         super().on_headers_complete()

@@ -95,7 +95,7 @@ class GatewayServer(uvicorn.Server):
             try:
                 listener.context = tls_context(tls)
             except TlsError as error:
-                logger.error("the certificates are kept as they were: %s", error)
+                logger.error("the certificates can't be reloaded: %s", error)
 
 
 def listen(config: Config) -> socket.socket:

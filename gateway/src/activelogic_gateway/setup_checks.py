@@ -106,7 +106,7 @@ def tls_findings(tls: Tls) -> list[Finding]:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(tls.client_ca)
         except (OSError, ssl.SSLError):
-            found.append(Finding(f"tls.client_ca: {tls.client_ca} holds a certificate that is damaged; copy it anew"))
+            found.append(Finding(f"tls.client_ca: {tls.client_ca} holds a certificate that is damaged; copy it again"))
     if key is not None:
         found += _flaws_of_key(tls.key, key)
     if certificate is not None:
@@ -154,7 +154,7 @@ def _flaws_of_time(path: Path) -> list[Finding]:
     try:
         begin, end = validity(path)
     except (OSError, ValueError):
-        return [Finding(f"tls.certificate: {path} holds a certificate that is damaged; copy it anew")]
+        return [Finding(f"tls.certificate: {path} holds a certificate that is damaged; copy it again")]
     now = datetime.now(UTC)
     if end < now:
         said = f"has expired on {end:%Y-%m-%d %H:%M} UTC; renew it"

@@ -220,7 +220,7 @@ class Store:
                     values = (row.state, _dump(row.problem), row.cause, row.finished)
                     finished.append(row)
                 except UnreadableError:
-                    logger.error("operation %s is stored in a form that can't be read; it is set aside", columns[2])
+                    logger.error("operation %s can't be read from the database; its outcome is unknown", columns[2])
                     values = ("unknown", None, "gateway_restarted", now_text())
                 database.execute(
                     "UPDATE operations SET state = ?, problem = ?, cause = ?, finished = ?"

@@ -131,7 +131,7 @@ class Session:
         match (await self._receive()).get("opened"):
             case [str(machineid), str(distversion)] if max(len(machineid), len(distversion)) <= MOST_NAME:
                 return Identity(machineid, distversion)
-        raise self._invalid(WireError("a message does not tell of the system"))
+        raise self._invalid(WireError("a message lacks the system's identity"))
 
     async def _limited(self, work: Coroutine[Any, Any, T], doing: str, seconds: float) -> T:
         """Await the process's work with a time limit; give the session up on timeout or cancellation."""

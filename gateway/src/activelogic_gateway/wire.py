@@ -79,7 +79,7 @@ async def receive(reader: asyncio.StreamReader, most: int) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise WireError("a message is not JSON") from None
     if not isinstance(message, dict):
-        raise WireError("a message is no object")
+        raise WireError("a message is not an object")
     return message
 
 
@@ -98,7 +98,7 @@ def read_error(found: Any) -> VendorError:
             and (number is None or type(number) is int)
         ):
             return VendorError([each[:MOST_CLASS_NAME] for each in names[:MOST_CLASSES]], said[:MOST_SAID], number)
-    raise WireError("a message holds no exception")
+    raise WireError("a message contains no exception")
 
 
 class BackupEntry(NamedTuple):
@@ -125,12 +125,12 @@ class Listing:
         :raises WireError: if the rows are invalid, or the listing gets too long.
         """
         if not isinstance(rows, list):
-            raise WireError("a message holds no rows")
+            raise WireError("a message contains no rows")
         for row in rows:
             match row:
                 case [str(name), int(size)] if len(name) <= MOST_NAME and type(size) is int and 0 <= size < 2**63:
                     continue
-            raise WireError("a message holds a row that is none")
+            raise WireError("a message contains an invalid row")
         self._length += len(rows)
         if self._length > MOST_BACKUPS:
             raise WireError("a listing is too long")

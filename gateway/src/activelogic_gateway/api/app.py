@@ -70,7 +70,9 @@ async def _on_http(request: Request, error: Exception) -> Response:
         )
         return await _on_problem(
             request,
-            Problem("method_not_allowed", f"{request.method} is not known here", headers={"Allow": ", ".join(allowed)}),
+            Problem(
+                "method_not_allowed", f"{request.method} is not supported here", headers={"Allow": ", ".join(allowed)}
+            ),
         )
     if isinstance(error, HTTPException) and error.status_code == 404:
         return await _on_problem(request, Problem("unknown_route", "there is no such route"))

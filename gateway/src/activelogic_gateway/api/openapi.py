@@ -40,7 +40,7 @@ _STATUS_TEXTS = {
     413: "Too large",
     415: "The body has another media type, or is encoded",
     416: "The range lies outside the content",
-    422: "The request does not fit its description, or the system refused the command",
+    422: "The request does not match the schema, or the system refused the command",
     429: "Too many refused logins within a minute, for this user or from this address; no login was attempted",
     431: "The headers are too large",
     500: "The gateway failed",

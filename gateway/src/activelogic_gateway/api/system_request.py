@@ -44,7 +44,7 @@ class SystemRequest:
         audit["command"] = command
         given = [name for name, _ in request.query_params.multi_items()]
         if not defaults.keys() >= set(given) or len(set(given)) < len(given):
-            raise Problem("invalid_request", "the query has an unknown parameter, or one twice")
+            raise Problem("invalid_request", "the query has an unknown or repeated parameter")
         login: Login = audit["login"]  # AdmitAndAudit rejects requests without one
         address = client_address(request)
         word: str = parameters["system"]  # the system's name or address
