@@ -43,6 +43,8 @@ test: $(VENV)/test build  ## Run everything that a change has to pass
 		check sanity test-unit test-end-to-end test-gateway test-contract test-errors test-mutants test-schemathesis \
 		test-faults-short test-truth molecule
 
+# Requests that schemathesis makes up for each operation; else as many as the test has as its default.
+test-all: export SCHEMATHESIS_EXAMPLES := 200
 test-all: check sanity-all importer test-unit test-errors test-contract test-quirks test-mutants test-gateway \
 	test-schemathesis test-end-to-end test-truth test-faults test-kills molecule  ## Run everything in full: needs hours, and 20 GiB of disk
 
@@ -140,9 +142,10 @@ openapi: $(VENV)/demo  ## Write docs/openapi.json, the description of the gatewa
 errors: $(VENV)/demo build  ## Write docs/errors.md, the table of everything that can go wrong
 	$(BIN)/python tests/tools/errors_page.py > docs/errors.md
 
-test-kills: $(VENV)/test build  ## Kill the gateway, and the modules, a hundred times, and attack the gateway for longer
+test-kills: $(VENV)/test build  ## Kill the gateway, and the modules, a hundred times; attack it for longer, with larger files
 	cd gateway && ATTACK_SECONDS=15 $(PYTEST) tests/gateway/test_attacks.py
 	cd gateway && GATEWAY_KILLS=100 $(PYTEST) --capture=no tests/gateway/test_killed.py
+	cd gateway && GATEWAY_TRANSFER_MIB=256 $(PYTEST) tests/gateway/test_memory.py
 	RANDOM_KILLS=13 $(PYTEST) -n $(WORKERS) --dist loadgroup tests/end_to_end/test_killed.py
 
 BENCH_WORKS ?=

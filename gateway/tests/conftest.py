@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
+
+from tests.harness.forked_programs import stop_forking
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -16,3 +19,10 @@ def pytest_configure(config: pytest.Config) -> None:
     assert cache is not None
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = str(cache.mkdir("bytecode"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forking_ends() -> Iterator[None]:
+    """Wait for the process that programs are forked from, so that what they took counts as the tests' own."""
+    yield
+    stop_forking()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command activelogic-embedded, run as its users run it."""
+"""The command activelogic-embedded: a few times as its users run it, else in a forked process, which starts sooner."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ import pytest
 
 import activelogic_embedded as sdk
 from activelogic_embedded.exception import PLDBError, PLDBIOError
+from tests.harness.forked_programs import EMBEDDED, run_forked
 
 
 def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return run_forked(EMBEDDED, *map(str, arguments), stdin=stdin)
+
+
+def run_program(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "activelogic_embedded", *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
@@ -34,7 +39,7 @@ def fails(*arguments: object, stdin: str = "") -> str:
 
 
 def test_init_prints_a_generated_password_once_and_it_logs_in(root: Path) -> None:
-    done = run("init", root, "edge2", "edge3")
+    done = run_program("init", root, "edge2", "edge3")
     assert (done.returncode, done.stderr) == (0, "")
     found = re.fullmatch(r"password of admin: ([A-Za-z0-9]{20})\n", done.stdout)
     assert found
@@ -55,7 +60,7 @@ def test_init_takes_the_first_line_of_a_file_as_the_password(root: Path, tmp_pat
 
 
 def test_init_takes_the_password_from_standard_input(root: Path) -> None:
-    assert run("init", root, "edge2", "--password-file", "-", stdin="from stdin\r\nmore").returncode == 0
+    assert run_program("init", root, "edge2", "--password-file", "-", stdin="from stdin\r\nmore").returncode == 0
     sdk.sync_connect("edge2", "admin", "from stdin").close()
 
 
@@ -236,13 +241,13 @@ def test_passwords_are_not_on_disk(root: Path) -> None:
 
 @pytest.mark.parametrize("command", [[], ["init"], ["user"], ["show"], ["set"], ["quirks"], ["digest"]], ids=str)
 def test_help_is_there(command: list[str]) -> None:
-    done = run(*command, "--help")
+    done = run_program(*command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     assert "usage: activelogic-embedded" in done.stdout
 
 
 def test_without_a_command_or_with_a_wrong_one_it_says_how_to_use_it() -> None:
     for arguments in ([], ["nothing"], ["init"]):
-        done = run(*arguments)
+        done = run_program(*arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert "usage: activelogic-embedded" in done.stderr

@@ -67,12 +67,19 @@ def new_lab(ca: trustme.CA, certificate: bytes, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(scope="module")
-def make_module_lab(new_lab: MakeLab) -> Iterator[MakeLab]:
+def program() -> tuple[str, ...]:
+    """How gateways of a module start (:attr:`Lab.program`); a module that is about starts and ends has its own."""
+    return ()
+
+
+@pytest.fixture(scope="module")
+def make_module_lab(new_lab: MakeLab, program: tuple[str, ...]) -> Iterator[MakeLab]:
     """Makes labs for all tests of a module; those that run are stopped at its end."""
     labs: list[Lab] = []
 
     def make(**options: Any) -> Lab:
         labs.append(new_lab(**options))
+        labs[-1].program = program
         return labs[-1]
 
     yield make

@@ -16,11 +16,16 @@ from typing import Any
 
 import pytest
 
-from tests.harness.lab import PASSWORD, Lab, add_user
+from tests.harness.lab import AS_PROGRAM, PASSWORD, Lab, add_user
 
 MEMBERS = {"time", "event", "client", "system", "user", "command", "name", "operation", "method", "outcome", "bytes"}
 MEMBERS |= {"milliseconds"}
 ODD = ("pässwörd-7316", "пароль-7316", "a:b-7316-c", " 7316-both-ends ", "x7" * 100, "quo\"te\\7316-'", "%41%42-7316")
+
+
+@pytest.fixture(scope="module")
+def program() -> tuple[str, ...]:
+    return AS_PROGRAM
 
 
 @pytest.fixture

@@ -26,14 +26,21 @@ import trustme
 import yaml
 
 from activelogic_gateway.cli import main
-from tests.harness.lab import Lab
+from tests.harness.forked_programs import GATEWAY, run_forked
+from tests.harness.lab import AS_PROGRAM, Lab
 
-GATEWAY = (sys.executable, "-m", "activelogic_gateway")
+PROGRAM = (sys.executable, "-m", "activelogic_gateway")
+
+
+@pytest.fixture(scope="module")
+def program() -> tuple[str, ...]:
+    return AS_PROGRAM
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as its users do."""
     return subprocess.run(
-        [*GATEWAY, *arguments],
+        [*PROGRAM, *arguments],
         capture_output=True,
         text=True,
         timeout=30,
@@ -57,12 +64,12 @@ def good(tmp_path: Path, ca: trustme.CA) -> dict[str, Any]:
 
 
 def check(folder: Path, settings: object, command: str = "check") -> subprocess.CompletedProcess[str]:
-    """Run a command on a configuration: ``serve`` as a program, ``check`` in this process, which is faster."""
+    """Run a command on a configuration: ``serve`` in a forked process, ``check`` in this one; both start sooner."""
     path = folder / "gateway.yml"
     path.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings), encoding="utf-8")
     arguments = [command, "--config", str(path)]
     if command == "serve":
-        return run(*arguments)
+        return run_forked(GATEWAY, *arguments)
     stdout, stderr = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         code = main(arguments)
@@ -274,9 +281,9 @@ def test_check_knows_a_folder_that_it_may_not_write_to(tmp_path: Path, good: dic
     def check_as_nobody(state_dir: str) -> subprocess.CompletedProcess[str]:
         path = folder / "gateway.yml"
         path.write_text(yaml.safe_dump({**good, "tls": None, "state_dir": state_dir}), encoding="utf-8")
-        return as_nobody(*GATEWAY, "check", "--config", str(path))
+        return as_nobody(*PROGRAM, "check", "--config", str(path))
 
-    if as_nobody(*GATEWAY, "--version").returncode != 0:
+    if as_nobody(*PROGRAM, "--version").returncode != 0:
         pytest.skip("this Python is closed to anybody else")
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to anybody else
         folder = Path(name)
@@ -332,7 +339,7 @@ def test_plain_http_is_served_on_loopback(make_lab: Callable[..., Lab]) -> None:
 
 
 def test_one_process_for_a_state_dir(lab: Lab) -> None:
-    result = run("serve", "--config", str(lab.folder / "gateway.yml"))
+    result = run_forked(GATEWAY, "serve", "--config", str(lab.folder / "gateway.yml"))
     assert (result.returncode, result.stdout) == (2, "")
     assert "is in use by another gateway" in result.stderr
 
@@ -437,7 +444,7 @@ def test_the_ready_file_of_an_earlier_process_is_removed_first(lab: Lab, tmp_pat
     settings = {**lab.settings, "listen": f"127.0.0.1:{port}", "state_dir": str(tmp_path / "state")}
     path = lab.folder / "third.yml"
     path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    assert run("serve", "--config", str(path), "--ready-file", str(ready)).returncode == 2
+    assert run_forked(GATEWAY, "serve", "--config", str(path), "--ready-file", str(ready)).returncode == 2
     assert not ready.exists()
-    result = run("serve", "--config", str(path), "--ready-file", str(tmp_path / "none" / "ready.json"))
+    result = run_forked(GATEWAY, "serve", "--config", str(path), "--ready-file", str(tmp_path / "none" / "ready.json"))
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)

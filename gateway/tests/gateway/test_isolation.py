@@ -20,7 +20,7 @@ import pytest
 import requests
 import yaml
 
-from tests.harness.lab import GATEWAY_FOLDER, PASSWORD, Lab
+from tests.harness.lab import AS_PROGRAM, GATEWAY_FOLDER, PASSWORD, Lab
 from tests.harness.waiting import until
 from tests.harness.watching import served_meanwhile
 
@@ -41,6 +41,11 @@ CRASHES = {
 """What is told of a crash in a listing."""
 
 HANGS = ("hang", "block", "interpreter", "regex", "print", "deaf")
+
+
+@pytest.fixture(scope="module")
+def program() -> tuple[str, ...]:
+    return AS_PROGRAM
 
 
 def assert_no_descriptor_is_left(lab: Lab, before: tuple[int, int]) -> None:

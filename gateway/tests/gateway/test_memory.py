@@ -18,14 +18,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.lab import Lab
+from tests.harness.lab import AS_PROGRAM, Lab
 from tests.harness.watching import MostMemory, held, resident
 
 MIB = 1024 * 1024
-SIZE = int(os.environ.get("GATEWAY_TRANSFER_MIB", "256")) * MIB
-MOST_GROWTH = 64 * MIB
+SIZE = int(os.environ.get("GATEWAY_TRANSFER_MIB", "96")) * MIB
+MOST_GROWTH = 48 * MIB
 MOST_OF_SESSION = 24 * MIB
 NAMES = tuple(f"large-{number}.plb" for number in range(4))
+
+
+@pytest.fixture(scope="module")
+def program() -> tuple[str, ...]:
+    return AS_PROGRAM
 
 
 @pytest.fixture

@@ -1,7 +1,11 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""schemathesis against a live gateway: no finding in the gateway, and a finding in each defect that is planted."""
+"""schemathesis against a live gateway: no finding in the gateway, and a finding in each defect that is planted.
+
+``SCHEMATHESIS_EXAMPLES`` says how many requests it makes up for each operation; ``make test-all`` has more of them. A
+defect is looked for in one operation that has it.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,29 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
+from tests.harness.forked_programs import import_before_forking, run_forked
 from tests.harness.fuzzing.defects import DEFECTS
 from tests.harness.fuzzing.exclusions import EXCLUSIONS
 from tests.harness.lab import GATEWAY_FOLDER, PASSWORD, Lab
 from tests.harness.openapi_reader import PATH as DOCUMENT
 
+import_before_forking(
+    "schemathesis.cli.commands.run.executor",
+    "schemathesis.cli.commands.run.handlers.output",
+    "schemathesis.engine.fuzz",
+    "schemathesis.specs.openapi._hypothesis",
+    "schemathesis.specs.openapi.coverage",
+    "schemathesis.specs.openapi.schemas",
+)  # fmt: skip
+
 SEED = 20261124
+EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "60"))
+"""Of each operation in the fuzzing phase, at most."""
 MOST = 65536
 """Bytes of an upload at most."""
 LIMITS = {
@@ -88,26 +102,22 @@ def fuzz(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
         "FUZZING_SEEDS": seeds(lab),
         "FUZZING_STATUSES": str(lab.folder / "statuses"),
     }
-    program = str(Path(sys.executable).with_name("schemathesis"))
-    return subprocess.run(
-        [
-            program, "--no-color", "run", str(DOCUMENT), "--url", lab.url, "--tls-verify", str(lab.folder / "ca.pem"),
-            "--auth", f"admin:{PASSWORD}", "--checks", "all", "--phases", "examples,coverage,fuzzing,stateful",
-            "--mode", "all", "--seed", str(SEED), "--generation-database", "none", *arguments,
-        ],
-        cwd=lab.folder,
-        env=environment,
-        capture_output=True,
-        text=True,
+    return run_forked(
+        "schemathesis.cli:schemathesis",
+        "--no-color", "run", str(DOCUMENT), "--url", lab.url, "--tls-verify", str(lab.folder / "ca.pem"),
+        "--auth", f"admin:{PASSWORD}", "--checks", "all", "--phases", "examples,coverage,fuzzing,stateful",
+        "--mode", "all", "--seed", str(SEED), "--generation-database", "none", "--max-examples", str(EXAMPLES),
+        *arguments,
+        environment=environment,
+        folder=lab.folder,
         timeout=540,
-        check=False,
     )  # fmt: skip
 
 
 def test_no_finding_and_every_route_was_reached(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab(sdk="activelogic_embedded", limits=LIMITS)
     lab.start()
-    result = fuzz(lab, "--max-examples", "200", "--continue-on-failure")
+    result = fuzz(lab, "--continue-on-failure")
     assert result.returncode == 0, result.stdout + result.stderr
     seen: dict[str, Counter[int]] = {}
     for line in (lab.folder / "statuses").read_text(encoding="ascii").splitlines():
@@ -122,10 +132,11 @@ def test_no_finding_and_every_route_was_reached(make_lab: Callable[..., Lab]) ->
 @pytest.mark.parametrize("defect", sorted(DEFECTS))
 def test_planted_defect_is_found(make_lab: Callable[..., Lab], defect: str) -> None:
     lab = make_lab(sdk="activelogic_embedded", limits=LIMITS)
-    lab.program = ("-m", "tests.harness.fuzzing.defects")
+    lab.function = "tests.harness.fuzzing.defects:main"
     lab.environment = {"GATEWAY_DEFECT": defect}
     lab.start()
-    result = fuzz(lab, "--max-examples", "50", "--max-failures", "1", "--no-shrink")
+    only = ("--include-operation-id", DEFECTS[defect].operation_id)
+    result = fuzz(lab, *only, "--max-failures", "1", "--no-shrink")
     assert result.returncode == 1, result.stdout + result.stderr
     assert any(check in result.stdout for check in DEFECTS[defect].found_by), result.stdout
 

@@ -27,9 +27,12 @@ import yaml
 
 from activelogic_embedded import admin
 from activelogic_embedded.store import EVERY_RESOURCE, Level
+from tests.harness.forked_programs import GATEWAY, ForkedProgram
 from tests.harness.waiting import until
 
 PASSWORD = "Xq7-correct-horse-9zT4"
+AS_PROGRAM = ("-m", "activelogic_gateway")
+"""What starts a gateway as its users do."""
 GATEWAY_FOLDER = Path(__file__).parents[2]
 """Processes find the stand-ins for the vendor's package from here."""
 
@@ -56,10 +59,13 @@ class Lab:
     folder: Path
     ca: trustme.CA
     settings: dict[str, Any]
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | ForkedProgram | None = None
     url: str = ""
     session: requests.Session = field(default_factory=requests.Session)
-    program: tuple[str, ...] = ("-m", "activelogic_gateway")
+    program: tuple[str, ...] = ()
+    """Arguments for Python that start the gateway as a program of its own; without any it is forked."""
+    function: str = GATEWAY
+    """What a forked gateway runs."""
     environment: dict[str, str] = field(default_factory=dict)
     output: str = "stderr"
     """Name of the file for standard output."""
@@ -71,15 +77,19 @@ class Lab:
         environment = {**os.environ, "PYTHONPATH": str(GATEWAY_FOLDER), "TROUBLE_FOLDER": str(self.folder)}
         environment["ACTIVELOGIC_EMBEDDED_ROOT"] = str(self.folder / "systems")
         environment.update(self.environment)
-        command = [sys.executable, *self.program, "serve"]
-        with (self.folder / "stderr").open("ab") as stderr, (self.folder / self.output).open("ab") as stdout:
-            self.process = subprocess.Popen(
-                [*command, "--config", str(self.folder / "gateway.yml"), "--ready-file", str(ready)],
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                env=environment,
-            )
+        arguments = ["serve", "--config", str(self.folder / "gateway.yml"), "--ready-file", str(ready)]
+        stdout, stderr = self.folder / self.output, self.folder / "stderr"
+        if self.program:
+            with stderr.open("ab") as errors, stdout.open("ab") as printed:
+                self.process = subprocess.Popen(
+                    [sys.executable, *self.program, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=printed,
+                    stderr=errors,
+                    env=environment,
+                )
+        else:
+            self.process = ForkedProgram(self.function, arguments, environment, stdout=stdout, stderr=stderr)
         deadline = time.monotonic() + 20
         while not ready.exists():
             assert self.process.poll() is None, self.errors()

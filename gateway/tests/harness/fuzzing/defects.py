@@ -58,9 +58,10 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Defect:
-    """What is wrong, the codes of the findings that tell it, and how it comes about."""
+    """What is wrong, the operation that is enough to find it, the codes of the findings that tell it, and how it is."""
 
     what: str
+    operation_id: str
     found_by: tuple[str, ...]
     answer: Callable[[Exchange], None] | None = None
     install: Callable[[], None] = field(default=lambda: None)
@@ -178,26 +179,36 @@ def take_any_password() -> None:
 
 
 DEFECTS = {
-    "undocumented status": Defect("DELETE gives 204", ("ST103",), no_content_after_delete),
-    "crash": Defect("a poll with wait=60 gives 500, as text", ("ST101", "ST105"), crash_on_longest_wait),
-    "wrong type in an answer": Defect("machineid is a number", ("ST108",), number_for_machineid),
-    "missing member in an answer": Defect("an operation has no member finished", ("ST108",), no_finished),
-    "wrong word in an answer": Defect("states in capitals", ("ST108",), state_in_capitals),
-    "wrong kind of problem": Defect("commit says wrong_digest", ("ST108",), wrong_kind),
-    "missing header": Defect("HEAD of content without ETag", ("ST107",), no_etag),
-    "missing Content-Range": Defect("206 without Content-Range", ("ST107",), no_content_range),
-    "missing Location": Defect("202 without Location", ("ST107",), accepted_without_location),
-    "missing challenge": Defect("401 without WWW-Authenticate", ("ST107",), no_challenge),
-    "wrong media type": Defect("404 is application/json", ("ST105",), plain_json_problem),
-    "undocumented refusal": Defect("a conflict is 418", ("ST103", "ST202"), teapot),
-    "login ignored": Defect("the list of operations needs none", ("ST401",), open_listing),
-    "password ignored": Defect("any password opens operations", ("ST401",), install=take_any_password),
-    "unknown method accepted": Defect("an unknown method gives 200", ("ST204",), patch_is_fine),
-    "unknown method without Allow": Defect("405 without Allow", ("ST204", "ST205"), no_allow),
-    "invalid body accepted": Defect("unknown members are ignored", ("ST201",), install=take_any_member),
-    "invalid UUID accepted": Defect("any text is a UUID", ("ST201",), install=take_any_uuid),
-    "invalid query accepted": Defect("wait may be any number", ("ST201",), install=take_any_wait),
-    "valid body refused": Defect("names of more than 40 characters give 400", ("ST202",), refuse_long_names),
+    "undocumented status": Defect("DELETE gives 204", "delete_operation", ("ST103",), no_content_after_delete),
+    "crash": Defect(
+        "a poll with wait=60 gives 500, as text", "show_operation", ("ST101", "ST105"), crash_on_longest_wait
+    ),
+    "wrong type in an answer": Defect("machineid is a number", "show_system", ("ST108",), number_for_machineid),
+    "missing member in an answer": Defect(
+        "an operation has no member finished", "show_operation", ("ST108",), no_finished
+    ),
+    "wrong word in an answer": Defect("states in capitals", "list_operations", ("ST108",), state_in_capitals),
+    "wrong kind of problem": Defect("commit says wrong_digest", "commit_operation", ("ST108",), wrong_kind),
+    "missing header": Defect("HEAD of content without ETag", "head_content", ("ST107",), no_etag),
+    "missing Content-Range": Defect("206 without Content-Range", "get_content", ("ST107",), no_content_range),
+    "missing Location": Defect("202 without Location", "put_operation", ("ST107",), accepted_without_location),
+    "missing challenge": Defect("401 without WWW-Authenticate", "show_system", ("ST107",), no_challenge),
+    "wrong media type": Defect("404 is application/json", "show_system", ("ST105",), plain_json_problem),
+    "undocumented refusal": Defect("a conflict is 418", "put_operation", ("ST103", "ST202"), teapot),
+    "login ignored": Defect("the list of operations needs none", "list_operations", ("ST401",), open_listing),
+    "password ignored": Defect(
+        "any password opens operations", "show_operation", ("ST401",), install=take_any_password
+    ),
+    "unknown method accepted": Defect("an unknown method gives 200", "show_system", ("ST204",), patch_is_fine),
+    "unknown method without Allow": Defect("405 without Allow", "show_system", ("ST204", "ST205"), no_allow),
+    "invalid body accepted": Defect(
+        "unknown members are ignored", "put_operation", ("ST201",), install=take_any_member
+    ),
+    "invalid UUID accepted": Defect("any text is a UUID", "put_operation", ("ST201",), install=take_any_uuid),
+    "invalid query accepted": Defect("wait may be any number", "show_operation", ("ST201",), install=take_any_wait),
+    "valid body refused": Defect(
+        "names of more than 40 characters give 400", "put_operation", ("ST202",), refuse_long_names
+    ),
 }
 
 
