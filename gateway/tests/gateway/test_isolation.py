@@ -43,11 +43,6 @@ CRASHES = {
 HANGS = ("hang", "block", "interpreter", "regex", "print", "deaf")
 
 
-@pytest.fixture(scope="module")
-def program() -> tuple[str, ...]:
-    return AS_PROGRAM
-
-
 def assert_no_descriptor_is_left(lab: Lab, before: tuple[int, int]) -> None:
     """Within a moment. Our own connections are not meant."""
     lab.session.close()
@@ -128,6 +123,7 @@ def test_harm_in_a_command_is_failed_before_it_began_and_unknown_after(make_lab:
 @pytest.mark.parametrize("end", ["answer", "kill_gateway", "kill_fork_server", "stop"])
 def test_what_a_package_forks_ends_with_its_session(make_lab: Callable[..., Lab], end: str) -> None:
     lab = make_lab()
+    lab.program = AS_PROGRAM  # its processes are known by the environment that they started with
     lab.start()
     own = lab.all_processes()
     assert len(own) == 2
@@ -245,6 +241,7 @@ def _status(lab: Lab, system: str) -> int:
 @pytest.mark.skipif(os.getuid() != 0, reason="looks into the memory of other processes")
 def test_login_is_in_no_process_but_its_session_and_the_gateway(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab()
+    lab.program = AS_PROGRAM  # its processes are known by the environment that they started with
     lab.trouble(create_new="hang")
     lab.start()
     lab.put({"action": "create_new", "name": "new.plb"})

@@ -25,7 +25,7 @@ import pytest
 import requests
 
 from activelogic_embedded import admin, archive
-from tests.harness.lab import AS_PROGRAM, FINAL, PASSWORD, Lab
+from tests.harness.lab import FINAL, PASSWORD, Lab
 
 KILLS = int(os.environ.get("GATEWAY_KILLS", "20"))
 SEED = os.environ.get("GATEWAY_SEED", "1")
@@ -33,11 +33,6 @@ SYSTEMS = ("edge1", "edge2", "edge3")
 CLIENTS = 8
 LONGEST_LOAD = 0.8
 """Seconds."""
-
-
-@pytest.fixture(scope="module")
-def program() -> tuple[str, ...]:
-    return AS_PROGRAM
 
 
 @dataclass
