@@ -23,7 +23,8 @@ export ANSIBLE_CONFIG := $(CURDIR)/tests/ansible.cfg
 export ANSIBLE_HOME := $(BUILD)/ansible
 export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
 export PYTHONPATH := $(COLLECTIONS)
-export PYTHONDONTWRITEBYTECODE := 1
+# Outside the tree and the built collection, whose files the tests count.
+export PYTHONPYCACHEPREFIX := $(BUILD)/compiled
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -102,11 +103,6 @@ one: $(VENV)/test  ## Run some tests on the tree as it is: make one TEST="tests/
 	@mkdir -p $(TREE)/ansible_collections/netops
 	@ln -sfn $(CURDIR) $(TREE)/ansible_collections/netops/activelogic
 	$(if $(filter gateway/%,$(TEST)),cd gateway && )$(PYTEST) $(TEST:gateway/%=%)
-
-# Compiled files are kept outside the tree: the many processes of these tests start in less time with them.
-FAST := test-unit test-errors test-contract test-quirks test-mutants test-truth test-faults-short
-$(FAST): export PYTHONPYCACHEPREFIX := $(BUILD)/compiled
-$(FAST): export PYTHONDONTWRITEBYTECODE :=
 
 test-unit: $(VENV)/test build  ## Test the pure parts of the collection
 	$(PYTEST) -n $(WORKERS) tests/unit
