@@ -50,18 +50,18 @@ MAX_REPLANS = 5
 StillNeeded = Callable[[Listing], bool]
 """Whether a new listing still asks for a command that did not run because another session had committed."""
 
-Damage = Callable[[str], str]
-"""What speaks against the content of a backup, as a clause without its subject; empty when nothing does."""
+Damage = Callable[[str], "str | None"]
+"""What is wrong with the content of a backup, as a clause without a subject; ``None`` when it seems intact."""
 
 DAMAGE_PATIENCE = 20.0
-"""Seconds after which a new backup counts as damaged that the listing shows as complete: it may be written slowly."""
+"""Seconds before a new backup that is listed as complete but seems damaged is given up: it may be written slowly."""
 
 DAMAGE_PAUSE = 5.0
-"""Seconds between two looks into such a backup."""
+"""Seconds between two checks of the content of such a backup."""
 
 
-def _no_damage(_name: str) -> str:
-    return ""
+def _no_damage(_name: str) -> str | None:
+    return None
 
 
 class Client:
@@ -243,7 +243,7 @@ class Client:
             latest = self.settle([name], min_size, latest)
             if latest.is_complete(name):
                 why = damage(name)
-                if not why:
+                if why is None:
                     return latest
                 damage_limit = damage_limit or Deadline("", DAMAGE_PATIENCE, self._clock)
                 left = min(deadline.left(), damage_limit.left())

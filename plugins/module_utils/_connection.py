@@ -162,10 +162,10 @@ def check_places(given: Mapping[str, Any]) -> None:
     host = given.get("host") or "host"
     if why_illegal(host) or hide_login(host) != host:
         raise _failures.HOST_NOT_LEGAL.error(host=hide_login(host))
-    if given.get("gateway_url"):
-        _check_gateway_url(given["gateway_url"])
-    if given.get("proxy_url"):
-        _check_proxy_url(given["proxy_url"])
+    if given.get("gateway_url") and (flaw := _url_flaw(given["gateway_url"], remote_http=False)):
+        raise _failures.GATEWAY_URL_WRONG.error(flaw=flaw)
+    if given.get("proxy_url") and (flaw := _url_flaw(given["proxy_url"], remote_http=True)):
+        raise _failures.PROXY_URL_WRONG.error(flaw=flaw)
 
 
 def logins_in_places(params: Mapping[str, Any]) -> set[str]:
@@ -242,30 +242,23 @@ def _check_sdk_module(name: str) -> None:
         raise _failures.SDK_MODULE_NOT_A_NAME.error(name=name)
 
 
-def _check_gateway_url(url: str) -> None:
+def _url_flaw(url: str, *, remote_http: bool) -> str | None:
+    """What is wrong with a URL, as a clause without a subject, or ``None``.
+
+    :param remote_http: whether plain http is allowed beyond the loopback interface.
+    """
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname, parts.port
     except ValueError:
-        raise _failures.GATEWAY_URL_WRONG.error(flaw="is not a valid URL") from None
+        return "is not a valid URL"
     if parts.scheme not in ("http", "https") or not host or re.search(r"\s", url):
-        raise _failures.GATEWAY_URL_WRONG.error(flaw="is not an https URL")
+        return "is not an http or https URL" if remote_http else "is not an https URL"
     if "@" in url or parts.query or parts.fragment:
-        raise _failures.GATEWAY_URL_WRONG.error(flaw="must hold no user, query or fragment")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise _failures.GATEWAY_URL_WRONG.error(flaw="is plain http, which is allowed on the loopback interface only")
-
-
-def _check_proxy_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        host, _port = parts.hostname, parts.port
-    except ValueError:
-        raise _failures.PROXY_URL_WRONG.error(flaw="is not a valid URL") from None
-    if parts.scheme not in ("http", "https") or not host or re.search(r"\s", url):
-        raise _failures.PROXY_URL_WRONG.error(flaw="is not an http or https URL")
-    if "@" in url or parts.query or parts.fragment:
-        raise _failures.PROXY_URL_WRONG.error(flaw="must hold no user, query or fragment")
+        return "must hold no user, query or fragment"
+    if parts.scheme == "http" and not remote_http and not is_loopback(host):
+        return "is plain http, which is allowed on the loopback interface only"
+    return None
 
 
 def is_loopback(host: str) -> bool:

@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Is a backup file whole, as far as it can tell itself? Private to this collection.
+"""Check whether a backup file is intact, as far as the file itself can show. Private to this collection.
 
-What is inside a backup is the vendor's secret. Where it is an archive of a known format, its checksums and its end
-tell whether bytes are missing or damaged; what it means is not looked at. Where it is none, nothing is known.
+The format of backups is not public. If a file is an archive of a known format, its checksums and its end show whether
+bytes are missing or damaged; the meaning is not checked. About any other file nothing is known.
 
-The readers are our own, over the decompressors of the standard library: those for tar and zip there hold as much in
-memory as an archive asks for, and can spend hours in one call. Ours read piece by piece, ask the clock for each, and
-stop at :class:`_reading.Budget`.
+The readers are our own, based on the decompressors of the standard library: its readers for tar and zip use as much
+memory as an archive asks for, and can spend hours in one call. Ours read in pieces, and check time and size for each,
+see :class:`_reading.Budget`.
 """
 
 from __future__ import annotations
@@ -30,35 +30,35 @@ from ._whole_zip import read_zip_to_its_end
 
 @dataclass(frozen=True)
 class Finding:
-    """What a file tells about itself.
+    """The result of checking a file; all three are ``None`` when nothing is known about it.
 
-    :param kind: the format that it was read in to its end; empty when nothing is known.
-    :param damage: what speaks against it, as a clause without its subject; empty when nothing does.
-    :param limit: why it was not read to its end although its format is known: the time, memory or number of bytes that
-        one file may cost, as a clause without its subject. Nothing is known then.
+    :param kind: the format in which it was read to the end.
+    :param damage: what is wrong with it, as a clause without a subject.
+    :param limit: which limit (time, memory or number of bytes) stopped the check of a known format, as a clause without
+        a subject.
     """
 
-    kind: str = ""
-    damage: str = ""
-    limit: str = ""
+    kind: str | None = None
+    damage: str | None = None
+    limit: str | None = None
 
 
 def not_checked(what: str, finding: Finding) -> str:
-    """The warning about a file that reached a limit; ``what`` names it."""
+    """The warning about a file whose check hit a limit; ``what`` names the file."""
     return f"the content of {what} was not checked, and may be damaged (verify): it {finding.limit}"
 
 
 def inspect(path: str, deadline: Deadline) -> Finding:
-    """Read a local file to its end, in at most about 45 MiB of memory; nothing is written.
+    """Check a local file, in at most about 45 MiB of memory; nothing is written.
 
-    :param deadline: when it is over nothing is known.
-    :raises LocalFileError: when it can't be read, or is no regular file.
+    :param deadline: after it the result is that nothing is known.
+    :raises LocalFileError: when it can't be read, or is not a regular file.
     """
     with local_errors(path), open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         budget = Budget(Limits(), size, deadline.is_over)
         kind = _kind_of(os.pread(file.fileno(), BLOCK, 0))
-        if not kind:
+        if kind is None:
             return Finding()
         try:
             _READERS[kind](file, size, budget)
@@ -73,12 +73,12 @@ def inspect(path: str, deadline: Deadline) -> Finding:
         return Finding(kind)
 
 
-def _kind_of(head: bytes) -> str:
-    """The one format that a file begins like; none where it may be two, such as a tar with a member named PK."""
+def _kind_of(head: bytes) -> str | None:
+    """The format by the first bytes of a file; ``None`` if they fit two, as of a tar with a member named PK."""
     kinds = [kind for kind, start in _STARTS.items() if head.startswith(start)]
     if is_header(head):
         kinds.append("tar")
-    return kinds[0] if len(kinds) == 1 else ""
+    return kinds[0] if len(kinds) == 1 else None
 
 
 def _read_gzip(file: BinaryIO, size: int, budget: Budget) -> None:

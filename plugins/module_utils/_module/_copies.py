@@ -36,7 +36,7 @@ class Copies:
         self._reads_back = reads_back
         self._warn = warn
         self._paths: dict[str, str] = {}
-        self._kinds: dict[str, str] = {}
+        self._kinds: dict[str, str | None] = {}
 
     def path(self, name: str) -> str:
         """The copy of a backup, downloaded where there is none yet."""
@@ -50,26 +50,26 @@ class Copies:
         self._client.download(name, path)
         return path
 
-    def damage(self, name: str) -> str:
-        """What speaks against the content of a backup, as a clause without its subject; empty when nothing does.
+    def damage(self, name: str) -> str | None:
+        """Check the content of a backup: what is wrong with it, as a clause without a subject, or ``None``.
 
-        Two downloads that are damaged in the same way are needed: one may have been damaged on the way.
+        A backup counts as damaged after two equal damaged downloads: a single one may have been damaged in transit.
 
-        :raises TransferError: when each download differs from those before.
+        :raises TransferError: when all downloads differ.
         """
         if not self._reads_back:
-            return ""
+            return None
         from .._archive._whole import inspect, not_checked  # noqa: PLC0415 - whoever looks into no backup need not load the readers
 
         path, seen = self._new_path(), set()
         for _number in range(DOWNLOADS):
             sha256 = self._client.download(name, path).sha256
             finding = inspect(path, self._client.deadline("transfer_timeout"))
-            if finding.limit:
+            if finding.limit is not None:
                 self._warn(not_checked(f"the backup {name!r}", finding))
-            if not finding.damage:
+            if finding.damage is None:
                 self._paths[name], self._kinds[name] = path, finding.kind
-                return ""
+                return None
             if sha256 in seen:
                 return finding.damage
             seen.add(sha256)
@@ -83,14 +83,14 @@ class Copies:
         """
         while True:
             name = choose(found)
-            damage = "" if name is None else self.damage(name)
-            if name is None or not damage:
+            damage = None if name is None else self.damage(name)
+            if name is None or damage is None:
                 return found
             found = found.with_incomplete(name, damage)
 
     def verified_by(self, name: str) -> list[str]:
-        """What vouches for a backup that is complete: its size, and its content where that is a whole archive."""
-        return [SIZE, ARCHIVE] if self._kinds.get(name) else [SIZE]
+        """The checks that a complete backup has passed: its size, and its content if that is an intact archive."""
+        return [SIZE, ARCHIVE] if self._kinds.get(name) is not None else [SIZE]
 
     def _new_path(self) -> str:
         with local_errors(self._folder):

@@ -34,7 +34,7 @@ from .._files._placing import Part, part_of
 from .._files._share import Share
 from .._model import CONTENT, BackupFile, Listing, Received, System
 from .._options import expand
-from .._plan import Newest, newest_full, passed_over_to_result
+from .._plan import Newest, PassedOver, newest_full, passed_over_to_result
 from .._version import VERSION
 from ._transfer import UNCHANGED, inspect_file, result_of_transfer, verify_of, vouchers
 
@@ -67,8 +67,8 @@ def fetch(context: Context) -> dict[str, Any]:
             return result_of_transfer(context, SKIPPED, system, None, changed=False, passed_over=passed_over)
     with during(f"fetch the backup {backup.name!r}"):
         path = resolve_destination(dest, backup.name)
-        fetching = _Fetch(context, system, listing, backup, path, share, attributes)
-        return {**fetching.run(wanted_digest, validate), "passed_over": passed_over_to_result(passed_over)}
+        fetching = _Fetch(context, system, listing, backup, path, share, attributes, passed_over)
+        return fetching.run(wanted_digest, validate)
 
 
 def _latest(context: Context, listing: Listing) -> Newest:
@@ -101,6 +101,7 @@ class _Fetch:
         path: str,
         share: Share,
         attributes: Attributes,
+        passed_over: tuple[PassedOver, ...],
     ) -> None:
         self._context = context
         self._client = context.client
@@ -110,6 +111,7 @@ class _Fetch:
         self._path = path
         self._share = share
         self._attributes = attributes
+        self._passed_over = passed_over
 
     def run(self, wanted_digest: str | None, validate: list[str]) -> dict[str, Any]:
         """Fetch the backup unless it is there already.
@@ -144,13 +146,14 @@ class _Fetch:
         attributes.finish(everything)
         verified_by = vouchers(
             by_digest=received.digest_confirmed,
-            by_archive=bool(finding.kind),
+            by_archive=finding.kind is not None,
             by_content=verify_of(context) == CONTENT,
         )
         return self._result(FETCHED, changed=True, sha256=received.sha256, received=received, verified_by=verified_by)
 
     def _result(self, action: str, **facts: Any) -> dict[str, Any]:
-        return result_of_transfer(self._context, action, self._system, self._backup, path=self._path, **facts)
+        facts = {"path": self._path, "passed_over": self._passed_over, **facts}
+        return result_of_transfer(self._context, action, self._system, self._backup, **facts)
 
     def _give_folder(self, folder: str, descriptor: int) -> None:
         self._share.sync_folder(os.path.dirname(folder))
@@ -168,7 +171,7 @@ class _Fetch:
         if self._context.params["force"]:
             return None
         known = self._unchanged(wanted_digest)
-        if known is None or inspect_file(self._context, self._path, shown(self._path)).damage:
+        if known is None or inspect_file(self._context, self._path, shown(self._path)).damage is not None:
             return None
         if verify_of(self._context) == CONTENT and self._client.digest(self._backup.name).sha256 != known:
             return None
@@ -236,7 +239,7 @@ class _Fetch:
             raise _failures.ARRIVED_SHORT.error(size=received.size, listed=self._backup.size)
         finding = inspect_file(self._context, part.path, f"the backup {name!r}")
         part.require_own_content()
-        if finding.damage:
+        if finding.damage is not None:
             raise _failures.FETCH_DAMAGED.error(why=finding.damage)
         return received, finding
 

@@ -58,7 +58,7 @@ class _Push:
         if self._size == 0:
             raise _failures.PUSH_EMPTY.error(path=path)
         finding = inspect_file(context, self._src, path)
-        if finding.damage:
+        if finding.damage is not None:
             raise _failures.PUSH_DAMAGED.error(path=path, why=finding.damage)
         system = self._client.identity()
         for each in _paths_of(self._src):
@@ -82,7 +82,7 @@ class _Push:
             return result(PUSHED, changed=True)
         with _keep(context, self._name, old) as kept:
             by_content = self._upload_and_verify(old, kept)
-        verified_by = vouchers(by_archive=bool(finding.kind), by_content=by_content)
+        verified_by = vouchers(by_archive=finding.kind is not None, by_content=by_content)
         return result(PUSHED, changed=True, sent=self._size, verified_by=verified_by)
 
     # Before the upload

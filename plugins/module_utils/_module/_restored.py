@@ -92,7 +92,7 @@ def _restored(context: Context, system: System, name: str) -> dict[str, Any]:
     with local_copies(context) as copies:
         with _nothing_restored():
             damage = _damage(copies, name)
-        if damage:
+        if damage is not None:
             raise BACKUP_DAMAGED.error(why=damage)
         verified_by = copies.verified_by(name)
         if context.check_mode:
@@ -110,8 +110,8 @@ def _restored(context: Context, system: System, name: str) -> dict[str, Any]:
     return answer
 
 
-def _damage(copies: Copies, name: str) -> str:
-    """What speaks against the content of a backup; one that the system does not give is no reason to restore nothing.
+def _damage(copies: Copies, name: str) -> str | None:
+    """What is wrong with the content of a backup, or ``None``, also when the system fails to deliver the backup.
 
     :raises ActiveLogicError: one that says nothing about the system, such as a full disk where the module runs.
     """
@@ -120,7 +120,7 @@ def _damage(copies: Copies, name: str) -> str:
     except ActiveLogicError as error:
         if not error.is_of_system:
             raise
-        return ""
+        return None
 
 
 @contextmanager

@@ -45,7 +45,7 @@ def inspect_file(context: Context, path: str, what: str) -> Finding:
     if verify_of(context) == SIZE:
         return Finding()
     finding = inspect(path, context.client.deadline("transfer_timeout"))
-    if finding.limit:
+    if finding.limit is not None:
         context.warn(not_checked(what, finding))
     return finding
 

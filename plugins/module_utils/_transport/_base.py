@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from .._connection import Settings
@@ -77,17 +77,21 @@ class Transport(Protocol):
 
 
 class Attempts:
-    """Sends something again until it raises no repeatable error, at most ``1 + retries`` times::
+    """Tries something until it raises no repeatable error, at most ``1 + retries`` times::
 
-        for attempt in Attempts(settings, sleep, count):
-            with attempt:
+        attempts = Attempts(settings, sleep, count)
+        while True:
+            with attempts:
                 return send()
 
-    The pause doubles from ``retry_delay`` to ``retry_max_delay``, with jitter. Where the peer tries no login for a
-    while, all of it is waited, because asking earlier is no use; the error is raised where the clock has less left.
+    Each entry is one try, and suppresses its error if there is another one. The block has to return.
 
-    :param on_try: is told the number of each try, from 1.
-    :param deadline: the clock that governs the call; ``wait_timeout`` for all pauses together by default.
+    The pause doubles from ``retry_delay`` to ``retry_max_delay``, with jitter. While the peer is refusing logins it
+    waits the whole time that the peer asked for, as asking earlier is useless; if the deadline is earlier, it raises
+    the error.
+
+    :param on_try: called with the number of each try, from 1.
+    :param deadline: the deadline of the call; by default all pauses together may take ``wait_timeout``.
     """
 
     def __init__(
@@ -106,16 +110,10 @@ class Attempts:
         self._retries = settings.retries if retries is None else retries
         self._held = settings.wait_timeout
         self._number = 0
-        self._is_over = False
-
-    def __iter__(self) -> Iterator[Attempts]:
-        while not self._is_over:
-            self._number += 1
-            self._on_try(self._number)
-            yield self
 
     def __enter__(self) -> None:
-        self._is_over = True
+        self._number += 1
+        self._on_try(self._number)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if not isinstance(error, ActiveLogicError) or not error.repeatable or self._number > self._retries:
@@ -126,7 +124,6 @@ class Attempts:
                 return False
             self._held -= seconds
         self._sleep(seconds)
-        self._is_over = False
         return True
 
 

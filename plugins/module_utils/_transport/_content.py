@@ -144,9 +144,9 @@ class Content:
     def send(self, url: str, source: BinaryIO, path: str, size: int, deadline: Deadline) -> str:
         """Send the content of an upload and return its SHA-256; nothing reaches the system by this."""
         timeout = (self._settings.read_timeout, self._settings.read_timeout)  # the first one governs a body's writes
-
-        for attempt in Attempts(self._settings, self._sleep, self._http.count):
-            with attempt:
+        attempts = Attempts(self._settings, self._sleep, self._http.count)
+        while True:
+            with attempts:
                 source.seek(0)
                 reader = _HashingReader(source, path, size, deadline)
                 headers = {"Content-Type": OCTETS}
@@ -166,7 +166,6 @@ class Content:
                 if (digest(document), whole(document, "size")) != (reader.sha256(), size):
                     raise _failures.CONTENT_SENT_OTHER.error()
                 return reader.sha256()
-        raise AssertionError  # the last attempt returns or raises
 
 
 def _late(deadline: Deadline, done: int, size: int) -> ActiveLogicError:

@@ -159,15 +159,15 @@ class GatewayTransport:
             self._abandon(operation, drop_content=True)
 
     def _fetch(self, name: str, deadline: Deadline) -> tuple[str, dict[str, Any]]:
-        for attempt in Attempts(self._settings, self._sleep, self._http.count):
-            with attempt:
+        attempts = Attempts(self._settings, self._sleep, self._http.count)
+        while True:
+            with attempts:
                 operation = self._give({"action": "download", "name": name})
                 try:
                     return operation, self._finish(operation, deadline, writes=False)
                 except BaseException:
                     self._abandon(operation, drop_content=True)
                     raise
-        raise AssertionError  # the last attempt returns or raises
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
         deadline = self._deadline("transfer_timeout")

@@ -218,8 +218,9 @@ class Http:
         data = None if body is None else json.dumps(body).encode("utf-8")
         headers = {} if data is None else {"Content-Type": "application/json"}
         seconds = self._settings.connect_timeout + 2 * self._settings.read_timeout  # a poll is held half a read_timeout
-        for attempt in Attempts(self._settings, self._sleep, self.count, deadline, retries=retries):
-            with attempt:
+        attempts = Attempts(self._settings, self._sleep, self.count, deadline, retries=retries)
+        while True:
+            with attempts:
                 limit = Deadline("read_timeout", seconds, self._clock)
                 try:
                     with self.answer(method, path, limit, headers=headers, data=data) as response:
@@ -232,7 +233,6 @@ class Http:
                     if not limit.is_over():
                         raise
                     raise _failures.GATEWAY_SLOW.error(url=self.url, seconds=seconds, repeatable=True) from error
-        raise AssertionError  # the last attempt returns or raises
 
     @contextmanager
     def answer(

@@ -103,10 +103,10 @@ class SdkTransport:
 
         :param opener: opens the file, as for :func:`open`, instead of its name, which is then for messages only.
         """
-        for attempt in Attempts(self._settings, self._sleep, self._count):
-            with attempt:
+        attempts = Attempts(self._settings, self._sleep, self._count)
+        while True:
+            with attempts:
                 return self._download_once(name, path, opener)
-        raise AssertionError  # the last attempt returns or raises
 
     def _download_once(self, name: str, path: str, opener: Opener | None) -> Received:
         listing = self._noted(self._reopening("list", "read_timeout", take=listed))
@@ -201,10 +201,10 @@ class SdkTransport:
     # How a request runs
 
     def _read(self, request: str, clock: str, **arguments: Any) -> Any:
-        for attempt in Attempts(self._settings, self._sleep, self._count):
-            with attempt:
+        attempts = Attempts(self._settings, self._sleep, self._count)
+        while True:
+            with attempts:
                 return self._reopening(request, clock, **arguments)
-        raise AssertionError  # the last attempt returns or raises
 
     def _reopening(self, request: str, clock: str, **arguments: Any) -> Any:
         """Run a request that changes nothing, again where another session had committed."""
