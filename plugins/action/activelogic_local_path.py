@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Check a local path where the files go: by hand on the control node, with the module on any other machine."""
+"""Check a local path on the machine that writes the files: directly on the control node, elsewhere with the module."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ansible_collections.netops.activelogic.plugins.plugin_utils._action import 
 
 
 class ActionModule(ActionBase):
-    """Action plugin of the module of the same name. On the control node it saves the module's process."""
+    """Action plugin of the module of the same name. On the control node it avoids starting the module."""
 
     _supports_check_mode = True
 
@@ -36,7 +36,7 @@ class ActionModule(ActionBase):
         given = {key: value for key, value in self._task.args.items() if value is not None and value != ""}
         given.setdefault("host", str(task_vars.get("inventory_hostname", "")))
         if local and in_container_of_a_job(os.environ):
-            given["in_job"] = True  # the environment of another user, by become, does not tell
+            given["in_job"] = True  # with become, the other user's environment may lack the marks
         if local and self._connection.become is None and not any(self._task.environment or []):
             return {**result, **self._checked(given)}
         result.update(self._execute_module(module_args=given, task_vars=task_vars))
@@ -44,7 +44,7 @@ class ActionModule(ActionBase):
         return result
 
     def _checked(self, given: dict[str, Any]) -> dict[str, Any]:
-        """What the module would return in a process of this user, in the folder where modules run."""
+        """The result that the module would return, as this user and in the folder where modules run."""
         validated = ArgumentSpecValidator(argument_spec()).validate(given)
         if validated.error_messages:
             raise AnsibleActionFail("; ".join(validated.error_messages))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Show what a role did for each system, once the last of them is through."""
+"""Show what a role did for each system, when the last one has finished."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ HIDDEN = "why is hidden by no_log"
 
 
 class ActionModule(ActionBase):
-    """Action plugin of the module of the same name, which is documentation alone: all of it is on the control node."""
+    """Action plugin of the module of the same name, which only documents it: all of it runs on the control node."""
 
     _supports_check_mode = True
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Note the beginning or the end of a host; the last one to end shows them all."""
+        """Note that a host begins or ends; the last one to end shows all results."""
         variables = {} if task_vars is None else task_vars
         result: dict[str, Any] = super().run(tmp, variables)
         given = self._task.args
@@ -59,18 +59,18 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = {"summary": summary} if summary else {}
         if own["result"] != FAILED:
             return {"system": own, **result}
-        # Ansible shows the whole result of a failure, and the rows are on the screen already.
+        # Ansible prints the whole result of a failure, and the rows have been printed already.
         result.get("summary", {}).pop("systems", None)
         return {"failed": True, "msg": f"not saved: {own['reason']}", **result}
 
     def _show(self, own: dict[str, Any], run: str, variables: Mapping[str, Any], check: bool) -> dict[str, Any] | None:
-        """Show the rows that nobody has shown yet, unless a host is still at work that will do it.
+        """Show the rows that have not been shown yet, unless another host is still running and will do so.
 
-        :return: the counts, and all rows of this run; ``None`` when another host shows them.
+        :return: the counts and all rows of this run; ``None`` when another host shows them.
         """
         hosts = [str(each) for each in variables.get("ansible_play_hosts_all", [own["host"]])]
         left = sorted(set(hosts) - set(variables.get("ansible_play_hosts", hosts)))
-        if not run:  # the role did not get as far as to begin
+        if not run:  # the role failed before it began
             rows = {own["host"]: own}
             new = [own]
         else:
@@ -90,9 +90,9 @@ class ActionModule(ActionBase):
 
 
 def _place(task: Any) -> str:
-    """What is the same for all hosts that run this task: it, or the includes that it came by, which are loaded anew.
+    """A key for this task that is the same for all hosts; a task that was included is loaded anew for each host.
 
-    :return: the identity of the outermost include, and the places of all.
+    :return: the id of the task or of its outermost include, and the paths of all includes.
     """
     identity, places = str(task._uuid), []
     while task is not None:
@@ -104,7 +104,7 @@ def _place(task: Any) -> str:
 
 
 def _hide(text: str, variables: Mapping[str, Any]) -> str:
-    """Take a password out of a sentence of Ansible's own; the modules take it out of theirs."""
+    """Mask the password in a message of Ansible's own; the modules mask theirs themselves."""
     for secret in (variables.get("activelogic_password"), os.environ.get("ACTIVELOGIC_PASSWORD")):
         if isinstance(secret, str) and secret and "{{" not in secret:
             text = text.replace(str(secret), "********")

@@ -2,21 +2,21 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of what the modules support. Private to this collection."""
+"""Documentation of the attributes of the modules. Private to this collection."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The descriptions of the attributes; each module says its own support."""
+    """Descriptions of the attributes; each module states its own support."""
 
     DOCUMENTATION = r"""
 options: {}
 attributes:
   check_mode:
-    description: Can run in check mode, and says then what would change without changing anything.
+    description: Can run in check mode, which reports what would change without changing anything.
   diff_mode:
-    description: Returns what was there before and what is there afterwards.
+    description: Returns the state before and after.
   idempotent:
     description: Changes nothing when run again with the same options.
   action_group:

@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Documentation of the options that say how to reach a system. Private to this collection."""
+"""Documentation of the connection options. Private to this collection."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Shared by all modules; ``connection_argument_spec`` in module_utils is its code."""
+    """The connection options of all modules; ``connection_argument_spec`` in module_utils specifies them."""
 
     DOCUMENTATION = r"""
 options:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What both transports share: finding a backup, knowing that it is complete, waiting. Private to this collection."""
+"""The client of one system, over either transport: list, find, create, wait, verify. Private to this collection."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ SETTLING_TIME = 2.0
 PROBES_IN_A_ROW = 3
 PROBE_PAUSE = 1.0
 REFUSED_PAUSES = (15.0, 30.0, 60.0)
-"""Seconds after logins that are refused; the last one for all that follow. At most three such logins are tried within a
-minute, one in the long run: gateways allow five, and the operator who comes to see what is wrong needs some of them.
+"""Seconds to wait after refused logins; the last one is repeated. This makes at most three refused logins in the first
+minute, and one a minute later: a gateway allows five, and the operator who investigates needs some of them.
 """
 
 MAX_REPLANS = 5
-"""How often a command is sent anew because another session had committed."""
+"""How often a command is repeated because another session has committed."""
 
 StillNeeded = Callable[[Listing], bool]
-"""Whether a new listing still asks for a command that did not run because another session had committed."""
+"""Decides by a new listing whether to repeat a command that did not run because another session had committed."""
 
 Damage = Callable[[str], "str | None"]
 """What is wrong with the content of a backup, as a clause without a subject; ``None`` when it seems intact."""
@@ -65,7 +65,7 @@ def _no_damage(_name: str) -> str | None:
 
 
 class Client:
-    """One system, in the vocabulary of the Backup resource, plus what can be known by looking twice."""
+    """One system: the verbs of the Backup resource, and waiting for complete backups and for a system that is ready."""
 
     def __init__(
         self,
@@ -82,12 +82,12 @@ class Client:
 
     @property
     def tries(self) -> int:
-        """How often the most repeated request was sent; 1 when nothing was repeated."""
+        """How often the most retried request was sent; 1 when none was retried."""
         return self._transport.tries
 
     @property
     def passed_over(self) -> str:
-        """A warning about rows of the listing that can't be used; empty when there were none."""
+        """A warning about unusable rows of a listing; empty when there were none."""
         return self._transport.passed_over
 
     def close(self) -> None:
@@ -105,12 +105,12 @@ class Client:
             return system
 
     def list(self) -> Listing:
-        """All backups of the system, in the order it gives them."""
+        """List all backups of the system, in its order."""
         with during("list the backups"):
             return replace(self._transport.list(), taken_at=self._clock())
 
     def find(self, name: str) -> BackupFile | None:
-        """The backup of exactly that name, as a new listing shows it."""
+        """Find the backup of exactly this name in a new listing."""
         return self.list().find(name)
 
     def create_new(self, name: str = "", resource_name: str | None = None, still: StillNeeded | None = None) -> str:
@@ -158,9 +158,9 @@ class Client:
                     self._transport.remove(name)
 
     def discard(self, name: str) -> None:
-        """Have a backup gone: a missing one is fine, and where the answer gets lost a listing tells.
+        """Make sure that a backup does not exist: a missing one is fine, and after a lost answer a listing decides.
 
-        :raises OutcomeUnknownError: when the answer got lost, and the backup is still there or can't be looked for.
+        :raises OutcomeUnknownError: when the answer was lost, and the backup still exists or the listing fails too.
         """
         try:
             self.remove(name)
@@ -183,7 +183,7 @@ class Client:
             return sent
 
     def _unless_stale(self, still: StillNeeded) -> Iterator[_Command]:
-        """Run a command that changes something; where another session had committed it did not run, and may again."""
+        """Repeat a command that did not run because another session had committed, while ``still`` allows that."""
         for number in range(MAX_REPLANS + 1):
             command = _Command(may_repeat=number < MAX_REPLANS)
             yield command
@@ -195,17 +195,17 @@ class Client:
     def download(self, name: str, path: str, opener: Opener | None = None) -> Received:
         """Write a backup to the local file ``path``, which is created or overwritten.
 
-        :param opener: opens the file instead of its name, which is then for messages only.
+        :param opener: opens the file, as for :func:`open`; ``path`` is then used in messages only.
         """
         with during(f"download the backup {name!r}"):
             return self._transport.download(require_legal(name), path, opener)
 
     def digest(self, name: str) -> Received:
-        """Size and SHA-256 of a backup as the system gives it now; nothing is kept."""
+        """Download a backup for its size and SHA-256 only; nothing is kept."""
         with during(f"read the backup {name!r} back"):
             return self._transport.digest(require_legal(name))
 
-    # Looking twice
+    # Waiting
 
     def settle(self, names: Iterable[str], min_size: int = 1, first: Listing | None = None) -> Listing:
         """List twice, :data:`SETTLING_TIME` apart, and judge the backups ``names``.
@@ -213,8 +213,7 @@ class Client:
         A backup is complete when it is listed, has at least ``min_size`` bytes (never less than 1) and has the same
         size in both listings.
 
-        :param first: a listing that was taken before, to be used as the first of the two; only the rest of the pause
-            is waited then.
+        :param first: an earlier listing to use as the first one; only the rest of the pause is then waited.
         """
         first = first or self.list()
         before = {each.name: each.size for each in first.backups}
@@ -232,9 +231,9 @@ class Client:
     def await_complete(self, name: str, min_size: int = 1, damage: Damage = _no_damage) -> Listing:
         """Wait until a backup that was just made is complete, at most ``wait_timeout`` seconds.
 
-        :param damage: looks into a backup that the listing shows as complete. One whose content stays damaged for
-            :data:`DAMAGE_PATIENCE` seconds is given up.
-        :raises IncompleteBackupError: when the time is up. The backup is still there then.
+        :param damage: checks the content of a backup that is listed as complete. If it stays damaged for
+            :data:`DAMAGE_PATIENCE` seconds, the backup is given up.
+        :raises IncompleteBackupError: when the time is up. The backup still exists then.
         """
         deadline = self.deadline("wait_timeout")
         damage_limit: Deadline | None = None
@@ -266,15 +265,15 @@ class Client:
     ) -> tuple[BackupFile, Listing]:
         """Create a backup, wait until it is complete, and return it with the listing that shows it.
 
-        A create whose answer got lost is looked up, not sent again. A backup that this call made and that is not
-        complete in time is removed again, and the error says so.
+        After a lost answer a listing decides whether the backup exists; the create is not repeated. A backup that this
+        call made and that is not complete in time is removed again.
 
         :param name: ``""`` lets the system choose.
-        :param known: the names that the system held before.
+        :param known: the names of the backups that existed before.
         :param damage: as for :meth:`await_complete`.
         :param still: as for :meth:`create_new`.
-        :param keep_doubtful: whether one stays of which nobody could find out if it is complete.
-        :raises IncompleteBackupError: see above.
+        :param keep_doubtful: whether to keep the backup if an error left it unknown whether it is complete.
+        :raises IncompleteBackupError: when it is not complete in time.
         """
         try:
             made = self.create_new(name, resource_name, still)
@@ -291,7 +290,7 @@ class Client:
             return self._complete(made, min_size, damage, keep_doubtful)
 
     def _complete(self, made: str, min_size: int, damage: Damage, keep_doubtful: bool) -> tuple[BackupFile, Listing]:
-        """Wait until a backup that this run made is complete; one that isn't is removed again, or named."""
+        """Wait until a backup that this run made is complete; otherwise remove it, or name it in the error."""
         try:
             listing = self.await_complete(made, min_size, damage)
         except IncompleteBackupError as error:
@@ -316,7 +315,7 @@ class Client:
         return listing.require(made), listing
 
     def is_listed_after(self, error: OutcomeUnknownError, name: str) -> bool:
-        """Whether a backup is there after a command of unknown outcome; a failing look adds to ``error`` why."""
+        """Whether a backup exists after a command of unknown outcome; if the listing fails, ``error`` says so too."""
         try:
             return self.find(name) is not None
         except ActiveLogicError as second:
@@ -324,10 +323,10 @@ class Client:
             raise error from second
 
     def await_ready(self, settle_seconds: float) -> bool:
-        """Wait until the system is ready for work after a restore; returns whether an outage of the system was seen.
+        """Wait until the system is ready after a restore; returns whether it was seen to be unavailable.
 
-        Ready: three logins with a listing in a row, and at least ``settle_seconds`` since the call of this method,
-        counted anew after each failure.
+        Ready means three successful logins with a listing in a row, and ``settle_seconds`` since the last failure or
+        the start of this method.
 
         :raises DeadlineError: when the system is not ready within ``wait_timeout`` seconds.
         """
@@ -359,12 +358,12 @@ class Client:
         self._sleep(seconds)
 
     def deadline(self, option: str) -> Deadline:
-        """The moment at which the seconds of an option are over that begin now."""
+        """A deadline that starts now; ``option`` names its timeout."""
         return Deadline(option, getattr(self.settings, option), self._clock)
 
 
 class _Command:
-    """One try of a command; what another session had committed before it is kept, if the command may run again."""
+    """One try of a command; it keeps the error for another session's commit, if the command may be repeated."""
 
     def __init__(self, *, may_repeat: bool) -> None:
         self.stale: StaleDataError | None = None
@@ -406,17 +405,17 @@ def open_client(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Client:
-    """Choose the transport by ``settings.gateway_url`` and make a client; nothing is contacted yet.
+    """Make a client, with the gateway's transport if ``settings.gateway_url`` is set; nothing is contacted yet.
 
     :raises DependencyError: when the Python package that the transport needs is missing.
     """
     transport: Transport
     if settings.gateway_url:
-        from ._transport._gateway import GatewayTransport  # noqa: PLC0415 - the other way need not load it
+        from ._transport._gateway import GatewayTransport  # noqa: PLC0415 - loaded only if used
 
         transport = GatewayTransport(settings, clock=clock, sleep=sleep)
     else:
-        from ._transport._sdk import SdkTransport  # noqa: PLC0415 - the other way need not load it
+        from ._transport._sdk import SdkTransport  # noqa: PLC0415 - loaded only if used
 
         transport = SdkTransport(settings, sleep=sleep)
     return Client(transport, settings, clock=clock, sleep=sleep)

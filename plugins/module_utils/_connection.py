@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options that say how to reach a system: their specification, where they come from, and their validation.
+"""The connection options: their specification, their sources, and their validation.
 
-Private to this collection. The action plugins fill options in on the controller from the same tables.
+Private to this collection. The action plugins use the same tables to fill in options on the control node.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ VARIABLE_PREFIX = "activelogic_"
 REQUIRED = ("host", "username", "password")
 PATHS = ("ca_path", "client_cert", "client_key")
 SHORTEST_PASSWORD = 8
-"""Characters below which a password is likely to occur by chance in results, which Ansible masks then."""
+"""Characters; a shorter password is likely to occur in results by chance, and Ansible masks them then."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to reach one system. Times are seconds; see the documentation of the options for their meaning.
+    """The connection options for one system. Times are in seconds; see the documentation of the options.
 
-    Paths are as :func:`_access.native` makes them.
+    Paths are as :func:`_access.native` returns them.
     """
 
     host: str
@@ -61,22 +61,22 @@ class Settings:
     sdk_module: str = "activelogic"
 
     def __repr__(self) -> str:
-        """Never show a password."""
+        """Without passwords."""
         return f"Settings(host={self.host!r}, username={self.username!r}, gateway_url={self.gateway_url!r})"
 
 
 def environment_name(option: str) -> str:
-    """Name of the environment variable that an option falls back to."""
+    """Environment variable that an option falls back to."""
     return ENVIRONMENT_PREFIX + option.upper()
 
 
 def variable_name(option: str) -> str:
-    """Name of the Ansible variable that an option falls back to; read by the action plugins."""
+    """Ansible variable that an option falls back to; the action plugins read it."""
     return VARIABLE_PREFIX + option
 
 
 def _environment(name: str) -> str:
-    """Fallback of the argument specification: like core's, but an empty variable counts as unset."""
+    """Fallback for the argument specification: like core's ``env_fallback``, but an empty variable counts as unset."""
     value = os.environ.get(name)
     if not value:
         raise AnsibleFallbackNotFound
@@ -88,9 +88,9 @@ def _option(option: str, **more: Any) -> dict[str, Any]:
 
 
 def connection_argument_spec() -> dict[str, dict[str, Any]]:
-    """The option group that every module of this collection shares."""
+    """The connection options, which the modules of this collection share."""
     return {
-        "host": {"type": "str"},  # from no environment: one for all hosts of an inventory is wrong
+        "host": {"type": "str"},  # never from the environment: it would be the same for all hosts
         "username": _option("username", type="str"),
         "password": _option("password", type="str", no_log=True),
         "gateway_url": _option("gateway_url", type="str"),
@@ -113,7 +113,7 @@ def connection_argument_spec() -> dict[str, dict[str, Any]]:
 
 
 def not_set(option: str) -> ActiveLogicError:
-    """The error for a required option that came from nowhere: it names all places where it can stand."""
+    """The error for a required option that is not set: it names all places where it can be set."""
     if option == "host":
         return _failures.HOST_NOT_SET.error()
     return _failures.LOGIN_NOT_SET.error(
@@ -122,14 +122,14 @@ def not_set(option: str) -> ActiveLogicError:
 
 
 def connection_required_by() -> dict[str, str]:
-    """Which options of the group need another one."""
+    """Connection options that require another one."""
     return {"client_key": "client_cert", "proxy_password": "proxy_username"}
 
 
 def settings_from(params: Mapping[str, Any]) -> Settings:
-    """Take the connection options out of a module's parameters and validate them.
+    """Read the connection options from a module's parameters and validate them; nothing is contacted.
 
-    :raises OptionError: for an option that can't be right. Nothing has been contacted then.
+    :raises OptionError: for an invalid option.
     """
     given = {each.name: params[each.name] for each in fields(Settings) if params.get(each.name) not in (None, "")}
     for required in REQUIRED:
@@ -154,10 +154,10 @@ def settings_from(params: Mapping[str, Any]) -> Settings:
 
 
 def check_places(given: Mapping[str, Any]) -> None:
-    """Check the options that name a system or a server; the action plugins do so before a module is started.
+    """Check the options that name a system or a server; the action plugins do so before they start a module.
 
-    :param given: options by name; those that are missing are fine.
-    :raises OptionError: without what may be a login in one of them.
+    :param given: options by name; missing ones are fine.
+    :raises OptionError: which masks anything in them that may be a login.
     """
     host = given.get("host") or "host"
     if why_illegal(host) or hide_login(host) != host:
@@ -169,17 +169,17 @@ def check_places(given: Mapping[str, Any]) -> None:
 
 
 def logins_in_places(params: Mapping[str, Any]) -> set[str]:
-    """Logins in options where none may be: Ansible returns the options of a module that refuses them."""
+    """Logins in options that must not contain one: Ansible returns the options of a module even if it fails."""
     return logins_in(params.get(option) for option in ("host", "gateway_url", "proxy_url"))
 
 
 def check_login(option: str, text: str, *, colon: bool = True) -> None:
-    """Refuse a user name or a password that can't be sent, before it is.
+    """Reject a user name or password that can't be sent.
 
-    RFC 7617, section 2: no control characters in either, no colon in the name. Without a gateway a control character
-    is refused as well: it came along by mistake, such as the end of a line in a file.
+    RFC 7617, section 2: no control characters in either, no colon in the name. Control characters are rejected without
+    a gateway too: they are there by mistake, such as the newline at the end of a file.
 
-    :param colon: whether it may hold a colon.
+    :param colon: whether it may contain a colon.
     """
     if any(ord(character) < 0x20 or ord(character) == 0x7F for character in text):
         raise _failures.LOGIN_NOT_SENDABLE.error(
@@ -196,9 +196,9 @@ def check_login(option: str, text: str, *, colon: bool = True) -> None:
 
 
 def masking_warning(params: Mapping[str, Any], result: Mapping[str, Any]) -> str | None:
-    """A warning when Ansible hides more than the password of a result; it never holds the password.
+    """A warning if Ansible will mask more than the password in a result; the warning never contains the password.
 
-    Ansible replaces every occurrence of a ``no_log`` value, in numbers too.
+    Ansible replaces every occurrence of a ``no_log`` value, even in numbers.
 
     :param params: the module's parameters, which Ansible returns as ``invocation``.
     :param result: what the module is about to return.
@@ -220,7 +220,7 @@ def masking_warning(params: Mapping[str, Any], result: Mapping[str, Any]) -> str
 
 
 def holds_password(value: Any, password: str) -> bool:
-    """Whether a password occurs anywhere in a value, as Ansible looks for it: not in keys, truth values and null."""
+    """Whether a password occurs anywhere in a value, by Ansible's rules: not in keys, Booleans and null."""
     if isinstance(value, Mapping):
         return any(holds_password(each, password) for each in value.values())
     if isinstance(value, (list, tuple)):
@@ -262,7 +262,7 @@ def _url_flaw(url: str, *, remote_http: bool) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host part of a URL names the machine itself."""
+    """Whether the host of a URL is this machine."""
     if host == "localhost":
         return True
     try:

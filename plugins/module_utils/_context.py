@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the work of a module gets. Private to this collection.
+"""The context in which a module's work runs. Private to this collection.
 
-It does not meet AnsibleModule: :class:`Ansible` is all that it can ask of that.
+The work never uses AnsibleModule directly, only the protocol :class:`Ansible`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ._text import printable
 
 
 class Ansible(Protocol):
-    """What Ansible does for the work of a module. Paths are texts that every locale can write."""
+    """What a module's work needs from Ansible. Paths are in Ansible's form, see :func:`_access.exact`."""
 
     @property
     def temporary_folder(self) -> str:
-        """Where files of this task may stand; Ansible removes it afterwards."""
+        """A folder for temporary files of this task; Ansible removes it afterwards."""
 
     def warn(self, text: str) -> None:
         """Warn the user."""
@@ -38,10 +38,10 @@ class Ansible(Protocol):
         """
 
     def program(self, name: str) -> str | None:
-        """The path of a program, where there is one of that name."""
+        """The path of a program, or ``None`` if it is not installed."""
 
     def mode_from(self, status: os.stat_result, text: str) -> int:
-        """The permissions that a symbolic mode such as ``u=rw`` gives a file of that status."""
+        """The permissions that a symbolic mode such as ``u=rw`` gives to a file with this status."""
 
     def flags_of(self, path: str) -> Mapping[str, Any]:
         """The attributes of a file (chattr(1)), as core's ``get_file_attributes`` returns them."""
@@ -51,10 +51,10 @@ class Ansible(Protocol):
 
 
 class Notes:
-    """What has to be said of this run if it fails, whatever ends it: an error, a signal, a defect.
+    """What a failure of this run has to report, whatever its cause: an error, a signal or a bug.
 
-    :ivar hint: where something is, and what to do with it, as a clause.
-    :ivar facts: return values that hold in spite of the failure.
+    :ivar hint: what the run left and what to do about it, as a clause.
+    :ivar facts: return values that are valid in spite of the failure.
     """
 
     def __init__(self, system: str, notice: Notice) -> None:
@@ -64,16 +64,16 @@ class Notes:
         self._notice = notice
 
     def say(self, hint: str, **facts: Any) -> None:
-        """Say this from now on, and nothing else."""
+        """Report this from now on, instead of anything before."""
         self.hint, self.facts = hint, facts
         self._notice.write(f"ActiveLogic system {self._system}: {hint}." if hint else "")
 
     def clear(self) -> None:
-        """There is nothing to be said any more."""
+        """Report nothing any more."""
         self.say("")
 
     def complete(self, error: ActiveLogicError) -> None:
-        """Let a failure say it too; what the failure itself knows goes before."""
+        """Add this to an error, after the error's own hint; the error's own facts win."""
         if self.hint:
             error.hint = f"{error.hint}; {self.hint}" if error.hint else self.hint
         error.facts = {**self.facts, **error.facts}
@@ -81,11 +81,11 @@ class Notes:
 
 @dataclass(frozen=True)
 class Context:
-    """What a module's work gets: its options, the client, whether it may write, the time, and what a failure says.
+    """Everything that a module's work needs: options, client, check mode, time, and notes for a failure.
 
     :param now: when the task began, an aware datetime.
-    :param zone: the time zone of names that the system made; ``None`` when it is not known.
-    :param diff: whether the task returns what was there before and what is there now.
+    :param zone: the time zone of names that the system chose; ``None`` when it is not known.
+    :param diff: whether the task returns the state before and after.
     """
 
     params: Mapping[str, Any]
@@ -98,5 +98,5 @@ class Context:
     diff: bool = False
 
     def warn(self, text: str) -> None:
-        """Warn the user; Ansible prints a warning as it is, so whatever comes from outside is escaped here."""
+        """Warn the user. Ansible prints warnings unchanged, so untrusted characters are escaped here."""
         self.ansible.warn(printable(text))

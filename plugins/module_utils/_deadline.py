@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The moment at which something has to be over, and the option that set it. Private to this collection."""
+"""A deadline, and the option that sets it. Private to this collection."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 
 class Deadline:
-    """A moment that lies ``seconds`` after this object was made.
+    """A moment ``seconds`` after this object is made.
 
-    :param option: the option that holds the seconds, for messages.
-    :param seconds: how long it may take.
-    :param clock: seconds since any fixed moment; tests have their own.
+    :param option: the option that sets the time limit, for messages.
+    :param seconds: the time limit.
+    :param clock: returns seconds since any fixed moment; tests pass their own.
     """
 
     def __init__(self, option: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,9 +25,9 @@ class Deadline:
         self._end = clock() + seconds
 
     def left(self) -> float:
-        """Seconds that are left; zero or less when it is over."""
+        """Seconds left; zero or less when the deadline has passed."""
         return self._end - self._clock()
 
     def is_over(self) -> bool:
-        """Whether the moment has come."""
+        """Whether the deadline has passed."""
         return self.left() <= 0

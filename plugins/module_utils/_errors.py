@@ -2,35 +2,34 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Everything that can go wrong, in one tree. Private to this collection.
+"""The hierarchy of errors. Private to this collection.
 
 ::
 
     ActiveLogicError
-    ├── OptionError            an option is missing or impossible; nothing was contacted
+    ├── OptionError            an option is missing or invalid; nothing was contacted
     ├── DependencyError        a Python package is missing where the module runs
     ├── UnreachableError       no connection, or it was lost, before anything could happen
     │   ├── CertificateError   the gateway's certificate is not trusted
-    │   └── LocalResourceError the machine where the module runs has no more open files, memory or network
+    │   └── LocalResourceError the machine where the module runs is out of files, memory or network
     ├── AuthenticationError    the login was refused
-    ├── AccessDeniedError      the address or the user may not do this now (throttled, no privilege)
+    ├── AccessDeniedError      not allowed for this user or address, or not now (throttled)
     ├── NotFoundError          no such system or backup
-    ├── ConflictError          the name is taken, or somebody else is at work
-    │   └── StaleDataError     another session committed (PLDBNewDataCommitted)
+    ├── ConflictError          the name is taken, or someone else is changing the system
+    │   └── StaleDataError     another session has committed (PLDBNewDataCommitted)
     ├── RefusedError           the system answered the command with an error
-    ├── IncompleteBackupError  a backup that is not whole
-    ├── DeadlineError          one of our own clocks ran out
+    ├── IncompleteBackupError  a backup is not complete
+    ├── DeadlineError          one of our own timeouts expired
     ├── OutcomeUnknownError    a write may or may not have happened
-    ├── NotRestoredError       a restore ran, and the system holds something else
-    ├── TransferError          bytes were lost or changed on the way
-    ├── ProtocolError          the gateway answered something that makes no sense
-    ├── LocalFileError         a file or folder where the module runs
-    ├── EndedError             the module was asked to end by a signal
-    └── UnexpectedError        a defect of this collection
+    ├── NotRestoredError       a restore ran, but the system has another configuration
+    ├── TransferError          bytes were lost or changed in transit
+    ├── ProtocolError          the gateway sent an invalid answer
+    ├── LocalFileError         a problem with a file or folder where the module runs
+    ├── EndedError             a signal ended the module
+    └── UnexpectedError        a bug in this collection
 
-Nothing else in this collection defines exceptions that a task can fail with, and only :mod:`_failures` makes them.
-Foreign exceptions are translated once, in the transports and in the code that touches local files, with
-``raise ... from``.
+A task fails with these exceptions only, and only :mod:`_failures` creates them. Foreign exceptions are translated in
+one place, in the transports and in the code for local files, with ``raise ... from``.
 """
 
 from __future__ import annotations
@@ -46,15 +45,15 @@ class ActiveLogicError(Exception):
     """Base of all errors.
 
     :param reason: what happened, as the end of a sentence: no capital letter, no full stop, no secret.
-    :param hint: what the user can do, as a clause of its own; empty when there is nothing to advise.
-    :param operation: what was being done, as in "list the backups"; filled in by whoever knows it.
+    :param hint: what the user can do, as a separate clause; empty when there is no advice.
+    :param operation: what was being done, such as "list the backups"; see :func:`during`.
     :param repeatable: whether the same request may be sent again.
     :param retry_after: seconds that the peer asked us to wait; ``None`` when it did not.
 
-    ``facts`` are return values that hold in spite of the failure, such as ``changed``. ``is_of_system`` says whether it
-    is an answer of the system, or a failure between that and who asks it; all others say nothing about the system, for
-    they happened where the module runs, at the gateway, or between those two. ``is_outage`` says whether it shows that
-    the system is away.
+    ``facts`` are return values that are valid in spite of the failure, such as ``changed``. ``is_of_system`` says
+    whether the system caused it, or the connection to the system; all other errors happened where the module runs, at
+    the gateway, or between the two, and say nothing about the system. ``is_outage`` says whether it shows that the
+    system is unavailable.
     """
 
     kind = "error"
@@ -80,7 +79,7 @@ class ActiveLogicError(Exception):
         self.is_outage = False
 
     def sentence(self, system: str) -> str:
-        """One sentence that names the operation, the system, the reason, and what to do, fit for a terminal.
+        """One sentence with the system, the operation, the reason and the hint; safe for a terminal.
 
         :param system: the system's name or address as the user wrote it; empty when it is not known.
         """
@@ -89,7 +88,7 @@ class ActiveLogicError(Exception):
         return printable(start + self.reason + (f"; {self.hint}" if self.hint else "") + ".")
 
     def to_result(self, system: str, tries: int, elapsed: float) -> dict[str, Any]:
-        """What a task returns that fails with this error; ``elapsed`` in seconds."""
+        """The result of a task that fails with this error; ``elapsed`` in seconds."""
         texts = {"operation": printable(self.operation), "hint": printable(self.hint)}
         details = {"kind": self.kind, "system": system, **texts}
         counts = {"tries": tries, "elapsed": elapsed}
@@ -98,9 +97,9 @@ class ActiveLogicError(Exception):
 
 @contextmanager
 def during(operation: str) -> Iterator[None]:
-    """Give an error that leaves the block the operation that it happened in, unless it has one already.
+    """Set the operation of an error that is raised in the block, unless it has one already.
 
-    :param operation: as in "list the backups".
+    :param operation: such as "list the backups".
     """
     try:
         yield
@@ -110,7 +109,7 @@ def during(operation: str) -> Iterator[None]:
 
 
 class OptionError(ActiveLogicError):
-    """An option is missing or impossible."""
+    """An option is missing or invalid."""
 
     kind = "option"
 
@@ -122,20 +121,20 @@ class DependencyError(ActiveLogicError):
 
 
 class UnreachableError(ActiveLogicError):
-    """No connection could be made, or it was lost before the request could have had an effect."""
+    """No connection could be made, or it was lost before the request could have any effect."""
 
     kind = "unreachable"
 
 
 class CertificateError(UnreachableError):
-    """The gateway's certificate is not trusted, or does not fit its name."""
+    """The gateway's certificate is not trusted, or is for another name."""
 
     kind = "certificate"
     default_hint = "set ca_path to the certificate of the authority that signed it, or correct gateway_url"
 
 
 class LocalResourceError(UnreachableError):
-    """No connection could be made, for a reason where the module runs; it says nothing about the other side."""
+    """No connection could be made because of the machine where the module runs, not the other side."""
 
     kind = "local_resources"
     default_hint = "raise the limits of this user there (ulimit -a), or make room for it"
@@ -149,7 +148,7 @@ class AuthenticationError(ActiveLogicError):
 
 
 class AccessDeniedError(ActiveLogicError):
-    """This user or address may not do this, or not now."""
+    """This user or address is not allowed to do this, or not now."""
 
     kind = "access_denied"
     default_hint = "check the privileges of the user"
@@ -163,14 +162,14 @@ class NotFoundError(ActiveLogicError):
 
 
 class ConflictError(ActiveLogicError):
-    """The name is taken, or somebody else is at work on the system."""
+    """The name is taken, or someone else is changing the system."""
 
     kind = "conflict"
     default_hint = "look at the system's backups, and run the task again"
 
 
 class StaleDataError(ConflictError):
-    """Another session committed to the resource since it was opened; the command did not run."""
+    """Another session has committed to the resource since it was opened; the command did not run."""
 
     kind = "stale_data"
     default_hint = "run the task again"
@@ -184,61 +183,61 @@ class RefusedError(ActiveLogicError):
 
 
 class IncompleteBackupError(ActiveLogicError):
-    """A backup is empty, smaller than asked for, or still growing."""
+    """A backup is empty, smaller than required, damaged, or still growing."""
 
     kind = "incomplete"
 
 
 class DeadlineError(ActiveLogicError):
-    """A clock of ours ran out. The reason names the option that sets it."""
+    """One of our timeouts expired. The reason names the option that sets it."""
 
     kind = "deadline"
 
 
 class OutcomeUnknownError(ActiveLogicError):
-    """A command that changes something was sent, and whether it ran is not known."""
+    """A command that changes something was sent, and it is not known whether it ran."""
 
     kind = "outcome_unknown"
     default_hint = "look at the system's backups before you run the task again"
 
 
 class NotRestoredError(ActiveLogicError):
-    """A restore ran, and a fresh backup proves that the system holds another configuration than the backup."""
+    """A restore ran, but a fresh backup proves that the system has another configuration."""
 
     kind = "not_restored"
     default_hint = "compare the backups"
 
 
 class TransferError(ActiveLogicError):
-    """What arrived is not what was sent: other length or other content."""
+    """The received content differs from the sent content, in length or in bytes."""
 
     kind = "transfer"
     default_hint = "run the task again"
 
 
 class ProtocolError(ActiveLogicError):
-    """The peer answered something that this collection can't understand."""
+    """The peer sent an answer that this collection can't understand."""
 
     kind = "protocol"
     default_hint = "check that gateway_url names an activelogic-gateway of a matching version"
 
 
 class LocalFileError(ActiveLogicError):
-    """A file or folder where the module runs can't be used."""
+    """A file or folder can't be used where the module runs."""
 
     kind = "local_file"
     default_hint = "correct the path, its permissions, or the room on its disk"
 
 
 class EndedError(ActiveLogicError):
-    """The process was asked to end by a signal."""
+    """A signal asked the process to end."""
 
     kind = "ended"
     default_hint = "look at the system's backups before you run the task again"
 
 
 class UnexpectedError(ActiveLogicError):
-    """An exception that nobody foresaw."""
+    """An unexpected exception."""
 
     kind = "unexpected"
     default_hint = "report it with this message, and look at the system's backups before you run the task again"

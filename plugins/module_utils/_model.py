@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The things that modules speak of, and the one form in which they return them. Private to this collection."""
+"""The data types of the modules, and how they are returned. Private to this collection."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ SIZE = "size"
 DIGEST = "digest"
 ARCHIVE = "archive"
 CONTENT = "content"
-"""What can vouch for a backup, or for its transfer; all but ``digest`` can be asked for by ``verify``."""
+"""Ways to verify a backup or its transfer; the option ``verify`` offers all except ``digest``."""
 
 
 MAX_BACKUPS = 100_000
-"""Rows of a listing; with names and sizes they take about 30 MB."""
+"""Rows of a listing; they take about 30 MB of memory."""
 
 MAX_EXAMPLES = 5
 """Names that a warning shows."""
 
 MAX_FACT = 255
-"""Characters of what a system says of itself."""
+"""Characters of a machine id or a firmware version."""
 
 
 @dataclass(frozen=True)
 class BackupFile:
-    """A line of a listing: name, and size in bytes (``None`` for one that does not exist yet)."""
+    """A row of a listing: name, and size in bytes (``None`` for a backup that does not exist yet)."""
 
     __slots__ = ("name", "size")  # a system may have very many
 
@@ -44,10 +44,11 @@ class BackupFile:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a system holds, in its own order, and for names that were judged why they are not complete.
+    """The backups of a system, in its order.
 
-    :ivar passed_over: a warning about rows that can't be used; empty when there were none.
-    :ivar taken_at: when it was asked for, in seconds of the client's clock.
+    :ivar incomplete: why backups that were checked are not complete, by name.
+    :ivar passed_over: a warning about unusable rows; empty when there were none.
+    :ivar taken_at: when the listing was taken, in seconds of the client's clock.
     """
 
     backups: tuple[BackupFile, ...] = ()
@@ -61,13 +62,13 @@ class Listing:
         return {each.name for each in self.backups}
 
     def find(self, name: str) -> BackupFile | None:
-        """The backup of exactly that name, complete or not."""
+        """The backup of exactly this name, complete or not."""
         return next((each for each in self.backups if each.name == name), None)
 
     def require(self, name: str) -> BackupFile:
-        """The backup of that name.
+        """The backup of this name.
 
-        :raises NotFoundError: which lists what there is.
+        :raises NotFoundError: which lists the existing names.
         """
         found = self.find(name)
         if found is None:
@@ -75,11 +76,11 @@ class Listing:
         return found
 
     def is_complete(self, name: str) -> bool:
-        """Whether the name is listed and nothing speaks against it."""
+        """Whether the backup is listed and not known to be incomplete."""
         return self.find(name) is not None and name not in self.incomplete
 
     def require_complete(self, name: str) -> BackupFile:
-        """The backup of that name, in a listing that judged it.
+        """The backup of this name, which this listing has checked.
 
         :raises NotFoundError: when it is missing.
         :raises IncompleteBackupError: when it is not complete.
@@ -90,19 +91,19 @@ class Listing:
         return found
 
     def with_incomplete(self, name: str, why: str) -> Listing:
-        """The same, with what speaks against one more of them."""
+        """The same listing, with one more incomplete backup."""
         return replace(self, incomplete={**self.incomplete, name: why})
 
     def only(self, names: Container[str]) -> Listing:
-        """The same, with these backups alone."""
+        """The same listing, reduced to these backups."""
         return replace(self, backups=tuple(each for each in self.backups if each.name in names))
 
 
 def listed(rows: Iterable[tuple[str, int]]) -> Listing:
-    """Make a listing of what a system says; both transports do it here, before anything uses a name.
+    """Make a listing from the rows that a system sent; both transports do so before anything uses a name.
 
-    A name that is not legal could choose a folder, or lead into another URL. Its row is passed over, and so are rows
-    that give one name several sizes: one of them must not hide the others.
+    An illegal name could point to another folder or URL. So its row is skipped, and so are rows that list one name with
+    several sizes, as one of them would hide the others.
 
     :param rows: names, and sizes in bytes.
     :raises ProtocolError: when there are more than :data:`MAX_BACKUPS`.
@@ -132,7 +133,7 @@ def listed(rows: Iterable[tuple[str, int]]) -> Listing:
 
 @dataclass(frozen=True)
 class System:
-    """The system that was reached. ``machineid`` and ``distversion`` are ``None`` when it was not asked."""
+    """The system that was reached. ``machineid`` and ``distversion`` are ``None`` if they were not read."""
 
     host: str
     machineid: str | None = None
@@ -140,9 +141,9 @@ class System:
 
     @classmethod
     def reported(cls, host: str, machineid: str, distversion: str) -> System:
-        """The system as it describes itself.
+        """The system by its own description.
 
-        :raises ProtocolError: when that is no short line of text.
+        :raises ProtocolError: when that is not a short printable text.
         """
         for what, text in (("machine id", machineid), ("version", distversion)):
             if len(text) > MAX_FACT or printable(text) != text:
@@ -150,7 +151,7 @@ class System:
         return cls(host, machineid, distversion)
 
     def require_machine(self, expected: str | None) -> None:
-        """:raises ConflictError: when a machine id is expected and the system has another one."""
+        """:raises ConflictError: when the system does not have the expected machine id."""
         if expected is not None and self.machineid != expected:
             raise MACHINE_OTHER.error(found=self.machineid, expected=expected)
 
@@ -161,7 +162,7 @@ class System:
 
 @dataclass(frozen=True)
 class Received:
-    """A download that is complete: bytes, SHA-256 (hex), and whether the peer vouched for that digest."""
+    """A complete download: sizes in bytes, SHA-256 in hex, and whether the gateway confirmed that digest."""
 
     size: int
     sha256: str
@@ -172,17 +173,17 @@ class Received:
 
 @dataclass(frozen=True)
 class Sent:
-    """An upload that the system accepted: bytes and SHA-256 (hex) of what was sent."""
+    """An upload that the system accepted: size in bytes and SHA-256 (hex) of the sent content."""
 
     size: int
     sha256: str
 
 
 def describe(backup: BackupFile, now: datetime, zone: tzinfo | None) -> dict[str, Any]:
-    """Return value ``backup``: what a listing and a name tell.
+    """Return value ``backup``, from the listing and the name.
 
     :param now: an aware datetime, for ``age_seconds``.
-    :param zone: the time zone of names that the system made, see :func:`_names.created_at`.
+    :param zone: the time zone of names that the system chose, see :func:`_names.created_at`.
     """
     created = _names.created_at(backup.name, zone)
     age = _names.age_at(now, created)

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a legal backup name is, how ours are made, and what a name tells. Private to this collection.
+"""Backup names: which are legal, how new ones are made, and what they say. Private to this collection.
 
-The rules stand in one place, because a name travels into URLs, into paths on the control node, and into the system.
+The rules are in one place, as names are used in URLs, in paths on the control node, and on the system.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ._text import shorten
 
 MAX_NAME_BYTES = 255
 MAX_SHOWN = 80
-"""Characters that are shown of a name that is not legal."""
+"""Characters shown of an illegal name."""
 
 SAFETY_PREFIX = "pre-restore-"
 COMPARE_PREFIX = "compare-"
-"""Of backups that are made to be compared, and removed again."""
+"""Prefix of backups that a restore makes for a comparison, and removes again."""
 
 OWN_PREFIXES = (SAFETY_PREFIX, COMPARE_PREFIX)
-"""Of names that a restore makes; nobody else may use exactly these."""
+"""Prefixes that only a restore may use."""
 
 PARTIAL_MARK = "-only-"
 
@@ -44,10 +44,10 @@ _OURS = re.compile(
     r"(?P<part>-only-(?:[a-z0-9]+(?:-[a-z0-9]+)*)?)?\.plb",
     re.DOTALL,
 )
-"""A name as :func:`generate` makes it, and nothing else.
+"""Exactly the names that :func:`generate` makes.
 
-It is read from its end, which a prefix can't imitate: the part is in lower case, the letters of a date are not. So
-whatever a prefix holds, a name of everything ends in date and digits, and one of a part in that part.
+No prefix can be mistaken for the end of a name: the resource is in lower case, and the letters of a date are not. So a
+full backup ends in date and hex digits, and a partial one in its resource, whatever the prefix is.
 """
 
 _VENDOR = re.compile(r"(?P<date>[0-9]{8}-[0-9]{2}\.[0-9]{2})\.plb")
@@ -56,7 +56,7 @@ _VENDOR_DATE = "%Y%m%d-%H.%M"
 
 
 def why_illegal(name: str) -> str:
-    """Say why ``name`` is not a legal backup name; an empty string means that it is one.
+    """Why ``name`` is not a legal backup name, as a clause without a subject; empty if it is legal.
 
     Legal: 1 to 255 bytes of UTF-8, no ``/``, ``\\``, NUL or other control character, not ``.`` or ``..``.
     """
@@ -79,7 +79,7 @@ def why_illegal(name: str) -> str:
 
 
 def require_legal(name: str, option: str = "name") -> str:
-    """Return ``name``, or raise :class:`OptionError` that names ``option`` when it is not a legal backup name."""
+    """Return ``name``; :raises OptionError: which names ``option``, when it is not a legal backup name."""
     reason = why_illegal(name)
     if reason:
         raise NAME_NOT_LEGAL.error(option=option, name=shorten(name, MAX_SHOWN), flaw=reason)
@@ -87,10 +87,10 @@ def require_legal(name: str, option: str = "name") -> str:
 
 
 def generate(now: datetime, *, prefix: str = "", resource_name: str | None = None) -> str:
-    """Make a name of ours: ``<prefix><YYYYMMDDTHHMMSSZ>-<4 hex>.plb``, with ``-only-<resource>`` for a part.
+    """Make a new name: ``<prefix><YYYYMMDDTHHMMSSZ>-<4 hex>.plb``, with ``-only-<resource>`` for a partial backup.
 
     :param now: an aware datetime; written in UTC.
-    :raises OptionError: if prefix or resource make it illegal.
+    :raises OptionError: if the prefix or the resource makes the name illegal.
     """
     stamp = now.astimezone(timezone.utc).strftime(_OUR_DATE)
     whole = f"{prefix}{stamp}-{secrets.token_hex(2)}"
@@ -102,9 +102,9 @@ def generate(now: datetime, *, prefix: str = "", resource_name: str | None = Non
 
 
 def unused(now: datetime, taken: Container[str], *, prefix: str, resource_name: str | None = None) -> str:
-    """Make a name of ours that is not taken, as :func:`generate` does.
+    """Make a new name that is not taken, see :func:`generate`.
 
-    :raises ConflictError: when twenty names were taken.
+    :raises ConflictError: when twenty tries gave taken names.
     """
     for _number in range(20):
         name = generate(now, prefix=prefix, resource_name=resource_name)
@@ -114,16 +114,16 @@ def unused(now: datetime, taken: Container[str], *, prefix: str, resource_name: 
 
 
 def require_prefix(prefix: str) -> str:
-    """Return ``prefix``, or raise :class:`OptionError` when full backups would look like those that a restore makes."""
+    """Return ``prefix``; :raises OptionError: when full backups would look like those that a restore makes."""
     if prefix in OWN_PREFIXES:
         raise PREFIX_RESERVED.error(prefix=prefix)
     return prefix
 
 
 def purpose(name: str) -> str:
-    """Tell what a backup is for by its name: ``safety`` (made by a restore), ``partial`` or ``full``.
+    """The purpose of a backup by its name: ``safety`` (made by a restore), ``partial`` or ``full``.
 
-    Only names of exactly our form tell; every other one counts as that of a full backup.
+    A name that is not exactly in our form counts as that of a full backup.
     """
     ours = _OURS.fullmatch(name)
     if ours is None or _moment(ours.group("date"), _OUR_DATE, timezone.utc) is None:
@@ -135,24 +135,24 @@ def purpose(name: str) -> str:
 
 
 def mistaken_for(name: str, resource_name: str | None) -> str:
-    """What a name of somebody's choice would be taken for, if the backup is not that; empty when it can be used.
+    """What a name chosen by the user would be mistaken for; empty when it fits the backup.
 
-    :param resource_name: the resource that the backup is of; ``None`` is all of them.
+    :param resource_name: the resource of a partial backup; ``None`` for a full one.
     """
-    told = purpose(name)
-    if told == SAFETY:
+    by_name = purpose(name)
+    if by_name == SAFETY:
         return "one that a restore made"
-    if told == PARTIAL and not resource_name:
+    if by_name == PARTIAL and not resource_name:
         return "a backup of one resource"
-    if told == FULL and resource_name and created_at(name, timezone.utc) is not None:
+    if by_name == FULL and resource_name and created_at(name, timezone.utc) is not None:
         return "a full backup"
     return ""
 
 
 def zone_from(name: str | None) -> tzinfo | None:
-    """The time zone of names that the system makes; ``UTC`` needs no time zone database.
+    """The time zone of names that the system chooses; ``UTC`` needs no time zone database.
 
-    :raises OptionError: for a name that is not known where the module runs.
+    :raises OptionError: for a zone that is unknown where the module runs.
     """
     if not name:
         return None
@@ -165,10 +165,10 @@ def zone_from(name: str | None) -> tzinfo | None:
 
 
 def created_at(name: str, zone: tzinfo | None = None) -> datetime | None:
-    """Read the moment of creation out of a name; ``None`` when it does not tell.
+    """The time of creation by the name; ``None`` if the name does not contain it.
 
-    :param zone: the time zone of names that the system made (``20210622-04.48.plb``). Without it their date is not
-        known: a guess would make old backups look fresh.
+    :param zone: the time zone of names that the system chose (``20210622-04.48.plb``). Without it their date is
+        unknown, as a guess could make old backups look fresh.
     :return: an aware datetime in UTC.
     """
     ours = _OURS.fullmatch(name)
@@ -181,7 +181,7 @@ def created_at(name: str, zone: tzinfo | None = None) -> datetime | None:
 
 
 def _moment(text: str, form: str, zone: tzinfo) -> datetime | None:
-    """The moment that a text of digits names, in UTC; ``None`` when there is no such one."""
+    """Parse a time, and convert it to UTC; ``None`` if it does not exist."""
     try:
         return datetime.strptime(text, form).replace(tzinfo=zone).astimezone(timezone.utc)
     except (ValueError, OverflowError):
@@ -189,12 +189,12 @@ def _moment(text: str, form: str, zone: tzinfo) -> datetime | None:
 
 
 def is_ahead(now: datetime, created: datetime | None) -> bool:
-    """Whether a date lies so far ahead of the clock that one of two clocks must be wrong."""
+    """Whether a date is so far in the future that one of two clocks must be wrong."""
     return created is not None and created - now > FUTURE_TOLERANCE
 
 
 def age_at(now: datetime, created: datetime | None) -> timedelta | None:
-    """Age of a backup; ``None`` when it is not known, which a date more than 5 minutes in the future counts as."""
+    """Age of a backup; ``None`` when it is unknown, also for a date more than 5 minutes in the future."""
     if created is None or is_ahead(now, created):
         return None
     return max(now - created, timedelta(0))

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A small file by which a module tells the command of Ansible what is left, when nobody reads its result any more.
+"""A small file in which a module reports what it left behind, for a command that was interrupted.
 
-Private to this collection. Ctrl-C ends the process between the two at once, so that the result of a module is lost,
-with the name of a safety backup in it. The action plugin names the file; the command shows it in the end.
+Private to this collection. Ctrl-C ends at once the process that reads the module's result, so the result is lost, and
+with it the name of a safety backup. The action plugin creates the file; the command shows its content when it ends.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import os
 from contextlib import suppress
 
 VARIABLE = "_ACTIVELOGIC_NOTICE"
-"""Environment variable with the path of the file; it has an underscore, since it is no option."""
+"""Environment variable with the path of the file; the underscore shows that it is not an option."""
 
 
 class Notice:
-    """The file, or nothing where there is none to write to. The module holds its lock until it ends.
+    """The file, if there is one. The module holds a lock on it until it ends.
 
-    What goes wrong with it is no reason to fail: the task's own result says the same.
+    Errors with it are ignored, as the task's result says the same.
     """
 
     def __init__(self, path: str) -> None:
@@ -32,7 +32,7 @@ class Notice:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def write(self, text: str) -> None:
-        """Put ``text`` in the place of what was there; an empty one says that nothing is to be shown."""
+        """Replace the content with ``text``; with an empty text nothing is shown."""
         if self._descriptor is None:
             return
         content = text.encode("utf-8", "backslashreplace")

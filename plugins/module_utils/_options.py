@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is true of options of every module: how they are named and written, and which paths they may hold.
+"""Checks of the options of every module: their names, their types, and their paths.
 
-Private to this collection. Core turns a list or a truth value into text without a word, and resolves a relative path in
-whatever folder a module happens to run in; here both are errors.
+Private to this collection. Core silently converts a list or a Boolean to text, and resolves a relative path in whatever
+folder the module runs in; here both are errors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 from ._failures import OPTION_NOT_NUMBER, OPTION_NOT_TEXT, OPTION_UNKNOWN, PATH_RELATIVE, VALIDATE_UNREADABLE
 
 NUMBERS_AS_TEXT = ("group", "max_age", "newer_than", "older_than", "owner")
-"""Options of type ``str`` for which a number means what it says: seconds, or the number of a user or a group."""
+"""Options of type ``str`` that may be numbers: seconds, or the id of a user or a group."""
 
 HIDDEN = "********"
 TEXTS = ("str", "path")
@@ -29,9 +29,9 @@ NUMBERS = ("int", "float")
 
 
 def require_known(spec: Mapping[str, Mapping[str, Any]], given: Iterable[str], module: str) -> None:
-    """Refuse options that the module does not have, and name those that were probably meant.
+    """Reject options that the module does not have, and suggest the ones that were probably meant.
 
-    :raises OptionError: that names all of them.
+    :raises OptionError: which names all of them.
     """
     known = {name for option, each in spec.items() for name in (option, *each.get("aliases", ()))}
     named = []
@@ -43,10 +43,10 @@ def require_known(spec: Mapping[str, Mapping[str, Any]], given: Iterable[str], m
 
 
 def require_written_right(spec: Mapping[str, Any], value: Any, source: str, option: str) -> None:
-    """Refuse a value of YAML or JSON that core would turn into a text or a number which nobody wrote.
+    """Reject a value of a wrong YAML or JSON type, which core would convert to a text or number that nobody wrote.
 
     :param spec: the specification of the option.
-    :param source: what the value was given as, such as "name" or "the variable activelogic_password".
+    :param source: where the value comes from, such as "name" or "the variable activelogic_password".
     :raises OptionError: for a value of another type; it does not show the value.
     """
     kind = spec.get("type", "str")
@@ -66,7 +66,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _not_text(value: Any) -> str:
-    """What a value is that is no text; empty for one that is (which includes the encrypted ones of a vault)."""
+    """The type of a value that is not text, for a message; empty for text (which includes encrypted vault values)."""
     if isinstance(value, bool):
         return "a truth value, as YAML reads yes, no, on, off, true and false"
     if _is_number(value):
@@ -81,10 +81,10 @@ def _not_text(value: Any) -> str:
 
 
 def require_absolute(path: str, option: str, folder: str | None = None) -> str:
-    """Return a local path whose ``~`` and variables are replaced, or refuse it because it is not absolute.
+    """Return a local path, in which ``~`` and variables are already replaced, if it is absolute.
 
-    :param folder: where a relative path would have been used; the folder where this process runs by default.
-    :raises OptionError: that says what it would have become there.
+    :param folder: where a relative path would have been resolved; by default the current folder.
+    :raises OptionError: for a relative path; it says what the path would have become.
     """
     if not os.path.isabs(path):
         raise PATH_RELATIVE.error(option=option, path=path, absolute=_would_be(path, folder))
@@ -92,10 +92,10 @@ def require_absolute(path: str, option: str, folder: str | None = None) -> str:
 
 
 def require_absolute_paths(spec: Mapping[str, Mapping[str, Any]], params: Mapping[str, Any]) -> None:
-    """Refuse every option of type ``path`` that is not absolute, and a command in ``validate`` that is not.
+    """Require that every option of type ``path``, and the program in ``validate``, is an absolute path.
 
     :param params: the parameters of a module, in which core has replaced ``~`` and variables.
-    :raises OptionError: for the first of them.
+    :raises OptionError: for the first relative path.
     """
     for option, each in spec.items():
         value = params.get(option)
@@ -115,21 +115,21 @@ def _program(command: str) -> str:
 
 
 def expand(path: str) -> str:
-    """Replace ``~`` and variables, as core does in an option of type ``path``."""
+    """Replace ``~`` and variables, as core does for options of type ``path``."""
     return os.path.expanduser(os.path.expandvars(path))
 
 
 def _would_be(path: str, folder: str | None) -> str:
     try:
         return os.path.normpath(os.path.join(folder or os.getcwd(), path))
-    except OSError:  # the working folder is gone
+    except OSError:  # the current folder is gone
         return f"{path} in a folder that is not there any more"
 
 
 def hide_login(text: str) -> str:
-    """A URL or a host without the login before its ``@``, and without what follows a ``?`` or ``#`` of a URL.
+    """Mask the login before the ``@`` of a URL or a host, and everything after a ``?`` or ``#`` in a URL.
 
-    In a mere name these characters stay as they are.
+    In a plain name these characters have no meaning.
     """
     for secret in _secrets(text):
         text = text.replace(secret, HIDDEN)
@@ -137,7 +137,7 @@ def hide_login(text: str) -> str:
 
 
 def logins_in(texts: Iterable[Any]) -> set[str]:
-    """What :func:`hide_login` hides, and a password alone: what Ansible has to mask."""
+    """Everything that Ansible has to mask: what :func:`hide_login` masks, and passwords alone."""
     found = {secret for text in texts if isinstance(text, str) for secret in _secrets(text)}
     return (found | {secret.partition(":")[2] for secret in found}) - {""}
 

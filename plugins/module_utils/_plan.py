@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decide what is to be done, from what was found and what is wanted. Private to this collection.
+"""Decide what to do, from the listing and the options. Private to this collection.
 
-Pure: no clock, no network, no files. Check mode and real mode use the same plan, and ``changed`` comes from here alone.
+Pure: no clock, no network, no files. Check mode and normal mode use the same plan, which alone determines ``changed``.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ REASONS = (SAFETY_BACKUP, PARTIAL_BACKUP, OTHER_PREFIX, UNKNOWN_DATE, NOT_COMPLE
 COULD_BE_NEWEST = (UNKNOWN_DATE, NOT_COMPLETE, AHEAD)
 
 MOST_PASSED_OVER = 100
-"""Backups that a result lists as passed over at most: a system may hold thousands."""
+"""Maximum length of the return value ``passed_over``: a system may have thousands of backups."""
 
 OF_UNKNOWN_AGE = (
-    "the backup {name} was there already, and nothing tells how old it is: it may be from long before this task; "
-    "to have one of a known age, use max_age, and prefix, in place of name"
+    "the backup {name} already existed, and its age is not known: it may be from long before this task; "
+    "to get a backup of known age, use max_age and prefix instead of name"
 )
 DATE_AHEAD = (
-    "the dates in the names of these backups lie ahead of the clock where the module runs, so they were passed over, "
-    "and one of them may be newer than what was found: {names}; set the clocks, or timezone, right"
+    "by the clock where the module runs, the names of these backups have dates in the future, so they were passed "
+    "over, and one of them may be newer than the one that was found: {names}; correct the clocks, or timezone"
 )
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -58,11 +58,11 @@ class Plan:
     :param action: ``reused``, ``created``, ``removed``, ``restored`` or ``none``.
     :param reason: why, as a sentence with the facts.
     :param name: the backup that the task is about; ``None`` for several or none.
-    :param before: the listing as found.
-    :param after: the listing as it will be; a backup that does not exist yet has the size ``None``.
-    :param remove: names that are removed first, in this order.
-    :param warning: what the user has to know although the task succeeds, as a sentence; empty for nothing.
-    :param passed_over: backups that could have been relied on, but for what speaks against each.
+    :param before: the backups found.
+    :param after: the backups afterwards; one that does not exist yet has the size ``None``.
+    :param remove: names to remove first, in this order.
+    :param warning: a warning for a task that succeeds; empty for none.
+    :param passed_over: backups that could have been used, and why they were not.
     """
 
     action: str
@@ -76,14 +76,14 @@ class Plan:
 
     @property
     def changed(self) -> bool:
-        """Whether carrying the plan out changes the system: its listing, or its configuration."""
+        """Whether the plan changes the system: its listing or its configuration."""
         return self.action == RESTORED or bool(self.remove) or self.before != self.after
 
 
 def parse_duration(text: str, option: str) -> timedelta:
     """Read a duration such as ``90s``, ``30m``, ``24h``, ``7d`` or ``2w``; a bare number is seconds.
 
-    :raises OptionError: naming ``option``, when it is none, or not above zero.
+    :raises OptionError: which names ``option``, when it is not a duration, or not positive.
     """
     match = re.fullmatch(r"\s*([0-9]{1,9})\s*([smhdw]?)\s*", text)
     if not match or int(match.group(1)) == 0:
@@ -94,7 +94,7 @@ def parse_duration(text: str, option: str) -> timedelta:
 def plan_named(found: Listing, name: str, force: bool, *, now: datetime, zone: tzinfo | None) -> Plan:
     """Plan for ``state: present`` with ``name``.
 
-    :raises IncompleteBackupError: when a backup of that name is there, is not complete, and ``force`` is not set.
+    :raises IncompleteBackupError: when the backup exists but is not complete, and ``force`` is not set.
     """
     if found.is_complete(name):
         age = _names.age_at(now, _names.created_at(name, zone))
@@ -121,7 +121,7 @@ def plan_always(found: Listing, new_name: str) -> Plan:
 def plan_fresh(
     found: Listing, new_name: str, *, max_age: timedelta, now: datetime, prefix: str, zone: tzinfo | None
 ) -> Plan:
-    """Plan for ``state: present`` with ``max_age``: reuse the newest full backup that is complete and young enough."""
+    """Plan for ``state: present`` with ``max_age``: reuse the newest complete full backup if it is young enough."""
     newest = newest_full(found, now=now, prefix=prefix, zone=zone)
     passed_over = newest.in_words
     if newest.backup is None or newest.age is None:
@@ -138,10 +138,10 @@ def plan_fresh(
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A backup that is not relied on.
+    """A backup that can't be used.
 
-    :param what: the reason in one or two words, to be counted.
-    :param why: what speaks against it, as a clause without its subject.
+    :param what: the reason in one or two words, for counting.
+    :param why: the reason, as a clause without a subject.
     """
 
     name: str
@@ -155,7 +155,7 @@ class PassedOver:
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest full backup that can be relied on, its age, and what was passed over, in the order of the listing."""
+    """The newest usable full backup, its age, and the backups passed over, in the order of the listing."""
 
     backup: BackupFile | None
     age: timedelta | None
@@ -163,35 +163,35 @@ class Newest:
 
     @property
     def in_words(self) -> str:
-        """What was passed over, counted, as the end of a sentence."""
+        """The number of backups passed over by reason, as the end of a sentence."""
         counts = {what: sum(each.what == what for each in self.passed_over) for what in REASONS}
         listed = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
         return f" (passed over: {listed})" if listed else ""
 
     @property
     def candidates(self) -> tuple[PassedOver, ...]:
-        """Those that are full backups with the prefix, so that they could have been the newest."""
+        """Those that could have been the newest: full backups with the right prefix."""
         return tuple(each for each in self.passed_over if each.what in COULD_BE_NEWEST)
 
     @property
     def ahead(self) -> str:
-        """Names of those whose date lies ahead of the clock, for a sentence; empty without any."""
+        """Names of backups with a date in the future, for a sentence; empty without any."""
         those = [each.name for each in self.passed_over if each.what == AHEAD]
         return names(those) if those else ""
 
     @property
     def warning(self) -> str:
-        """What the user has to know of them, as a sentence; empty for nothing."""
+        """A warning about backups with a date in the future; empty for none."""
         return DATE_AHEAD.format(names=self.ahead) if self.ahead else ""
 
 
 def passed_over_to_result(those: Iterable[PassedOver]) -> list[dict[str, Any]]:
-    """Return value ``passed_over``: sorted by name, the first :data:`MOST_PASSED_OVER`."""
+    """Return value ``passed_over``: the first :data:`MOST_PASSED_OVER`, sorted by name."""
     return [each.to_result() for each in sorted(those, key=lambda each: each.name)[:MOST_PASSED_OVER]]
 
 
 def newest_full(found: Listing, *, now: datetime, prefix: str, zone: tzinfo | None) -> Newest:
-    """Look for the newest full backup that is complete and whose age is known; both are ``None`` without one."""
+    """Find the newest complete full backup of known age; without one, backup and age are ``None``."""
     passed_over: list[PassedOver] = []
     dated: list[tuple[datetime, str, BackupFile, timedelta]] = []
     for each in found.backups:
@@ -225,7 +225,7 @@ def plan_absent(found: Listing, names: list[str]) -> Plan:
     remove = tuple(name for name in dict.fromkeys(names) if name in listed)
     name = names[0] if len(names) == 1 else None
     if not remove:
-        return Plan(NONE, "none of the named backups is there", name, found.backups, found.backups)
+        return Plan(NONE, "none of the named backups exists", name, found.backups, found.backups)
     after = tuple(each for each in found.backups if each.name not in remove)
     missing = len(set(names)) - len(remove)
     reason = f"{len(remove)} of the named backups there" + (f", {missing} not" if missing else "")
@@ -237,7 +237,7 @@ def plan_restored(found: Listing, name: str, safety_name: str | None, why: str, 
 
     :param safety_name: ``None`` when no safety backup is made.
     :param why: the facts, as a clause.
-    :param is_proven: whether they prove that the system holds the wanted configuration.
+    :param is_proven: whether they prove that the system already has the wanted configuration.
     """
     if is_proven:
         return Plan(NONE, f"the system holds this configuration already: {why}", name, found.backups, found.backups)

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which Python the modules need, and the one sentence that an older one gives. Private to this collection.
+"""The minimum Python of the modules, and the error on an older one. Private to this collection.
 
-The only file, beside the modules themselves, that an older Python reads: it and they are written so that Python 3.6 can
-(without ``from __future__ import annotations``).
+An older Python reads only this file and the modules themselves, so Python 3.6 has to be able to parse them (they lack
+``from __future__ import annotations``).
 """
 
 import json
@@ -18,9 +18,9 @@ HINT = "set the variable ansible_python_interpreter of the host to the path of a
 
 
 def require_python() -> None:
-    """End the process with a result that says what to do, as core does it, where this Python is too old.
+    """If this Python is too old, print a failed result that says what to do, and exit.
 
-    What the options say is not read then, so that the system has no name in it.
+    The options have not been read then, so the result does not name the system.
     """
     if sys.version_info >= MINIMUM:
         return

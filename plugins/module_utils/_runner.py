@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one place where a module's work meets AnsibleModule. Private to this collection."""
+"""Run a module's work; the only file that uses AnsibleModule. Private to this collection."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 class _Module:
-    """:class:`Ansible`, by an AnsibleModule."""
+    """Implements :class:`Ansible` with an AnsibleModule."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self._module = module
 
     @property
     def temporary_folder(self) -> str:
-        folder: str = self._module.tmpdir  # made when it is first asked for
+        folder: str = self._module.tmpdir  # created on first use
         return folder
 
     def warn(self, text: str) -> None:
@@ -64,14 +64,14 @@ class _Module:
 
 
 class _EndedBySignal(BaseException):
-    """Unwinds the work, so that files and operations are tidied up, when the process is asked to end."""
+    """A signal asked the process to end; unwinds the stack, so that files and operations are cleaned up."""
 
 
 def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> None:
     """Do a module's work and exit.
 
-    ``work`` returns the result. It is completed by ``elapsed`` (seconds) and ``tries``. Whatever ends it otherwise
-    becomes a failure with one sentence and the structured ``error``.
+    ``work`` returns the result, to which ``elapsed`` (seconds) and ``tries`` are added. Any exception becomes a failure
+    with a one-sentence message and the structured ``error``.
     """
     start = time.monotonic()
     client: Client | None = None
@@ -103,7 +103,7 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
     except _EndedBySignal as ended:
         _fail(module, ENDED_BY_SIGNAL.error(signal=ended), notes, client, start)
     except Exception as error:  # noqa: BLE001  # pylint: disable=broad-exception-caught
-        # Its text is left out, for nobody knows what stands in it.
+        # The text is omitted because it may contain secrets.
         unexpected = UNEXPECTED.error(exception=type(error).__name__, place=_place(error))
         _fail(module, unexpected, notes, client, start)
     else:
@@ -115,7 +115,7 @@ def run(module: AnsibleModule, work: Callable[[Context], dict[str, Any]]) -> Non
 
 
 def _warn(module: AnsibleModule, client: Client | None, result: Mapping[str, Any]) -> None:
-    """Warn of what is wrong with the listing, and with the password."""
+    """Warn about unusable rows of the listing, and about a password that masks too much."""
     if client is not None and client.passed_over:
         module.warn(printable(client.passed_over))
     warning = masking_warning(module.params, result)

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Numbers and lists as people read them in a sentence. Private to this collection.
+"""Format sizes, durations and lists of names for messages. Private to this collection.
 
-Structured results have the exact values; a sentence has what can be taken in at a glance.
+The structured results have the exact values.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 MOST_NAMES = 10
-"""Names that a sentence lists at most."""
+"""Maximum number of names in a message."""
 
 _SIZES = ("bytes", "KB", "MB", "GB", "TB", "PB", "EB")
 _STEP = 1024
 _EXACT_BELOW = 10 * _STEP
-"""Bytes below which a size is written out."""
+"""Bytes; smaller sizes are written exactly."""
 
 _TIMES = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
@@ -35,13 +35,13 @@ def size(count: int) -> str:
 
 
 def sizes(one: int, two: int) -> tuple[str, str]:
-    """Two sizes that differ, as :func:`size` writes them; written out where they would look alike."""
+    """Format two sizes with :func:`size`; exactly, if different sizes would look the same."""
     shown = size(one), size(two)
     return (f"{one} bytes", f"{two} bytes") if shown[0] == shown[1] and one != two else shown
 
 
 def duration(value: timedelta) -> str:
-    """A duration, of two units at most, such as ``3 d 4 h``; the rest is left out."""
+    """A duration in at most two units, such as ``3 d 4 h``; the rest is dropped."""
     seconds = int(value.total_seconds())
     parts: list[str] = []
     for unit, length in _TIMES:
@@ -56,7 +56,7 @@ def duration(value: timedelta) -> str:
 
 
 def names(those: Iterable[str], most: int = MOST_NAMES) -> str:
-    """Names, sorted, of which ``most`` are listed and the others counted; ``none`` where there are none."""
+    """Names, sorted; after ``most`` names the rest is only counted. ``none`` for an empty list."""
     ordered = sorted(those)
     listed = ", ".join(ordered[:most])
     return (f"{listed} and {len(ordered) - most} more" if len(ordered) > most else listed) or "none"

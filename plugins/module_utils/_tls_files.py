@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The files of certificates and keys: whether they can be used is seen before anything is sent.
+"""Check certificate and key files before anything is sent.
 
-Private to this collection. Paths are as :func:`_access.native` makes them.
-OpenSSL says "PEM lib" of nearly everything that can be wrong with them, and asks for a pass phrase on the terminal.
+Private to this collection. Paths are as :func:`_access.native` returns them.
+OpenSSL reports "PEM lib" for nearly every problem with them, and asks for a pass phrase on the terminal.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from . import _failures
 from ._files._access import shown
 
 MAX_BYTES = 16 * 1024 * 1024
-"""Of a file with certificates; the bundles of operating systems have less than one MiB."""
+"""Size limit of a certificate file; the bundles of operating systems have less than one MiB."""
 
 AUTHORITIES = "the certificates of authorities"
 CERTIFICATE = "a certificate"
@@ -35,9 +35,9 @@ _OTHER_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGN
 
 
 def check_authorities(option: str, path: str) -> None:
-    """See that a file, or a folder as ``openssl rehash`` makes it, holds certificates to trust.
+    """Check that a file, or a folder prepared with ``openssl rehash``, contains trusted certificates.
 
-    :raises OptionError: that names ``option``.
+    :raises OptionError: which names ``option``.
     """
     if os.path.isdir(path):
         if not any(_HASHED.fullmatch(name) for name in _names_in(option, path)):
@@ -54,9 +54,9 @@ def check_authorities(option: str, path: str) -> None:
 
 
 def check_client(certificate: str, key: str | None) -> None:
-    """See that the certificate to show to the gateway, and its key, can be used.
+    """Check that the client certificate and its key can be used.
 
-    :raises OptionError: that names ``client_cert`` or ``client_key``.
+    :raises OptionError: which names ``client_cert`` or ``client_key``.
     """
     content = _read("client_cert", certificate, CERTIFICATE)
     if not _CERTIFICATE.search(content):
@@ -70,7 +70,7 @@ def check_client(certificate: str, key: str | None) -> None:
             raise _failures.CLIENT_KEY_MISSING.error(path=shown(path))
         raise _wrong(option, path, _flaw(content_of_key, _KEY, "key", None), KEY)
     try:
-        # A pass phrase is given, so that nobody is asked for one whatever the file holds.
+        # With a pass phrase given, OpenSSL never asks for one.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         if error.reason in _OTHER_KEY:
@@ -84,9 +84,9 @@ def check_client(certificate: str, key: str | None) -> None:
 
 
 def expired(path: str, now: datetime) -> str:
-    """Since when the first certificate of a file is not valid any more, or from when on; empty where it is valid.
+    """Why the first certificate of a file is not valid at this time; empty if it is.
 
-    Also empty where that can't be read, for it only explains why a gateway refused it.
+    Also empty if it can't be read: this only explains why a gateway rejected it.
     """
     try:
         with open(path, "rb") as source:
@@ -100,7 +100,7 @@ def expired(path: str, now: datetime) -> str:
 
 
 def said(error: ssl.SSLError) -> str:
-    """What OpenSSL says, in words."""
+    """The reason that OpenSSL gives, in words."""
     return (error.reason or "PEM lib").replace("_", " ").lower()
 
 
@@ -112,7 +112,7 @@ def _names_in(option: str, path: str) -> list[str]:
 
 
 def _read(option: str, path: str, wanted: str) -> bytes:
-    """The content of a regular file; a pipe would hold us, and OpenSSL after us, for ever."""
+    """The content of a regular file; a pipe would block us, and later OpenSSL, for ever."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
@@ -131,12 +131,12 @@ def _wrong(option: str, path: str, flaw: str, wanted: str) -> Exception:
 
 
 def _flaw(content: bytes, marker: re.Pattern[bytes], noun: str, error: Exception | None) -> str:
-    """Why a content is not what it should be."""
+    """What is wrong with the content of a file."""
     if not content.strip():
         return "is empty"
-    if content.startswith(b"\x30"):  # how a SEQUENCE of ASN.1 begins
+    if content.startswith(b"\x30"):  # the start of an ASN.1 SEQUENCE
         return "is in DER or PKCS#12 format, not in PEM"
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # an editor's choice; that of UTF-8 does no harm
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # byte order marks; the one of UTF-8 does no harm
         return "is text in UTF-16, which PEM is not"
     if not marker.search(content):
         others = {"a key": _KEY, "an encrypted key": _ENCRYPTED, "a certificate": _CERTIFICATE}
@@ -146,11 +146,11 @@ def _flaw(content: bytes, marker: re.Pattern[bytes], noun: str, error: Exception
 
 
 def _validity(certificate: bytes) -> tuple[datetime, datetime]:
-    """From when to when a certificate is valid (RFC 5280, section 4.1)."""
+    """Start and end of the validity of a certificate (RFC 5280, section 4.1)."""
     _tag, start, _end = _element(certificate, 0)
     _tag, position, _end = _element(certificate, start)
     tag, _start, end = _element(certificate, position)
-    if tag == 0xA0:  # the version, which may be left out
+    if tag == 0xA0:  # the optional version
         position = end
     for _field in ("serial number", "algorithm", "issuer"):
         _tag, _start, position = _element(certificate, position)
@@ -162,7 +162,7 @@ def _validity(certificate: bytes) -> tuple[datetime, datetime]:
 
 
 def _element(data: bytes, position: int) -> tuple[int, int, int]:
-    """Tag, start and end of the content of the element of DER at a position."""
+    """Tag, and start and end of the content, of the DER element at a position."""
     tag, length = data[position], data[position + 1]
     start = position + 2
     if length & 0x80:

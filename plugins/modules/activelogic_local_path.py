@@ -25,7 +25,7 @@ attributes:
     description: Can run in check mode, and does the same there.
     support: full
   diff_mode:
-    description: Returns what was there before and what is there afterwards.
+    description: Returns the state before and after.
     support: none
   idempotent:
     description: Changes nothing when run again with the same options.

@@ -22,7 +22,7 @@ attributes:
     description: Can run in check mode, and says then what would have been saved.
     support: full
   diff_mode:
-    description: Returns what was there before and what is there afterwards.
+    description: Returns the state before and after.
     support: none
   idempotent:
     description: Changes nothing when run again with the same options.

@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the action plugins of all modules share: they fill in and clean options, then run the module.
+"""Base of the action plugins: they fill in and check options, then run the module.
 
-Private to this collection. What a task leaves out comes from ``activelogic_*`` variables, the task's environment, the
-environment, and the inventory, in this order; the environment does not name the system of a host that the inventory
-names. An empty string counts as not set, from wherever it comes: core would refuse it for a number, and would take it
-for a password.
+Private to this collection. Missing options come from ``activelogic_*`` variables, the task's environment, the process
+environment, and the inventory, in this order; but ``host`` never comes from the environment for a host that the
+inventory names. An empty string counts as not set: core would reject it as a number and accept it as a password.
 """
 
 from __future__ import annotations
@@ -40,11 +39,11 @@ from ansible_collections.netops.activelogic.plugins.module_utils._options import
     require_known,
     require_written_right,
 )
-from ansible_collections.netops.activelogic.plugins.plugin_utils._interrupted import told_when_interrupted
+from ansible_collections.netops.activelogic.plugins.plugin_utils._interrupted import shown_when_interrupted
 
 USE_CONNECTION_LOGIN = "activelogic_use_connection_login"
 LOCALHOST = ("localhost", "127.0.0.1", "::1")
-"""Names of the control node in an inventory, as core knows them."""
+"""Names of the control node in an inventory, as in core."""
 
 USERS_OF_CONNECTION = ("ansible_user", "ansible_ssh_user")
 OLD_PYTHON = (
@@ -52,19 +51,19 @@ OLD_PYTHON = (
     "Ansible requires Python",
     "ActiveLogic: the modules need Python",
 )
-"""How core, or the module, begins what it says in a Python that is too old for it."""
+"""How the messages of core, or of the module, begin when Python is too old."""
 
 KEPT_ENVIRONMENT = "_netops_activelogic_environment"
-"""Attribute of a task, in the process that runs it for one host and one item of a loop."""
+"""Attribute of a task object; the object belongs to the process for one host and one loop item."""
 
 CRASH = ("module_stdout", "module_stderr", "exception")
-"""Where core keeps the traceback of a module that crashed, as one does that the Python can't even read."""
+"""Keys where core puts the traceback of a module that crashed, such as one with a syntax error in an old Python."""
 
 
 class ActionModuleBase(ActionBase):
-    """Base of the action plugins; a plugin names its module's ``argument_spec``.
+    """Base of the action plugins; a plugin returns its module's ``argument_spec``.
 
-    :cvar has_file_options: whether core adds the options of files, such as ``owner``, to the module.
+    :cvar has_file_options: whether core adds file options, such as ``owner``, to the module.
     """
 
     has_file_options = False
@@ -88,7 +87,7 @@ class ActionModuleBase(ActionBase):
         module_vars = self._with_interpreter(task_vars)
         with ExitStack() as stack:
             if arguments.get("state") == "restored" and not wrap_async and not self._task.check_mode:
-                stack.enter_context(told_when_interrupted(_interrupted_restore(arguments)))
+                stack.enter_context(shown_when_interrupted(_interrupted_restore(arguments)))
             done = self._execute_module(module_args=arguments, task_vars=module_vars, wrap_async=wrap_async)
         result.update(self._with_python_explained(done, arguments, task_vars))
         if not wrap_async:
@@ -98,9 +97,9 @@ class ActionModuleBase(ActionBase):
     # Options
 
     def _fill(self, arguments: dict[str, Any], task_vars: Mapping[str, Any]) -> None:
-        """Put the options of the task, and what it leaves out, into ``arguments``.
+        """Put the options of the task, and the missing ones, into ``arguments``.
 
-        :raises ActiveLogicError: for what can't be right, and for what must not get into a process or a result.
+        :raises ActiveLogicError: for an invalid option, or one that must not get into a process or a result.
         """
         spec = {**(FILE_COMMON_ARGUMENTS if self.has_file_options else {}), **self.module_argument_spec()}
         given = {key: value for key, value in self._task.args.items() if not _is_unset(value)}
@@ -155,14 +154,14 @@ class ActionModuleBase(ActionBase):
     # The system
 
     def _is_in_inventory(self, task_vars: Mapping[str, Any]) -> bool:
-        """Whether the inventory names the system: always, but for a localhost that is just this machine."""
+        """Whether the inventory names the system: always, except for a localhost that is this machine."""
         address = self._own_variables(task_vars).get("ansible_host")
         if not _is_unset(address):
             address = self._templar.template(address)
         return task_vars.get("inventory_hostname") not in LOCALHOST or not (_is_unset(address) or address in LOCALHOST)
 
     def _inventory_address(self, task_vars: Mapping[str, Any]) -> Any:
-        """``ansible_host`` of the host itself, not of the one that the task is delegated to, else its name."""
+        """``ansible_host`` of the host itself (not of a delegate), else its name."""
         address = self._own_variables(task_vars).get("ansible_host")
         if not _is_unset(address):
             address = self._templar.template(address)
@@ -171,7 +170,7 @@ class ActionModuleBase(ActionBase):
 
     @staticmethod
     def _own_variables(task_vars: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the inventory says of the host: with ``delegate_to`` core mixes in what belongs to the delegate."""
+        """The host's own variables: with ``delegate_to`` core mixes in those of the delegate."""
         name, hostvars = task_vars.get("inventory_hostname"), task_vars.get("hostvars")
         own: Mapping[str, Any] = hostvars[name] if hostvars is not None and name in hostvars else task_vars
         return own
@@ -179,9 +178,9 @@ class ActionModuleBase(ActionBase):
     # The login
 
     def _fill_connection_login(self, arguments: dict[str, Any], task_vars: Mapping[str, Any]) -> str:
-        """Take the connection's login where that is asked for; a password only with its own user.
+        """Use the connection's login if the variable says so; its password only for its own user.
 
-        :returns: why it was not taken although that was asked for; else an empty string.
+        :returns: why it could not be used although it was requested; else an empty string.
         """
         wanted = self._from_variable(USE_CONNECTION_LOGIN, task_vars)
         if _is_unset(wanted) or not boolean(wanted, strict=False):
@@ -207,9 +206,9 @@ class ActionModuleBase(ActionBase):
     # Interpreter
 
     def _with_interpreter(self, task_vars: dict[str, Any]) -> dict[str, Any]:
-        """On a local connection without an interpreter set, run the module with the Python that runs Ansible.
+        """On a local connection without a configured interpreter, use the Python that runs Ansible.
 
-        Discovery may find one that lacks ``requests``.
+        Interpreter discovery may find one without ``requests``.
         """
         if getattr(self._connection, "transport", "") != "local":
             return task_vars
@@ -231,7 +230,7 @@ class ActionModuleBase(ActionBase):
     def _with_python_explained(
         self, done: dict[str, Any], arguments: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Say which Python is needed where core, or that Python itself, refuses to run the module."""
+        """If core, or Python itself, rejects the module, say which Python is needed."""
         crash = " ".join(str(done.get(key, "")) for key in CRASH)
         if not done.get("failed") or not (str(done.get("msg", "")).startswith(OLD_PYTHON) or "SyntaxError" in crash):
             return done
@@ -239,7 +238,7 @@ class ActionModuleBase(ActionBase):
         if not interpreter:
             return done
         asked = self._low_level_execute_command(f"{interpreter} --version")
-        said = f"{asked.get('stdout', '')} {asked.get('stderr', '')}".split()  # Python 2 says it on standard error
+        said = f"{asked.get('stdout', '')} {asked.get('stderr', '')}".split()  # Python 2 prints it to standard error
         version = next((word for word in said if word[:1].isdigit()), "older")
         error = PYTHON_TOO_OLD.error(interpreter=interpreter, version=version)
         kept = {key: value for key, value in done.items() if key not in CRASH}
@@ -247,11 +246,11 @@ class ActionModuleBase(ActionBase):
 
 
 def take_environment(task: Any) -> dict[str, Any]:
-    """What the keyword ``environment`` says of our options; core has merged it, inner over outer, and templated it.
+    """Take our options out of the keyword ``environment``, which core has already merged and templated.
 
-    It is taken out of the task, because core writes the environment of a module into its command line, which the
-    process list and ``-vvv`` show; also that of the modules by which core waits for a task in the background.
-    A task that is tried again finds it where it was kept, beside the task.
+    Core writes the environment of a module into its command line, which the process list and ``-vvv`` show, also for
+    the modules that wait for a background task. So the values are removed from the task, and kept in an attribute for
+    retries.
     """
     kept: dict[str, Any] = getattr(task, KEPT_ENVIRONMENT, {})
     ours = {environment_name(option) for option in connection_argument_spec()}
@@ -268,14 +267,14 @@ def take_environment(task: Any) -> dict[str, Any]:
 
 
 def _failure(error: ActiveLogicError, arguments: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
-    """The result of a task that fails before its module has run."""
+    """The result of a task that fails before its module runs."""
     host = arguments.get("host")
     system = hide_login(host) if isinstance(host, str) else str(task_vars.get("inventory_hostname") or "")
     return {"failed": True, **error.to_result(system, tries=1, elapsed=0.0)}
 
 
 def _spec_of(spec: Mapping[str, Mapping[str, Any]], option: str) -> Mapping[str, Any]:
-    """The specification of an option that is given by its name or an alias."""
+    """The specification of an option, by its name or an alias."""
     for name, each in spec.items():
         if option == name or option in each.get("aliases", ()):
             return each
@@ -283,7 +282,7 @@ def _spec_of(spec: Mapping[str, Mapping[str, Any]], option: str) -> Mapping[str,
 
 
 def _interrupted_restore(arguments: Mapping[str, Any]) -> str:
-    """What is known of a restore before its module says more; one on another machine never does."""
+    """The notice for an interrupted restore until the module updates it; a module on another machine can't."""
     return (
         f"ActiveLogic system {arguments.get('host')}: the restore of the backup {arguments.get('name')!r} may go on "
         "where it runs; its safety backup, if one was made, has a name that begins with pre-restore-."

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""After Ctrl-C, have the command of Ansible say what an interrupted restore left. Private to this collection.
+"""After Ctrl-C, print what an interrupted restore left behind. Private to this collection.
 
-Ansible ends the process that would read a module's result at once, so the result is lost. But its main process imports
-the action plugins too, before it starts that process, and runs exit handlers after its own last message. So each
-restore has a small file, which the module keeps up to date (:mod:`_notice`), and what these hold in the end is shown.
+Ansible immediately ends the process that would read a module's result, so the result is lost. But its main process has
+imported the action plugins too, and runs exit handlers after its own last message. So each restore has a small file,
+which the module keeps up to date (:mod:`_notice`), and an exit handler prints the content of these files.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from ansible import constants
 from ansible_collections.netops.activelogic.plugins.module_utils._notice import VARIABLE
 
 WAIT_SECONDS = 10.0
-"""How long the command waits for interrupted modules to end: one that has to remove a backup needs a moment."""
+"""How long the command waits for interrupted modules to end: removing a backup takes a moment."""
 
 PAUSE = 0.1
 MAIN = os.getpid()
-"""The process that imported this first, which is the command; those that run tasks are forks of it."""
+"""The process that first imported this file: the command itself. The processes that run tasks are forks of it."""
 
 PATTERN = "activelogic-interrupted-{main}-{number}"
 
 
 def _path(number: str) -> str:
-    """A file that only this user can reach: Ansible's own temporary folder, which goes when the command ends."""
+    """A path in Ansible's own temporary folder, which is private to the user and removed when the command ends."""
     return os.path.join(str(constants.DEFAULT_LOCAL_TMP), PATTERN.format(main=MAIN, number=number))
 
 
 @contextmanager
-def told_when_interrupted(text: str) -> Iterator[None]:
-    """Have ``text`` shown, or what the module has put in its place, if the block is never left.
+def shown_when_interrupted(text: str) -> Iterator[None]:
+    """Have ``text``, or what the module has replaced it with, printed if the process ends within the block.
 
-    The module gets the file's path by the environment, which a module on the same machine inherits.
+    The module gets the path of the file from the environment, which it inherits if it runs on the same machine.
     """
     path = _path(uuid.uuid4().hex)
     try:
         with open(path, "x", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, 0o600)) as notice:
             notice.write(text)
     except OSError:
-        yield  # no room there, for instance: the task is more important
+        yield  # such as a full disk; the task is more important
         return
     os.environ[VARIABLE] = path
     try:
@@ -62,7 +62,7 @@ def told_when_interrupted(text: str) -> Iterator[None]:
 
 
 def _read(path: str) -> tuple[bool, str]:
-    """Whether the module has ended, and what its file says."""
+    """Whether the module has ended, and the content of its file."""
     with open(path, encoding="utf-8", errors="replace") as notice:
         try:
             fcntl.flock(notice, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -71,15 +71,15 @@ def _read(path: str) -> tuple[bool, str]:
         return True, notice.read()
 
 
-def _tell() -> None:
-    """Show what is left of tasks that were interrupted, one line each, and after all that Ansible itself says."""
+def _print_notices() -> None:
+    """Print one line for each interrupted task, after the last message of Ansible itself."""
     if os.getpid() != MAIN:
         return
     running = sorted(glob.glob(glob.escape(_path("")) + "*"))
     lines: dict[str, str] = {}
     has_said_so = False
     deadline = time.monotonic() + WAIT_SECONDS
-    with suppress(KeyboardInterrupt):  # who presses it again does not want to wait, but to read
+    with suppress(KeyboardInterrupt):  # whoever presses Ctrl-C again does not want to wait
         while running:
             for path in list(running):
                 try:
@@ -91,7 +91,7 @@ def _tell() -> None:
             if not running or time.monotonic() >= deadline:
                 break
             if not has_said_so:
-                _say(f"waiting up to {WAIT_SECONDS:g} s for {len(running)} interrupted to tidy up")
+                _say(f"waiting up to {WAIT_SECONDS:g} s for interrupted tasks to clean up ({len(running)})")
                 has_said_so = True
             time.sleep(PAUSE)
     for path, line in lines.items():
@@ -101,8 +101,8 @@ def _tell() -> None:
 
 
 def _say(text: str) -> None:
-    with suppress(OSError):  # nobody may be there any more
+    with suppress(OSError):  # the terminal may be gone
         print(f"[activelogic] {text}", file=sys.stderr, flush=True)
 
 
-atexit.register(_tell)
+atexit.register(_print_notices)

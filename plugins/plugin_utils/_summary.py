@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What came of each system, as data and as lines of text. Private to this collection, and pure."""
+"""The results of a role's systems, as data and as lines of text. Private to this collection, and pure."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 SAVED, UNCHANGED, WOULD_SAVE, NOT_SAVED, FAILED = "SAVED", "UNCHANGED", "WOULD SAVE", "NOT SAVED", "FAILED"
-"""The results of a system. UNCHANGED, in check mode: what a run would save is there already. NOT SAVED: it left the
-play before, by a failure elsewhere or by ``meta: end_host``, which can't be told apart here."""
+"""The results of a system. UNCHANGED, in check mode: a run would save nothing new. NOT SAVED: it left the play earlier,
+by a failure elsewhere or by ``meta: end_host``, which look the same here."""
 
 RESULTS = (FAILED, NOT_SAVED, WOULD_SAVE, UNCHANGED, SAVED)
-"""In the order in which they are shown."""
+"""In the order of the table."""
 
 WIDTH = 120
-"""Columns of a line, but for a path that is longer by itself: nobody could copy one that is broken."""
+"""Columns of a line; only longer paths exceed it, as a broken path could not be copied."""
 
 LONGEST_SYSTEM = 40
-"""Columns for the names of the systems; a longer one gets a line of its own."""
+"""Columns for the names of the systems; a longer name gets its own line."""
 
 LONGEST_SENTENCE = 1000
 MOST_NAMES = 10
-"""How many systems the last line names of each kind."""
+"""How many systems of each kind the last line names."""
 
 UNREACHABLE_HINT = "set ansible_connection to local to run the modules on the control node"
 
 
 def row(host: str, made: Mapping[str, Any], fetched: Mapping[str, Any], failure: str, check: bool) -> dict[str, Any]:
-    """What came of one system.
+    """The row of one system.
 
-    :param made: what the task that makes the backup returned.
-    :param fetched: what the task that fetches it returned.
+    :param made: the result of the task that makes the backup.
+    :param fetched: the result of the task that fetches it.
     :param failure: why it failed; empty when it did not.
     :param check: whether this is check mode.
     """
@@ -66,14 +66,14 @@ def _row(host: str, result: str, file: str = "", size: int | None = None, reason
 
 
 def plain(sentence: str, host: str) -> str:
-    """A sentence on one line, without control characters, and without the name that stands beside it."""
+    """A sentence on one line, without control characters, and without the system's name, which is beside it."""
     printable = "".join(each if unicodedata.category(each)[0] != "C" else " " for each in sentence)
     text = " ".join(printable.split()).removeprefix(f"ActiveLogic system {host}: ")
     return text if len(text) <= LONGEST_SENTENCE else text[: LONGEST_SENTENCE - 3] + "..."
 
 
 def totals(rows: Iterable[Mapping[str, Any]], hosts: Sequence[str]) -> dict[str, Any]:
-    """How many of how many systems, and which were not saved.
+    """Count the systems by result, and list those that were not saved.
 
     :param hosts: all systems of the play.
     """
@@ -142,7 +142,7 @@ def _wrapped(text: str, begin: str, indent: str) -> list[str]:
 
 
 def human_size(size: float) -> str:
-    """Bytes for people, such as 9.9 MB."""
+    """A readable size, such as 9.9 MB."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"

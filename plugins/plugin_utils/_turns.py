@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the hosts of a play know of one another: who has begun a role, and what came of it.
+"""Share the state of a role between the hosts of a play: who has begun, and with which result.
 
-Private to this collection. Ansible runs each host's task in a process of its own; registered variables of other hosts
-may be missing or of an earlier run, under ``serial``, ``free``, or when a role runs twice. So the hosts of one run meet
-in a folder below Ansible's own temporary one, which every process of one ``ansible-playbook`` shares and no other, and
-which it deletes at its end. Files are only made, whole and once each: there is nothing to lock.
+Private to this collection. Ansible runs each host's task in a separate process, and registered variables of other hosts
+may be missing or outdated, with ``serial``, ``free``, or when a role runs twice. So the hosts share a folder below
+Ansible's temporary one; all processes of one ``ansible-playbook`` have it in common, and it is deleted at the end.
+Files are only created, complete and once each, so nothing has to be locked.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_TURNS = 10_000
 class Turn:
     """One run of a role by the hosts of a play.
 
-    :param folder: where its hosts meet, as :meth:`begin` made it.
+    :param folder: the folder that its hosts share, see :meth:`begin`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,9 +35,9 @@ class Turn:
 
     @classmethod
     def begin(cls, parent: Path, key: str, host: str) -> Turn:
-        """Note that a host begins: its first time belongs to the others' first time, its second to their second.
+        """Note that a host begins; the first runs of all hosts belong together, the second runs, and so on.
 
-        :param key: the same for all hosts, and another one for another task that begins a role.
+        :param key: the same for all hosts, and different for each task that begins a role.
         :raises OSError: when nothing can be written there.
         """
         for number in range(MOST_TURNS):
@@ -49,9 +49,9 @@ class Turn:
         raise OSError(f"more than {MOST_TURNS} turns")
 
     def arrive(self, host: str, row: dict[str, Any]) -> None:
-        """Note what came of a host.
+        """Note the result of a host.
 
-        :raises OSError: when that can't be written.
+        :raises OSError: when it can't be written.
         """
         target = self.folder / "rows" / _digest(host)
         whole = target.with_name(f".{target.name}")
@@ -59,12 +59,12 @@ class Turn:
         whole.replace(target)
 
     def awaits(self, gone: Iterable[str]) -> bool:
-        """Whether a host has begun that has not arrived, and is not among those that have left the play."""
+        """Whether a host has begun, has no result yet, and has not left the play."""
         begun = set(os.listdir(self.folder / "begun"))
         return bool(begun - set(os.listdir(self.folder / "rows")) - set(map(_digest, gone)))
 
     def rows(self) -> dict[str, dict[str, Any]]:
-        """What came of the hosts that arrived, by their names."""
+        """The results so far, by host name."""
         rows = {}
         for path in (self.folder / "rows").iterdir():
             if not path.name.startswith("."):
@@ -73,11 +73,11 @@ class Turn:
         return rows
 
     def may_print(self, rows: Iterable[Mapping[str, Any]]) -> bool:
-        """Whether nobody else prints this same state of things; says so to one alone."""
+        """Whether the caller is the first to print these rows; true only once."""
         return _make(self.folder / "prints" / _digest(json.dumps(sorted(map(_identity, rows)))))
 
     def is_new(self, row: Mapping[str, Any]) -> bool:
-        """Whether this row was not shown before; says so once."""
+        """Whether this row has not been shown before; true only once."""
         return _make(self.folder / "shown" / _digest(_identity(row)))
 
 

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Are two backup files equal: the only proof. Private to this collection.
+"""Prove that two backup files are equal. Private to this collection.
 
-What is inside a backup is the vendor's secret, so a proof is one of two things. The files have the same bytes; or both
-are zip archives, or both are tar archives (each perhaps in gzip), that are understood to the last byte and have the
-same members in name, kind, mode, owner, link target and content, times apart.
+The format of backups is not public, so there are two kinds of proof: the files have the same bytes; or both are zip
+archives, or both tar archives (perhaps with gzip), which are understood to the last byte and have the same members by
+name, kind, mode, owner, link target and content, but not by times.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ._tar import BLOCK, is_header, read_tar
 from ._zip import LOCAL, read_zip
 
 MOST_DIFFERING = 1000
-"""Names that a comparison lists at most."""
+"""Maximum number of names in a comparison."""
 
 LONGEST_SHOWN = 256
-"""Bytes that are listed of a name: a thousand of the longest, each byte an escape, would be a result of 16 MB."""
+"""Bytes of a name in a comparison: without it, a thousand long names with escapes could take 16 MB."""
 
 _GZIP = b"\x1f\x8b\x08"
 _GZIP_HEADER = 10
@@ -36,25 +36,25 @@ _LONGEST_NAME = 255
 
 
 class Outcome(Enum):
-    """What a comparison has shown. It speaks of two files, never of the systems that they come from."""
+    """The outcome of a comparison. It is about two files, not about the systems that they come from."""
 
     EQUAL = "equal"
-    """Proven: to restore the one is to restore the other."""
+    """Proven: restoring either has the same effect."""
 
     DIFFERENT = "different"
-    """Both were read to the last byte, and at least one member is missing in one of them or differs. A system whose
-    backups differ each time gives such files without having changed: on its own it says nothing about a system."""
+    """Both were read to the last byte, and at least one member differs or is missing in one of them. That alone does
+    not prove that a system has changed, as the backups of some systems differ each time."""
 
     UNKNOWN = "unknown"
-    """Their bytes differ, or there was no time to see it; whether what they mean differs has not been shown."""
+    """Their bytes differ, or the time was up; it is not known whether their meaning differs."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Outcome, the facts that it rests on as a sentence, and for DIFFERENT the names of the members, sorted.
+    """The outcome, its reason as a sentence, and for DIFFERENT the names of the differing members, sorted.
 
-    ``differing`` has the first 1000 names; the reason has their number. ``same_names`` says for DIFFERENT that none is
-    missing on either side, and ``is_readable`` for UNKNOWN that at least all bytes were compared.
+    ``differing`` has the first 1000 names; the reason has their number. ``same_names`` says for DIFFERENT that neither
+    side lacks a member, and ``is_readable`` for UNKNOWN that at least all bytes were compared.
     """
 
     outcome: Outcome
@@ -78,9 +78,9 @@ def compare(
 ) -> Comparison:
     """Compare two local files, in constant memory; nothing is written.
 
-    :param limits: what reading each of them as an archive may cost; the same bytes are seen at any size.
-    :param expired: is asked for every piece (256 KiB) at the latest; once it says yes the outcome is UNKNOWN.
-    :raises LocalFileError: when one of them can't be read, or is no regular file.
+    :param limits: for reading each file as an archive; equal bytes are found at any size.
+    :param expired: called at least once for every 256 KiB; when it returns true, the outcome is UNKNOWN.
+    :raises LocalFileError: when one of them can't be read, or is not a regular file.
     """
     with open_regular(first) as one, open_regular(second) as two:
         try:
@@ -98,7 +98,7 @@ def compare(
 
 
 def _judge(one: tuple[str, dict[bytes, bytes]], two: tuple[str, dict[bytes, bytes]]) -> Comparison:
-    """Compare two archives, each given by its format and its members."""
+    """Compare two archives by format and members."""
     if one[0] != two[0]:
         return Comparison(Outcome.UNKNOWN, f"the first file is a {one[0]} archive, the second one is {two[0]}")
     mine, theirs = one[1], two[1]
@@ -121,9 +121,9 @@ def _have_same_bytes(one: BinaryIO, two: BinaryIO, expired: Callable[[], bool]) 
 
 
 def _read(file: BinaryIO, limits: Limits, expired: Callable[[], bool]) -> tuple[str, dict[bytes, bytes]]:
-    """Format and members of an archive, read to the last byte.
+    """Format and members of an archive, which is read to the last byte.
 
-    :raises UnprovableError: when it is none, or anything about it is not understood.
+    :raises UnprovableError: when it is not an archive, or any part of it is not understood.
     """
     size = _size(file)
     budget = Budget(limits, size, expired)
@@ -145,7 +145,7 @@ def _read(file: BinaryIO, limits: Limits, expired: Callable[[], bool]) -> tuple[
 
 
 def _check_gzip_header(head: bytes) -> None:
-    """Refuse what a gzip header (RFC 1952, section 2.3) can hide: of the optional parts only a file name is usual."""
+    """Reject optional parts of a gzip header (RFC 1952, section 2.3) except the file name, as they could hide data."""
     flags = head[len(_GZIP)]
     name = head[_GZIP_HEADER : _GZIP_HEADER + _LONGEST_NAME + 1]
     if flags not in (0, _HAS_NAME) or (flags == _HAS_NAME and b"\0" not in name):

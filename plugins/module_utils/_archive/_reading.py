@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What reading an archive as proof takes, whatever its format. Private to this collection.
+"""Read archives strictly and within limits: what all formats share. Private to this collection.
 
-Usual readers are lenient: they skip what they don't know, look for members by name, and let the last of two win. Here
-every byte is understood, or nothing is said about the archive: :class:`UnprovableError`. Nothing is ever unpacked to
-disk, and no member is held in memory.
+Other readers are lenient: they skip what they don't know, find members by name, and let the last duplicate win. Here an
+archive is rejected (:class:`UnprovableError`) unless every byte is understood. Nothing is unpacked to disk, and no
+member is kept in memory.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ MAX_NAME = 4096
 """Bytes of a member's name (PATH_MAX of Linux)."""
 
 MAX_NAMES = 8 * 1024 * 1024
-"""Bytes of all names of an archive: together with the number of members it bounds the memory."""
+"""Total bytes of all names of an archive; with the number of members this limits the memory."""
 
 MAX_RATIO = 100
 FREE_BYTES = 256 * 1024**2
-"""An archive may unpack to this many bytes (a second or two) whatever its own size, beyond that to 100 times its size.
+"""Any archive may unpack to this many bytes (a second or two), and a larger one to 100 times its size.
 
-Backups of configuration shrink to a tenth or a thirtieth; a deflate bomb to a thousandth.
+Configuration backups compress to a tenth or a thirtieth, a deflate bomb to a thousandth.
 """
 
 FILE = b"0"
 HARD_LINK = b"1"
 SYMBOLIC_LINK = b"2"
 FOLDER = b"5"
-"""Kinds of members, in the letters of tar."""
+"""Kinds of members, as tar encodes them."""
 
 
 class UnprovableError(Exception):
-    """The bytes of a file prove nothing. Its text goes on after "the file"; it never leaves who looks into it."""
+    """A file proves nothing. The text continues a sentence after "the file"; it never leaves the archive readers."""
 
 
 class DamagedError(UnprovableError):
-    """... and they are damaged, or some are missing: no reader takes the file."""
+    """A file is damaged or truncated: every reader would reject it."""
 
 
 class LimitError(UnprovableError):
-    """... because reading them to the end takes more time, memory or bytes than one file may cost."""
+    """Reading a file to its end would exceed a limit: time, memory or number of bytes."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one archive may cost: number of members, and bytes read and unpacked.
+    """Limits for one archive: number of members, and bytes read and unpacked.
 
-    The defaults are far above what backups have (the vendor's examples: 10 MB), and still end: at most about 50 MB of
-    memory, and 64 GiB, which is minutes, of hashing.
+    The defaults are far above real backups (the vendor's examples have 10 MB), and limit the cost to about 50 MB of
+    memory and to hashing 64 GiB, which takes minutes.
     """
 
     members: int = 100_000
@@ -67,10 +67,10 @@ class Limits:
 
 
 class Budget:
-    """What reading one file may still cost. It is asked for every piece, so that no file holds us for ever.
+    """The remaining budget for one file, checked for every piece, so that no file takes for ever.
 
     :param packed: size of the file in bytes.
-    :param expired: whether the time is up.
+    :param expired: returns whether the time is up.
     """
 
     def __init__(self, limits: Limits, packed: int, expired: Callable[[], bool]) -> None:
@@ -79,7 +79,7 @@ class Budget:
         self._expired = expired
 
     def spend(self, size: int) -> None:
-        """:raises LimitError: when the time is up, or these bytes are too many."""
+        """:raises LimitError: when the time is up, or these bytes exceed the budget."""
         if self._expired():
             raise LimitError("could not be read in the time that was left")
         self._left -= size
@@ -88,7 +88,7 @@ class Budget:
 
 
 def file_pieces(file: BinaryIO, start: int, stop: int, budget: Budget) -> Iterator[bytes]:
-    """Bytes ``start`` to ``stop`` of a file, in pieces; the file's own position is neither used nor moved."""
+    """Bytes ``start`` to ``stop`` of a file, in pieces; the file position is neither used nor changed."""
     while start < stop:
         try:
             piece = os.pread(file.fileno(), min(PIECE, stop - start), start)
@@ -104,9 +104,9 @@ def file_pieces(file: BinaryIO, start: int, stop: int, budget: Budget) -> Iterat
 def inflate(pieces: Iterator[bytes], window_bits: int, budget: Budget) -> Iterator[bytes]:
     """Unpack exactly one compressed stream, in pieces.
 
-    :param window_bits: what :func:`zlib.decompressobj` calls ``wbits``: -15 for raw deflate, 31 for gzip, whose
-        checksum and length are then verified.
-    :raises DamagedError: when the stream is damaged, or has no end.
+    :param window_bits: ``wbits`` of :func:`zlib.decompressobj`: -15 for raw deflate, 31 for gzip, whose checksum and
+        length are then verified.
+    :raises DamagedError: when the stream is damaged or truncated.
     :raises UnprovableError: when anything follows it.
     """
     unpacker = zlib.decompressobj(window_bits)
@@ -128,9 +128,9 @@ def inflate(pieces: Iterator[bytes], window_bits: int, budget: Budget) -> Iterat
 
 
 class Stream:
-    """Bytes that are read once, in order, in any portions.
+    """Bytes that are read once, in order, in any amounts.
 
-    :param pieces: the bytes, in pieces of any size but 0.
+    :param pieces: the bytes, in non-empty pieces.
     """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -161,7 +161,7 @@ class Stream:
             yield part
 
     def take(self, size: int) -> bytes:
-        """Exactly ``size`` bytes, in memory: for what is small."""
+        """Exactly ``size`` bytes, in memory; only for small sizes."""
         return b"".join(self.pieces(size))
 
 
@@ -174,10 +174,10 @@ def digest(pieces: Iterator[bytes]) -> bytes:
 
 
 class Inventory:
-    """The members of one archive: for the place of each, its kind and a digest of all that counts.
+    """The members of one archive: for each place (normalised path) its kind and a digest of everything that counts.
 
-    Their order does not count, and must not matter: no two members may lead to the same place, none may lie below
-    one that is no folder, and a hard link comes after the file that it is a link to.
+    Their order does not count, and must not matter: no two members may have the same place, none may be below one that
+    is not a folder, and a hard link has to follow its target.
     """
 
     def __init__(self, most: int) -> None:
@@ -186,9 +186,9 @@ class Inventory:
         self._records: dict[bytes, bytes] = {}
 
     def add(self, name: bytes, kind: bytes, facts: tuple[bytes | int, ...]) -> None:
-        """Add a member with all that makes it differ from another one of its name.
+        """Add a member, with all facts that count in a comparison.
 
-        :raises UnprovableError: when it can't be, see above, or is one too many.
+        :raises UnprovableError: when the name is invalid or a duplicate, or there are too many members.
         """
         if not 0 < len(name) <= MAX_NAME or b"\0" in name:
             raise UnprovableError("holds a name that is empty, too long, or holds NUL")
@@ -201,14 +201,14 @@ class Inventory:
         self._records[place] = kind + hashlib.sha256(repr((name, *facts)).encode("ascii")).digest()
 
     def require_file(self, name: bytes) -> None:
-        """:raises UnprovableError: unless a file of that name was added already."""
+        """:raises UnprovableError: unless a file of this name has been added before."""
         if not self._records.get(_place(name), b"").startswith(FILE):
             raise UnprovableError("holds a hard link to something that is no file before it")
 
     def finish(self) -> dict[bytes, bytes]:
         """All members: place → kind and digest.
 
-        :raises UnprovableError: when there is none, or one lies below one that is no folder.
+        :raises UnprovableError: when there is none, or one is below one that is not a folder.
         """
         if not self._records:
             raise UnprovableError("holds no members")
@@ -218,19 +218,19 @@ class Inventory:
                 continue
             below = place + b"/" if place else b""
             index = bisect_left(places, below)
-            index += index < len(places) and places[index] == place  # the root, which lies below itself
+            index += index < len(places) and places[index] == place  # the root, which is below itself
             if index < len(places) and places[index].startswith(below):
                 raise UnprovableError(f"holds a member below {show(place)!r}, which is no folder")
         return self._records
 
 
 def show(name: bytes) -> str:
-    """A member's name for people."""
+    """A member's name for a message."""
     return name.decode("utf-8", "backslashreplace")
 
 
 def _place(name: bytes) -> bytes:
-    """Where a name leads below the folder that an archive is unpacked in; readers differ on ``\\``, so it separates."""
+    """The normalised path of a name; ``\\`` counts as a separator too, as readers differ on it."""
     parts = [part for part in name.replace(b"\\", b"/").split(b"/") if part not in (b"", b".")]
     if b".." in parts:
         raise UnprovableError("holds a name with ..")

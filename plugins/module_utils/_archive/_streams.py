@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compressed data in bzip2, xz and LZMA, unpacked in pieces and in bounded memory. Private to this collection.
+"""Unpack bzip2, xz and LZMA in pieces and with limited memory. Private to this collection.
 
-The memory of xz and LZMA is what their headers ask for, up to 4 GiB, before a byte is unpacked. So it is limited
-beforehand. That of bzip2 is below 4 MiB.
+The decoders of xz and LZMA allocate at once what the header asks for, up to 4 GiB, so it is limited in advance. bzip2
+needs less than 4 MiB.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ XZ_MEMORY = 36 * 1024**2
 
 XZ_MOST_MEMORY = 68 * 1024**2
 XZ_MOST_UNPACKED = 40 * 1024**2
-"""Preset -9 asks for 65 MiB and uses as many as it unpacks, so it may have them for small files."""
+"""Preset -9 asks for 65 MiB but uses only what it unpacks, so small files may have it."""
 
 PORTION = 32 * 1024
-"""Bytes that are unpacked at once: what is left of them is copied at the end of each stream, and those can be tiny."""
+"""Bytes passed to a decoder at a time: the rest is copied at the end of each stream, and streams can be tiny."""
 
 _BZIP2_MAGIC = b"BZh"
 _XZ_MAGIC = b"\xfd7zXZ\0"
 
 
 class _MemoryNeededError(Exception):
-    """The data ask for more memory than they may have; never leaves this file."""
+    """The data needs more memory than allowed; never leaves this file."""
 
 
 def unpack_bzip2(pieces: Callable[[], Iterator[bytes]], budget: Budget) -> Iterator[bytes]:
     """Unpack all streams of a bzip2 file, in pieces.
 
-    :param pieces: gives the file's bytes from its beginning, in pieces.
-    :raises DamagedError: when a stream is damaged, or has no end.
-    :raises UnprovableError: when anything follows the last one, or this Python has no bzip2.
+    :param pieces: returns the bytes of the file from its start, in pieces.
+    :raises DamagedError: when a stream is damaged or truncated.
+    :raises UnprovableError: when anything follows the last one, or this Python lacks bzip2.
     """
     bz2 = _module("bz2")
     yield from _Streams(bz2.BZ2Decompressor, _BZIP2_MAGIC, budget).unpack(pieces())
 
 
 def unpack_xz(pieces: Callable[[], Iterator[bytes]], budget: Budget) -> Iterator[bytes]:
-    """Unpack all streams of an xz file, in pieces, perhaps a second time from the beginning; see :func:`unpack_bzip2`.
+    """Unpack all streams of an xz file, in pieces, starting again if it needs more memory; see :func:`unpack_bzip2`.
 
     :raises LimitError: when that needs more than about 40 MiB of memory.
     """
@@ -74,9 +74,9 @@ def unpack_xz(pieces: Callable[[], Iterator[bytes]], budget: Budget) -> Iterator
 
 
 def unpack_lzma_member(pieces: Iterator[bytes], size: int, budget: Budget) -> Iterator[bytes]:
-    """Unpack a member of a zip archive that is packed with LZMA (APPNOTE 5.8.8), in pieces.
+    """Unpack a zip member that is compressed with LZMA (APPNOTE 5.8.8), in pieces.
 
-    :param size: bytes that it unpacks to; whether an end is marked is left to the writer.
+    :param size: its unpacked bytes; an end marker is optional.
     """
     lzma = _module("lzma")
     first = next(pieces, b"")
@@ -107,11 +107,11 @@ def unpack_lzma_member(pieces: Iterator[bytes], size: int, budget: Budget) -> It
 
 
 class _Streams:
-    """Compressed streams one after the other, as the programs ``bzip2`` and ``xz`` read them.
+    """Concatenated compressed streams, as the programs ``bzip2`` and ``xz`` read them.
 
-    :param new: makes the unpacker of one stream.
+    :param new: returns a new decoder for one stream.
     :param magic: the first bytes of each stream.
-    :param padding: zeros may follow a stream, a multiple of so many; 0 for none.
+    :param padding: a multiple of this many zeros may follow a stream; 0 for none.
     """
 
     def __init__(self, new: Callable[[], Any], magic: bytes, budget: Budget, padding: int = 0) -> None:
@@ -140,7 +140,7 @@ class _Streams:
         self._require_padding()
 
     def _begin(self) -> bool:
-        """Have an unpacker for the bytes that wait; False when it takes more of them."""
+        """Make sure that there is a decoder for the waiting bytes; False when more bytes are needed."""
         if self._unpacker is not None:
             return bool(self._waiting) or not self._unpacker.needs_input
         if self._padding:
@@ -163,10 +163,10 @@ class _Streams:
 
 
 def _call(unpacker: Any, packed: bytes, most: int) -> bytes:
-    """Unpack at most so many bytes, which is a matter of milliseconds."""
+    """Unpack at most ``most`` bytes, which takes milliseconds."""
     try:
         piece: bytes = unpacker.decompress(packed, most)
-    except (EOFError, OSError, ValueError) as error:  # so bzip2 says it
+    except (EOFError, OSError, ValueError) as error:  # raised by bzip2
         raise DamagedError("holds damaged compressed data") from error
     except Exception as error:
         if type(error).__name__ != "LZMAError":
@@ -174,14 +174,14 @@ def _call(unpacker: Any, packed: bytes, most: int) -> bytes:
         text = str(error).lower()
         if "memory" in text:
             raise _MemoryNeededError from error
-        if "support" in text:  # a filter or a check that this liblzma does not know
+        if "support" in text:  # this liblzma lacks a filter or a check
             raise UnprovableError("holds data that are packed in a way that is not understood") from error
         raise DamagedError("holds damaged compressed data") from error
     return piece
 
 
 def _module(name: str) -> Any:
-    """:raises UnprovableError: where Python was built without it."""
+    """Import an optional module; :raises UnprovableError: when this Python lacks it."""
     try:
         return importlib.import_module(name)
     except ImportError:

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A tar archive as proof: ustar, pax (POSIX.1-2017, utility pax), and GNU's long names. Private to this collection.
+"""Read a tar archive strictly: ustar, pax (POSIX.1-2017, utility pax), and GNU's long names.
 
-What counts of a member: name, kind, mode, owner (numbers and names), link target, device numbers, content. What does
-not: times, and the form in which the rest is written. What is not understood is refused: sparse files, global and
-unknown extended headers, whatever stands where nothing should.
+Private to this collection. These facts about a member count: name, kind, mode, owner (numbers and names), link target,
+device numbers, content. Times and the encoding of the rest do not. Anything else is rejected: sparse files, global and
+unknown extended headers, and bytes where there should be none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ._reading import FILE, FOLDER, HARD_LINK, SYMBOLIC_LINK, Inventory, Stream,
 
 BLOCK = 512
 RECORD = 20 * BLOCK
-"""Bytes that the end of an archive is filled up to with zeros, at most (the default of every tar)."""
+"""Zeros pad an archive to at most a multiple of this many bytes (the default of every tar)."""
 
 MAX_EXTENDED = 64 * 1024
 """Bytes of an extended header."""
@@ -44,7 +44,7 @@ _TEXTS = (b"path", b"linkpath", b"uname", b"gname")
 
 
 class _Header(NamedTuple):
-    """The fields of a block that say something, as every reader understands them."""
+    """The fields of a header that count, as every reader understands them."""
 
     name: bytes
     mode: int
@@ -60,12 +60,12 @@ class _Header(NamedTuple):
 
 
 def is_header(block: bytes) -> bool:
-    """Whether a block is a header: nothing else has its checksum, a block of zeros neither."""
+    """Whether a block is a header, by its checksum; a block of zeros is not."""
     return checksum_in(block) == sum(block) - sum(block[CHECKSUM]) + 8 * ord(" ")
 
 
 def checksum_in(block: bytes) -> int | None:
-    """The checksum that a header says it has: the sum of its bytes, with blanks in place of the checksum."""
+    """The checksum stored in a header: the sum of its bytes, with spaces in place of the checksum."""
     found = _OCTAL.fullmatch(block[CHECKSUM])
     return None if found is None else int(found[1] or b"0", 8)
 
@@ -73,7 +73,7 @@ def checksum_in(block: bytes) -> int | None:
 def read_tar(stream: Stream, inventory: Inventory) -> None:
     """Add the members of a whole archive to the inventory.
 
-    :raises UnprovableError: when anything is not as it should be.
+    :raises UnprovableError: when anything is invalid or not understood.
     """
     extended: dict[bytes, bytes] = {}
     for block in iter(lambda: stream.take(BLOCK), bytes(BLOCK)):
@@ -92,7 +92,7 @@ def read_tar(stream: Stream, inventory: Inventory) -> None:
 
 
 def _read_end(stream: Stream) -> None:
-    """The second of two blocks of zeros, and more of them up to a whole record."""
+    """Read the second of two blocks of zeros, and more of them up to a whole record."""
     end = -(-(stream.position + BLOCK) // RECORD) * RECORD
     zeros = stream.take(BLOCK)
     while len(zeros) <= RECORD:
@@ -105,14 +105,14 @@ def _read_end(stream: Stream) -> None:
 
 
 def _parse(block: bytes) -> _Header:
-    """Read a header, also one that only announces another: readers refuse a bad number in a field that they ignore."""
+    """Parse any header strictly: some readers reject an invalid number even in a field that they ignore."""
     if not is_header(block):
         raise UnprovableError("holds a tar header with a wrong checksum")
     name, mode, uid, gid, size, mtime, _checksum, kind, link, magic, *rest = _HEADER.unpack(block)
     uname, gname, major, minor, prefix, unused = rest
     if magic not in (_USTAR, _GNU):
         raise UnprovableError("holds a tar header of an unknown kind")
-    # There GNU has times and maps of sparse files, which other readers take for a part of the name.
+    # GNU puts times and maps of sparse files there, which other readers interpret as part of the name.
     if any(unused) or (magic == _GNU and any(prefix)):
         raise UnprovableError("holds bytes where a tar header has none")
     number_in(mtime, may_be_negative=True)
@@ -133,7 +133,7 @@ def _parse(block: bytes) -> _Header:
 
 
 def number_in(field: bytes, may_be_negative: bool = False) -> int:
-    """A number in octal digits, or in GNU's form: a first byte of 0x80 (0xff, negative), and the number in binary."""
+    """A number in octal digits, or in GNU's form: 0x80 (0xff if negative), then the number in binary."""
     if field[0] in (0x80, 0xFF):
         number = int.from_bytes(field[1:], "big") - (0 if field[0] == 0x80 else 256 ** (len(field) - 1))
     else:
@@ -147,7 +147,7 @@ def number_in(field: bytes, may_be_negative: bool = False) -> int:
 
 
 def _text(field: bytes) -> bytes:
-    """A text that ends with the field, or with NUL and then nothing else."""
+    """A text that fills the field, or is padded with NUL bytes only."""
     text = field.rstrip(b"\0")
     if b"\0" in text:
         raise UnprovableError("holds bytes behind a text in a tar header")
@@ -155,7 +155,7 @@ def _text(field: bytes) -> bytes:
 
 
 def _read_extended(header: _Header, stream: Stream) -> dict[bytes, bytes]:
-    """What an extended header says of the member that follows, in the keys of pax."""
+    """The content of an extended header for the next member, with the keys of pax."""
     if not 0 < header.size <= MAX_EXTENDED:
         raise UnprovableError("holds an extended header that is empty or too large")
     content = stream.take(header.size)
@@ -168,7 +168,7 @@ def _read_extended(header: _Header, stream: Stream) -> dict[bytes, bytes]:
 
 
 def _parse_extended(content: bytes) -> dict[bytes, bytes]:
-    """Records ``<length of the record> <key>=<value>\\n``, as POSIX has them."""
+    """Parse records ``<length of the record> <key>=<value>\\n`` (POSIX)."""
     found: dict[bytes, bytes] = {}
     start = 0
     while start < len(content):
@@ -222,7 +222,7 @@ def _read_member(header: _Header, extended: dict[bytes, bytes], stream: Stream, 
 
 
 def _agreed(number: int, digits: int, extended: bytes | None) -> int:
-    """The number of the header, or of the extended header where it has more octal digits than the field."""
+    """The number of the header, or that of the extended header if it does not fit into the field."""
     if extended is None:
         return number
     if int(extended) != number and int(extended) < 8**digits:

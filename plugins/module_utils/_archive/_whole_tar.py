@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Is a tar archive whole: header by header to its end, in constant memory. Private to this collection.
+"""Check whether a tar archive is intact: header by header, in constant memory. Private to this collection.
 
-A tar archive has checksums of its headers alone, and no directory: it is whole when each header leads to the next one,
-the last one to the end, and nothing follows that. Members, names and contents are not kept and not looked at.
+A tar archive has checksums of headers only, and no directory. It is intact when each header leads to the next one and
+the last one to the end, and nothing follows. Names and contents are not checked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ._reading import Budget, DamagedError, LimitError, UnprovableError
 from ._tar import BLOCK, CHECKSUM, checksum_in, is_header, number_in
 
 MAX_EXTENDED = 1024 * 1024
-"""Bytes of an extended header; long lists of attributes or of the holes in a file have some tens of thousands."""
+"""Bytes of an extended header; long lists of attributes or of holes take some tens of thousands."""
 
 MAX_DIGITS = 20
 RECORDS_AT_ONCE = 1000
@@ -38,7 +38,7 @@ _WITHOUT_CONTENT = (b"1", b"2", b"3", b"4", b"5", b"6", b"V")
 _ANNOUNCING = (b"L", b"K", *_EXTENDED)
 _SPARSE_GOES_ON = 482
 _MORE_SPARSE_GOES_ON = 504
-"""Where GNU's header of a sparse file, and each of those that continue it, says that another one follows."""
+"""Offsets of the flag in GNU's header of a sparse file, and in its continuations, that another one follows."""
 
 
 def read_tar_to_its_end(file: BinaryIO, size: int, budget: Budget) -> None:
@@ -46,7 +46,7 @@ def read_tar_to_its_end(file: BinaryIO, size: int, budget: Budget) -> None:
 
     :param size: of the file, in bytes.
     :raises DamagedError: when a header is damaged, or anything is missing.
-    :raises UnprovableError: when anything is there that is not understood.
+    :raises UnprovableError: when anything in it is not understood.
     """
     position = 0
     wide: int | None = None
@@ -85,7 +85,7 @@ def _block(file: BinaryIO, position: int, budget: Budget) -> bytes:
 
 
 def _require_checksum(header: bytes) -> None:
-    """:raises DamagedError: when a block is no header; old writers added its bytes up as signed numbers."""
+    """:raises DamagedError: when the checksum is wrong; old writers summed the bytes as signed numbers."""
     if is_header(header):
         return
     others = header[: CHECKSUM.start] + header[CHECKSUM.stop :]
@@ -94,7 +94,7 @@ def _require_checksum(header: bytes) -> None:
 
 
 def _require_known(header: bytes, kind: bytes, length: int) -> None:
-    """Readers agree on the length of a member of these kinds."""
+    """Accept only kinds of members on whose length all readers agree."""
     is_old_folder = kind in _FILES and header[:100].rstrip(b"\0").endswith(b"/")
     if kind not in _WITH_CONTENT and kind not in _WITHOUT_CONTENT:
         raise UnprovableError("holds a member of a kind that is not understood")
@@ -103,7 +103,7 @@ def _require_known(header: bytes, kind: bytes, length: int) -> None:
 
 
 def _behind_map(file: BinaryIO, header: bytes, position: int, budget: Budget) -> int:
-    """Where the content begins: in GNU's old form, maps of a file's holes stand before it."""
+    """The start of the content: in GNU's old form, maps of the holes come before it."""
     if header[_KIND] != _SPARSE:
         return position
     if header[_MAGIC] != _GNU:
@@ -127,7 +127,7 @@ def _extended(file: BinaryIO, position: int, length: int, size: int, budget: Bud
 def _size_in(content: bytes, budget: Budget) -> int | None:
     """The member's size that an extended header (POSIX.1-2017, utility pax) gives, in bytes."""
     start, number, found = 0, 0, None
-    while start < len(content) and content[start]:  # some fill it up with zeros
+    while start < len(content) and content[start]:  # some writers pad it with zeros
         number += 1
         if number % RECORDS_AT_ONCE == 0:
             budget.spend(0)
@@ -151,7 +151,7 @@ def _digits(text: bytes) -> int:
 
 
 def _read_end(file: BinaryIO, position: int, size: int, budget: Budget) -> None:
-    """The second of two blocks of zeros, and after it nothing but more of them."""
+    """Read the second of two blocks of zeros; only more zeros may follow."""
     if _block(file, position, budget) != _ZEROS:
         raise UnprovableError("holds bytes behind its end")
     for start in range(position, size, PIECE):

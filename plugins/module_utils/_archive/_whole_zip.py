@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Is a zip archive whole (PKWARE APPNOTE 6.3): member by member, in constant memory. Private to this collection.
+"""Check whether a zip archive (PKWARE APPNOTE 6.3) is intact, in constant memory. Private to this collection.
 
-The members stand one behind the other from the first byte of the file to the central directory, in its order, and it
-reaches to the end. So none is read twice, and no byte is left that no checksum covers. Names are not kept, and
-comments, attributes and unknown extra fields may say what they like.
+The members have to fill the file without gaps up to the central directory, in its order, and the directory has to reach
+to the end. So no member is read twice, and a checksum covers every byte of content. Names are not kept; comments,
+attributes and unknown extra fields are ignored.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ _MAX_COMMENT = 0xFFFF
 _LOCAL = struct.Struct(f"<4s{COMMON.format[1:]}")
 _CENTRAL = struct.Struct(f"<4s2x{COMMON.format[1:]}{CENTRAL_REST.format[1:]}")
 _DESCRIPTORS = (0, 12, 16, 20, 24)
-"""Bytes behind a member whose sizes were not known when it began: with and without a signature and 64 bits."""
+"""Possible sizes of the data descriptor after a member: with and without a signature and 64-bit numbers."""
 
 
 class _Directory(NamedTuple):
-    """Where the central directory is, and how many members it has; ``None`` where that has no room."""
+    """Position of the central directory, and its number of members; ``None`` if the field is too small for it."""
 
     members: int | None
     start: int
@@ -59,7 +59,7 @@ class _Directory(NamedTuple):
 
 
 class _Member(NamedTuple):
-    """A member as the central directory has it, its 64-bit numbers resolved; sizes in bytes."""
+    """An entry of the central directory, with 64-bit numbers resolved; sizes in bytes."""
 
     common: Common
     name: bytes
@@ -71,7 +71,7 @@ def read_zip_to_its_end(file: BinaryIO, size: int, budget: Budget) -> None:
 
     :param size: of the file, in bytes.
     :raises DamagedError: when a member is damaged, or anything is missing.
-    :raises UnprovableError: when anything is there that is not understood.
+    :raises UnprovableError: when anything in it is not understood.
     """
     where = _find_directory(file, size, budget)
     directory = Stream(file_pieces(file, where.start, where.stop, budget))
@@ -121,7 +121,7 @@ def _find_directory(file: BinaryIO, size: int, budget: Budget) -> _Directory:
 
 
 def _find_end(file: BinaryIO, size: int, budget: Budget) -> tuple[int, bytes]:
-    """The last record, which a comment may follow, and where it is.
+    """Position and bytes of the end record, which a comment may follow.
 
     :raises DamagedError: when it is missing.
     """
@@ -169,13 +169,13 @@ def _read_entry(directory: Stream) -> _Member:
 
 
 def _as_damage(error: UnprovableError) -> UnprovableError:
-    """What a directory that ends too early is; a limit stays one."""
-    is_told = isinstance(error, (DamagedError, LimitError))
-    return error if is_told else DamagedError("holds a damaged directory")
+    """A truncated directory counts as damage; a limit stays a limit."""
+    is_final = isinstance(error, (DamagedError, LimitError))
+    return error if is_final else DamagedError("holds a damaged directory")
 
 
 def _wide_numbers(extra: bytes) -> bytes:
-    """The extra field with numbers in 64 bits."""
+    """The extra field with 64-bit numbers; empty without one."""
     start = 0
     while start + 4 <= len(extra):
         kind, size = struct.unpack_from("<2H", extra, start)
@@ -186,9 +186,9 @@ def _wide_numbers(extra: bytes) -> bytes:
 
 
 def _read_member(file: BinaryIO, member: _Member, limit: int, budget: Budget) -> int:
-    """Read a member, and return where it stops.
+    """Read and verify a member; returns the position of its end.
 
-    :param limit: where the directory starts.
+    :param limit: the start of the directory.
     """
     budget.spend(0)
     head = os.pread(file.fileno(), _LOCAL.size, member.offset)

@@ -2,13 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A zip archive as proof (PKWARE APPNOTE 6.3). Private to this collection.
+"""Read a zip archive (PKWARE APPNOTE 6.3) strictly. Private to this collection.
 
-The members stand in the order of the central directory, without a gap from the first byte of the file to the
-directory, and the directory reaches without a gap to the end of the file. Each member is described twice, and both
-agree. What counts of a member: name, kind, attributes (the mode) with the kind of system that they are of, owner,
-content. What does not: times, and how it is compressed. What is not understood is refused: encryption, other methods
-than stored and deflate, comments, names whose encoding is a guess, several disks, unknown extra fields.
+The members have to fill the file without gaps up to the central directory, in its order, and the directory has to reach
+to the end. Both descriptions of each member have to agree. These facts about a member count: name, kind, attributes
+(the mode) with their host system, owner, content. Times and compression do not. Anything else is rejected: encryption,
+methods other than stored and deflate, comments, names in an unknown encoding, several disks, unknown extra fields.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from ._reading import (
 )
 
 LOCAL = b"PK\x03\x04"
-"""The first bytes of a zip archive that has members."""
+"""The first bytes of a zip archive with members."""
 
 CENTRAL = b"PK\x01\x02"
 DESCRIPTOR = b"PK\x07\x08"
@@ -47,10 +46,10 @@ WIDE_END_SIGNATURE = b"PK\x06\x06"
 COMMON = struct.Struct("<5H3L2H")
 CENTRAL_REST = struct.Struct("<3H2L")
 FULL = 0xFFFFFFFF
-"""In place of a number that has no room: it stands elsewhere, in 64 bits."""
+"""Placeholder for a number that is too large for its field; the number is elsewhere, in 64 bits."""
 
 _NEWEST_VERSION = 63
-"""Readers refuse a member that needs a later version of the format than they know."""
+"""Readers reject a member that needs a later version of the format than they know."""
 
 STORED, DEFLATED = 0, 8
 ENCRYPTED = 1
@@ -69,7 +68,7 @@ _EXTRAS = {
 
 
 class Common(NamedTuple):
-    """What both descriptions of a member have, in this order; sizes in bytes."""
+    """The fields that both descriptions of a member share, in this order; sizes in bytes."""
 
     needed: int
     flags: int
@@ -84,7 +83,7 @@ class Common(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """A member as the central directory describes it, its 64-bit numbers resolved."""
+    """An entry of the central directory, with 64-bit numbers resolved."""
 
     common: Common
     name: bytes
@@ -98,7 +97,7 @@ def read_zip(file: BinaryIO, size: int, inventory: Inventory, budget: Budget) ->
     """Add the members of a whole archive to the inventory.
 
     :param size: of the file, in bytes.
-    :raises UnprovableError: when anything is not as it should be.
+    :raises UnprovableError: when anything is invalid or not understood.
     """
     count, start, stop = _find_directory(file, size, budget)
     directory = Stream(file_pieces(file, start, stop, budget))
@@ -115,7 +114,7 @@ def read_zip(file: BinaryIO, size: int, inventory: Inventory, budget: Budget) ->
 
 
 def _find_directory(file: BinaryIO, size: int, budget: Budget) -> tuple[int, int, int]:
-    """Number of members, and where the central directory starts and stops."""
+    """Number of members, and start and end of the central directory."""
     stop = size - END.size
     signature, disk, first_disk, count_here, count, length, start, comment = _unpack_at(file, stop, END, budget)
     if signature != END_SIGNATURE or comment or disk or first_disk or count_here != count:
@@ -168,7 +167,7 @@ def _read_entry(directory: Stream) -> _Entry:
 
 
 def _is_clear(name: bytes, is_utf_8: bool) -> bool:
-    """Whether every reader understands the same by a name."""
+    """Whether every reader decodes a name in the same way."""
     try:
         name.decode("utf-8" if is_utf_8 else "ascii")
     except UnicodeDecodeError:
@@ -177,7 +176,7 @@ def _is_clear(name: bytes, is_utf_8: bool) -> bool:
 
 
 def _read_extras(stream: Stream, left: int) -> dict[int, bytes]:
-    """Extra fields, each of a kind that is understood, and at most once; ``left`` in bytes."""
+    """Parse extra fields, each of a known kind and at most once; ``left`` is their size in bytes."""
     found: dict[int, bytes] = {}
     while left:
         kind, size = struct.unpack("<2H", stream.take(4))
@@ -191,7 +190,7 @@ def _read_extras(stream: Stream, left: int) -> dict[int, bytes]:
 
 
 def _read_member(entry: _Entry, data: Stream, budget: Budget) -> tuple[bytes, bytes]:
-    """What stands before, in and behind a member's content: its owner once more, and the SHA-256 of the content."""
+    """Read a member with its local header and descriptor; returns the owner there, and the content's SHA-256."""
     central = entry.common
     signature, local = data.take(4), Common._make(COMMON.unpack(data.take(COMMON.size)))
     name, extras = data.take(local.name_size), _read_extras(data, local.extra_size)
@@ -211,7 +210,7 @@ def _read_member(entry: _Entry, data: Stream, budget: Budget) -> tuple[bytes, by
 
 
 def _local_sizes(local: Common, wide: bytes | None) -> tuple[int, int]:
-    """Size packed and unpacked, in bytes; here both or none are in 64 bits (APPNOTE 4.5.3)."""
+    """Packed and unpacked size in bytes; in a local header both or none have 64 bits (APPNOTE 4.5.3)."""
     if wide is None:
         return local.packed, local.size
     if len(wide) != 16:
@@ -223,7 +222,7 @@ def _local_sizes(local: Common, wide: bytes | None) -> tuple[int, int]:
 
 
 def _read_content(common: Common, data: Stream, budget: Budget) -> bytes:
-    """SHA-256 of a member's content, whose size and checksum are verified."""
+    """Verify size and checksum of a member's content; returns its SHA-256."""
     packed = data.pieces(common.packed)
     sha256, size, crc = hashlib.sha256(), 0, 0
     for piece in packed if common.method == STORED else inflate(packed, -15, budget):
@@ -236,7 +235,7 @@ def _read_content(common: Common, data: Stream, budget: Budget) -> bytes:
 
 
 def _kind_of(entry: _Entry) -> tuple[bytes, bytes]:
-    """Name, a folder's without the slash at its end, and kind: what name and attributes say, where they agree."""
+    """Name, for folders without the final slash, and kind, on which name and attributes have to agree."""
     name, attributes = entry.name, entry.attributes
     is_folder = name.endswith(b"/")
     by_name = FOLDER if is_folder else FILE

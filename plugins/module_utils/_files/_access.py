@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files where the module runs: their names in any locale, their errors, their content. Private to this collection."""
+"""Local files: their names in any locale, their errors, and their content. Private to this collection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .._errors import ActiveLogicError
 from .._failures import FILE_NO_ROOM, FILE_NOT_REGULAR, FILE_UNUSABLE, PATH_NOT_LEGAL
 
 PIECE = 256 * 1024
-"""Bytes that are read, hashed, sent and written at once: few enough for a processor's cache, with their copies."""
+"""Bytes that are read, hashed, sent and written at a time; with copies they fit into a processor's cache."""
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -33,21 +33,21 @@ EXHAUSTED = (
     errno.ENETDOWN,
     errno.ENETUNREACH,
 )
-"""What the operating system says when no connection can be made for a reason of its own."""
+"""Errors when this machine is the reason that no connection can be made."""
 
 Opener = Callable[[str, int], int]
-"""Opens a file for :func:`open`, which hands it a path and flags, and returns the descriptor."""
+"""The ``opener`` of :func:`open`: takes a path and flags, and returns a descriptor."""
 
 
 # Names
 
 
 def native(path: str) -> str:
-    """A path of Ansible's as this process has to write it.
+    """Convert a path from Ansible for use in this process.
 
-    Ansible's names are UTF-8 whatever the locale, while Python encodes names in the locale's character set.
+    Ansible encodes names in UTF-8 in every locale, while Python uses the locale's character set.
 
-    :raises OptionError: when no file can have that name.
+    :raises OptionError: when no file can have this name.
     """
     try:
         content = path.encode("utf-8", "surrogateescape")
@@ -62,12 +62,12 @@ def native(path: str) -> str:
 
 
 def exact(path: str) -> str:
-    """The reverse of :func:`native`, for results and for Ansible's own functions."""
+    """The reverse of :func:`native`, for results and for Ansible's functions."""
     return os.fsencode(path).decode("utf-8", "surrogateescape")
 
 
 def shown(path: str) -> str:
-    """A path of this process as it stands in a message; bytes that are no UTF-8 as hex."""
+    """A path of this process, for a message; invalid UTF-8 bytes are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -76,9 +76,9 @@ def shown(path: str) -> str:
 
 @contextmanager
 def local_errors(path: str) -> Iterator[None]:
-    """Turn an error of the operating system into ours.
+    """Translate errors of the operating system in the block.
 
-    :raises LocalFileError: for any that leaves the block.
+    :raises LocalFileError: for each of them.
     """
     try:
         yield
@@ -87,9 +87,9 @@ def local_errors(path: str) -> Iterator[None]:
 
 
 def file_error(error: OSError, path: str) -> ActiveLogicError:
-    """Our error for one of the operating system; ``path`` where that does not say which file it is about."""
+    """Translate an error of the operating system; ``path`` is used if the error does not name the file."""
     named = error.filename
-    # A name without a folder is relative to a descriptor, and says nothing to the user.
+    # A name without a folder is relative to a descriptor, and useless to the user.
     path, why = named if isinstance(named, str) and os.path.isabs(named) else path, why_of(error)
     if error.errno in NO_ROOM:
         return FILE_NO_ROOM.error(path=shown(path), why=why)
@@ -97,14 +97,14 @@ def file_error(error: OSError, path: str) -> ActiveLogicError:
 
 
 def why_of(error: OSError) -> str:
-    """What an error of the operating system says, without the file."""
+    """The text of an error of the operating system, without the file name."""
     return error.strerror or type(error).__name__
 
 
 def status_of(path: str, *, follow: bool = False) -> os.stat_result | None:
-    """What is at a path; ``None`` only where nothing is.
+    """The status of a path; ``None`` only if nothing exists there.
 
-    :raises LocalFileError: when that can't be told, as in a folder that may not be entered.
+    :raises LocalFileError: when it can't be read, such as in a folder without permission.
     """
     try:
         return os.stat(path, follow_symlinks=follow)
@@ -115,14 +115,14 @@ def status_of(path: str, *, follow: bool = False) -> os.stat_result | None:
 
 
 def is_folder(path: str) -> bool:
-    """Whether a folder, or a link to one, is at a path; :raises LocalFileError: as :func:`status_of`."""
+    """Whether a path is a folder, or a link to one; :raises LocalFileError: as :func:`status_of`."""
     status = status_of(path, follow=True)
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
 @contextmanager
 def private_folder() -> Iterator[str]:
-    """A temporary folder for the user alone, gone at the end of the block as far as that can be done.
+    """A temporary folder for this user only, removed at the end of the block if possible.
 
     :raises LocalFileError: when it can't be made.
     """
@@ -134,8 +134,8 @@ def private_folder() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)  # the outcome of the block stays what it is
 
 
-def own_trouble(error: BaseException) -> OSError | None:
-    """The error of this machine's operating system that is behind an exception: no room, or nothing left to give."""
+def exhaustion_behind(error: BaseException) -> OSError | None:
+    """The error among the causes of an exception that shows that this machine is out of space or resources."""
     seen: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in seen:
@@ -147,10 +147,10 @@ def own_trouble(error: BaseException) -> OSError | None:
 
 
 def require_room(path: str, size: int, opener: Opener | None = None) -> None:
-    """Show that a file could have ``size`` bytes; some packages don't say why they wrote fewer.
+    """Check that there is room for a file of ``size`` bytes; some packages don't report a full disk.
 
     :param opener: opens the file, as for :func:`open`, instead of its name.
-    :raises LocalFileError: when it can't.
+    :raises LocalFileError: when there is not.
     """
     with local_errors(path), open(path, "r+b", opener=opener) as target:
         try:
@@ -167,7 +167,7 @@ def digest_file(path: str, opener: Opener | None = None) -> tuple[int, str]:
     """Size in bytes and SHA-256 (hex) of a file, in constant memory.
 
     :param opener: opens it instead of its name.
-    :raises LocalFileError: when it can't be read, or is no regular file.
+    :raises LocalFileError: when it can't be read, or is not a regular file.
     """
     digest, size = hashlib.sha256(), 0
     with local_errors(path), open_regular(path, opener) as source:
@@ -178,17 +178,17 @@ def digest_file(path: str, opener: Opener | None = None) -> tuple[int, str]:
 
 
 def open_regular(path: str, opener: Opener | None = None) -> BinaryIO:
-    """Open a regular file for reading, without a buffer.
+    """Open a regular file for reading, unbuffered.
 
     :param opener: opens it instead of its name.
-    :raises LocalFileError: when it can't be read, or is no regular file.
+    :raises LocalFileError: when it can't be read, or is not a regular file.
     """
     with local_errors(path):
         return open(path, "rb", buffering=0, opener=opener or _open_regular)
 
 
 def _open_regular(path: str, flags: int) -> int:
-    """Open without waiting for somebody at the other end of a pipe."""
+    """Open without blocking on a named pipe."""
     descriptor = os.open(path, flags | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -197,7 +197,7 @@ def _open_regular(path: str, flags: int) -> int:
 
 
 def reopener(descriptor: int) -> Opener:
-    """Opens the file of a descriptor, from its start; what has the file's name by now does not matter."""
+    """An opener for the file of a descriptor, from its start, whatever its name now refers to."""
 
     def reopen(_path: str, flags: int) -> int:
         opened = os.dup(descriptor)
@@ -210,7 +210,7 @@ def reopener(descriptor: int) -> Opener:
 
 
 def has_content(path: str, content: bytes) -> bool:
-    """Whether a small file is there and holds exactly these bytes."""
+    """Whether a small file exists and contains exactly these bytes."""
     try:
         with open_regular(path) as source:
             return source.read(len(content) + 1) == content

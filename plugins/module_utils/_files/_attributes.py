@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Owner, group, mode, flags and SELinux context of fetched files: checked up front, set by descriptor.
+"""Owner, group, mode, flags and SELinux context of fetched files: checked in advance, set by descriptor.
 
-Private to this collection. The options are those of ``ansible.builtin.file``, for the backup and its two side files
-alike, and for folders that had to be made.
+Private to this collection. The options are those of ``ansible.builtin.file``; they apply to the backup, its two side
+files, and new folders.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ _CHOWN, _LINUX_IMMUTABLE = 0, 9
 
 
 def mode_from(option: Any) -> int | str:
-    """The permissions that the option ``mode`` asks for: a number, or a symbolic text.
+    """Parse the option ``mode``: permissions as a number, or a symbolic text.
 
-    YAML turns ``0644`` without quotes into 420, which is meant, and ``644`` into 644, which would be 01204. A number
-    is taken where it makes sense as permissions and its decimal digits don't; where both do, nobody knows.
+    YAML reads ``0644`` without quotes as 420, which is right, and ``644`` as 644, which would be 01204. So a number is
+    accepted if it is sensible as permissions and its decimal digits are not; if both are, it is ambiguous.
 
     :raises OptionError: for everything else.
     """
@@ -63,7 +63,7 @@ def mode_from(option: Any) -> int | str:
     if number > ALL_MODES:
         raise _failures.MODE_WRONG.error(mode=option, flaw="has too many digits")
     if re.match("[1-9][0-9]{2}\\Z", text) and not _is_sensible(number) and _is_sensible(int(text)):
-        # A template makes the text '420' of a variable that holds 0644 without quotes.
+        # A template turns a variable with 0644 without quotes into the text '420'.
         raise _failures.MODE_WRONG.error(
             mode=option, flaw="looks like an octal number that was turned into a decimal one"
         )
@@ -75,7 +75,7 @@ def _as_octal(text: str) -> int | None:
 
 
 def _is_sensible(mode: int | None) -> bool:
-    """Whether these are permissions as people give them: the owner reads, and nobody may more than those before."""
+    """Whether these are usual permissions: readable for the owner, and at most as much for group, then for others."""
     if mode is None or not 0 < mode <= 0o777:
         return False
     owner, group, others = mode >> 6, mode >> 3 & 7, mode & 7
@@ -83,7 +83,7 @@ def _is_sensible(mode: int | None) -> bool:
 
 
 def folder_mode(mode: int) -> int:
-    """The permissions of a folder that is made for files with these: who may read them may enter and list it."""
+    """The permissions of a new folder for files with this mode: whoever may read them may enter and list it."""
     return 0o700 | (0o050 if mode & 0o040 else 0) | (0o005 if mode & 0o004 else 0)
 
 
@@ -91,9 +91,9 @@ def folder_mode(mode: int) -> int:
 
 
 class Attributes:
-    """What the options ask for.
+    """The attributes that the options ask for.
 
-    :raises OptionError: when that can't be.
+    :raises OptionError: when they are invalid.
     """
 
     def __init__(self, context: Context, share: Share) -> None:
@@ -109,9 +109,9 @@ class Attributes:
         self._has_context = any(params[each] for each in ("seuser", "serole", "setype", "selevel"))
 
     def require_possible(self, path: str) -> None:
-        """Look before anything is fetched whether the files at ``path`` could get what the options ask for.
+        """Check in advance whether the files at ``path`` could get these attributes.
 
-        :raises LocalFileError: when not, as far as that can be told without trying.
+        :raises LocalFileError: when they can't, as far as that is known without trying.
         """
         params, folder = self._context.params, folder_of(path)
         above = os.stat(folder)
@@ -134,7 +134,7 @@ class Attributes:
                 raise _failures.OWNER_REFUSED.error(option="attributes", name=params["attributes"])
 
     def require_replaceable(self, paths: Iterable[str]) -> None:
-        """:raises LocalFileError: when one of the files is there and can't be replaced because of its flags."""
+        """:raises LocalFileError: when one of the files exists and its flags forbid replacing it."""
         for path in paths:
             if status_of(path) is not None and (self._flags_of(path) or set()) & set("ai"):
                 raise _failures.FILE_IMMUTABLE.error(path=shown(path))
@@ -142,17 +142,17 @@ class Attributes:
     # New files
 
     def give(self, descriptor: int, path: str) -> None:
-        """Give a new file, which is open and will be ``path``, its owner, group and mode."""
+        """Set owner, group and mode of a new open file, which will be moved to ``path``."""
         self._give(descriptor, path, self._mode_of(os.fstat(descriptor)))
 
     def give_folder(self, path: str, descriptor: int) -> None:
-        """Give a folder that was just made, and is open, owner and group, and let in who may read the files."""
+        """Set owner, group and mode of a new open folder, so that whoever may read the files may enter it."""
         mode = folder_mode(self._mode_of(_NEW_FILE)) | os.fstat(descriptor).st_mode & stat.S_ISGID
         self._give(descriptor, path, mode)
         self._set_context(path)
 
     def finish(self, paths: Iterable[str]) -> None:
-        """Set the SELinux context and the flags of files that are in place: with some no rename would work before.
+        """Set the SELinux context and the flags of files that are in place; some flags would have prevented the rename.
 
         :raises LocalFileError: when chattr refuses.
         """
@@ -166,10 +166,10 @@ class Attributes:
             error.facts["changed"] = True
             raise
 
-    # Files that are there already
+    # Existing files
 
     def update(self, paths: Iterable[str]) -> bool:
-        """Give files that stay as they are what the options ask for; whether that changed anything (or would)."""
+        """Set the attributes of files whose content stays; returns whether that changed anything (or would)."""
         changes = [self._update(path) for path in paths]
         return any(changes)
 
@@ -188,7 +188,7 @@ class Attributes:
         changed = self._set_context(path) or changed
         return (self._how != "-" and self._set_flags(path)) or changed
 
-    # Each of them
+    # Single attributes
 
     def _mode_of(self, status: os.stat_result) -> int:
         if isinstance(self._mode, int):
@@ -210,7 +210,7 @@ class Attributes:
         return self._ansible.set_security_context(exact(path))
 
     def _flags_of(self, path: str) -> set[str] | None:
-        """The flags of a file; ``None`` when its file system has none, or lsattr is not there."""
+        """The flags of a file; ``None`` when its file system has none, or lsattr is missing."""
         found = self._ansible.flags_of(exact(os.path.abspath(path)))
         return set(found["attr_flags"]) if "attr_flags" in found else None
 
@@ -240,7 +240,7 @@ def _or(wanted: int | None, present: int) -> int:
 
 @contextmanager
 def _opened(path: str) -> Iterator[int]:
-    """A descriptor of a file; no link is followed."""
+    """A descriptor of a file, without following links."""
     with local_errors(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -250,7 +250,7 @@ def _opened(path: str) -> Iterator[int]:
 
 
 def _id_of(option: str, name: Any) -> int | None:
-    """The number of a user or group, which may be given by it."""
+    """The numeric id of a user or group, which is given by name or number."""
     if name is None:
         return None
     try:
@@ -258,7 +258,7 @@ def _id_of(option: str, name: Any) -> int | None:
     except ValueError:
         pass
     else:
-        if 0 <= number < 0xFFFFFFFF:  # the last one means "as before" to chown(2)
+        if 0 <= number < 0xFFFFFFFF:  # the largest one means "unchanged" in chown(2)
             return number
         raise _failures.OWNER_UNKNOWN.error(option=option, name=name)
     try:
@@ -268,7 +268,7 @@ def _id_of(option: str, name: Any) -> int | None:
 
 
 def _flags_from(option: Any) -> tuple[str, set[str]]:
-    """How flags are to be set (``+``, ``-`` or ``=``), and which; as chattr(1) has it."""
+    """The operator (``+``, ``-`` or ``=``) and the flags, as in chattr(1)."""
     text = str(option or "")
     if not text:
         return "=", set()
@@ -279,7 +279,7 @@ def _flags_from(option: Any) -> tuple[str, set[str]]:
 
 
 def _has_capability(number: int) -> bool:
-    """Whether this process may do what a capability of Linux allows."""
+    """Whether this process has a Linux capability."""
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as source:
             held = next(line.split()[1] for line in source if line.startswith("CapEff:"))

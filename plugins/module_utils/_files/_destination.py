@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where a fetched backup goes, and the folders on the way there. Private to this collection.
+"""The destination of a fetched backup, and its folders. Private to this collection.
 
-Paths are as :func:`_access.native` makes them.
+Paths are as :func:`_access.native` returns them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ PART_SUFFIX = ".part"
 
 
 def resolve_destination(dest: str, name: str) -> str:
-    """Where a fetched backup goes: into ``dest`` when it is a folder or ends in ``/``, else to ``dest`` itself.
+    """The path of a fetched backup: in ``dest`` if that is a folder or ends in ``/``, else ``dest`` itself.
 
-    The name never chooses a folder, and inside a folder it never takes the place of a file that accompanies another
-    backup.
+    The name never selects a folder, and never replaces a side file of another backup in a folder.
 
-    :raises LocalFileError: when that can't be.
+    :raises LocalFileError: when the destination can't be used.
     """
     if _is_long(os.path.basename(dest)):
         raise _failures.DEST_LONG.error(name=exact(os.path.basename(dest))[:40], limit=MAX_FILE_NAME)
@@ -62,14 +61,14 @@ def _is_file(path: str) -> bool:
 
 
 def _require_folders(folder: str) -> None:
-    """:raises LocalFileError: when something on the way to a folder is there and is none."""
+    """:raises LocalFileError: when a part of the path exists and is not a folder."""
     for each in _upwards(folder):
         if status_of(each) is not None and not is_folder(each):
             raise _failures.DEST_BELOW_FILE.error(path=shown(each))
 
 
 def _upwards(folder: str) -> list[str]:
-    """A folder, and those above it."""
+    """A folder and its parents, up to the root."""
     parts: list[str] = []
     current = os.path.abspath(folder)
     while current not in parts:
@@ -79,13 +78,13 @@ def _upwards(folder: str) -> list[str]:
 
 
 def folder_of(path: str) -> str:
-    """The folder of a path, or of those above it the first that is there."""
+    """The nearest existing folder above a path."""
     above = _upwards(os.path.dirname(os.path.abspath(path)))
     return next((each for each in above if is_folder(each)), above[-1])
 
 
 def require_writable(path: str) -> None:
-    """:raises LocalFileError: when the file can't be made there, as far as that can be told without trying."""
+    """:raises LocalFileError: when the file can't be created there, as far as that is known without trying."""
     folder = folder_of(path)
     effective = os.access in os.supports_effective_ids
     if not os.access(folder, os.W_OK | os.X_OK, effective_ids=effective):
@@ -95,11 +94,11 @@ def require_writable(path: str) -> None:
 
 
 def make_folders(path: str, give: Callable[[str, int], None]) -> None:
-    """Make the folder of ``path``, and those above it, for their owner alone, where they are missing.
+    """Create the missing folders of ``path``, accessible to their owner only.
 
-    From the first that is there already no link is followed: who owns it could lead us elsewhere between two steps.
+    Below the existing folder no link is followed: its owner could redirect us between two steps.
 
-    :param give: called with each that was made, and with a descriptor of it, the uppermost first.
+    :param give: called with the path and a descriptor of each new folder, the topmost first.
     """
     folder, missing = os.path.dirname(os.path.abspath(path)), []
     while not is_folder(folder):

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a local path is absolute, and whether what is written there is still there tomorrow.
+"""Check that a local path is absolute, and that files there outlive the job. Private to this collection.
 
-Private to this collection. A job of AWX, of the Automation Platform or of ansible-navigator runs in a container that is
-removed when the job ends, and with it every file that does not lie in a folder mounted from outside. Such a job can be
-told by its environment; where a path lies is told by ``/proc/self/mountinfo`` (see proc(5)).
+A job of AWX, of the Automation Platform or of ansible-navigator runs in a container that is removed when the job ends,
+with every file that is not in a folder mounted from outside. The environment shows that this is such a job, and
+``/proc/self/mountinfo`` (see proc(5)) shows on which mount a path is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ._access import exact, native
 
 MOUNTINFO = "/proc/self/mountinfo"
 LARGEST_MOUNTINFO = 16 * 1024 * 1024
-"""Bytes of it that are read at most."""
+"""Maximum number of bytes read from it."""
 
 JOB_MARKS = ("AWX_PRIVATE_DATA_DIR", "AWX_ISOLATED_DATA_DIR", "RUNNER_OMIT_EVENTS")
 """Environment variables that AWX and ansible-runner set in a job."""
@@ -34,23 +34,23 @@ CONTAINER_FILES = ("/run/.containerenv", "/.dockerenv")
 """Files that container engines put into a container."""
 
 JOB_FOLDER = "/runner"
-"""Where ansible-runner mounts the job's own folder, which is deleted after the job."""
+"""Mount point of the job's own folder in ansible-runner; it is deleted after the job."""
 
 ARTIFACTS = JOB_FOLDER + "/artifacts"
 
 LAYERS = ("overlay", "fuse.fuse-overlayfs", "aufs")
-"""File systems that are a container's own layer, unless they were mounted from another one."""
+"""File systems of a container's own layer, unless mounted from another container."""
 
 IN_MEMORY = ("tmpfs", "ramfs", "devtmpfs", "proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2")
-"""File systems whose files live no longer than the container."""
+"""File systems whose files are lost with the container."""
 
 REMOVED_WITH_CONTAINER = re.compile(r"/volumes/[0-9a-f]{64}/_data$|/kubernetes\.io~empty-dir/")
-"""Volumes without a name, which go with their container, and a pod's ``emptyDir``."""
+"""Anonymous volumes, which are removed with their container, and a pod's ``emptyDir``."""
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A line of mountinfo: where it is mounted, what of which device, and the type of the file system."""
+    """A line of mountinfo: mount point, device, root within the device, and file system type."""
 
     point: str
     device: str
@@ -59,20 +59,20 @@ class Mount:
 
 
 def in_container_of_a_job(environment: Mapping[str, str], exists: Callable[[str], bool] = os.path.exists) -> bool:
-    """Whether this process belongs to a job that runs in a container; neither mark proves it alone."""
+    """Whether this process belongs to a job in a container; this takes marks of both."""
     job = any(environment.get(name) for name in JOB_MARKS)
     container = any(environment.get(name) for name in CONTAINER_VARIABLES) or any(map(exists, CONTAINER_FILES))
     return job and container
 
 
 def checked(path: str, option: str, switch: str, *, allowed: bool, in_job: bool, folder: str) -> tuple[str, str]:
-    """Check a path whose ``~`` and variables are replaced already, and return it with a warning, mostly empty.
+    """Check a path, in which ``~`` and variables are already replaced; returns it with a warning, which may be empty.
 
-    :param switch: the option or variable that allows a path which goes with the job's container.
-    :param allowed: whether it is allowed: then there is a warning.
+    :param switch: the option or variable that allows a path that is lost with the job's container.
+    :param allowed: whether that is allowed, with a warning.
     :param in_job: whether this is such a job.
-    :param folder: the folder in which a relative path would have been used.
-    :raises OptionError: when the path is relative, or goes with the container and that is not allowed.
+    :param folder: where a relative path would have been resolved.
+    :raises OptionError: when the path is relative, or is lost with the container and that is not allowed.
     """
     require_absolute(path, option, folder)
     mount = ephemeral_mount(path, read_mountinfo()) if in_job else None
@@ -85,7 +85,7 @@ def checked(path: str, option: str, switch: str, *, allowed: bool, in_job: bool,
 
 
 def read_mountinfo() -> str:
-    """The mounts that this process sees; empty where the machine does not tell."""
+    """The content of ``/proc/self/mountinfo``; empty where it does not exist."""
     try:
         with open(MOUNTINFO, encoding="utf-8", errors="surrogateescape") as source:
             return source.read(LARGEST_MOUNTINFO)
@@ -94,12 +94,12 @@ def read_mountinfo() -> str:
 
 
 def ephemeral_mount(path: str, mountinfo: str) -> Mount | None:
-    """The mount that holds a path, if its files go with the container; ``None`` if they stay.
+    """The mount of a path, if its files are lost with the container; ``None`` if they stay.
 
-    :param path: absolute; what it lies in may be missing yet.
-    :param mountinfo: the content of ``/proc/self/mountinfo``; without a mount in it nothing is known, and nothing said.
+    :param path: absolute; its folders need not exist.
+    :param mountinfo: the content of ``/proc/self/mountinfo``; without a root mount the result is ``None``.
     """
-    mounts = {mount.point: mount for mount in _mounts(mountinfo)}  # of two at one point the later one is seen
+    mounts = {mount.point: mount for mount in _mounts(mountinfo)}  # a later mount hides an earlier one
     if "/" not in mounts:
         return None
     mount = _holding(exact(os.path.realpath(native(path))), mounts)
@@ -115,7 +115,7 @@ def _mounts(mountinfo: str) -> Iterator[Mount]:
 
 
 def _unescaped(text: str) -> str:
-    """Space, tab, end of line and backslash are written as three octal digits (proc(5))."""
+    """Decode space, tab, newline and backslash, which are written as three octal digits (proc(5))."""
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found.group(1), 8)), text)
 
 
@@ -128,13 +128,13 @@ def _holding(path: str, mounts: Mapping[str, Mount]) -> Mount:
 def _goes_with_container(mount: Mount, mounts: Mapping[str, Mount]) -> bool:
     if mount.point == "/" or mount.kind in IN_MEMORY or REMOVED_WITH_CONTAINER.search(mount.root):
         return True
-    if mount.kind in LAYERS:  # a container in a container mounts folders of the outer one's layer: those stay
+    if mount.kind in LAYERS:  # a nested container mounts folders of the outer one's layer, which stay
         return mount.root == "/" or mount.device == mounts["/"].device
     return _in_job_folder(mount, mounts)
 
 
 def _in_job_folder(mount: Mount, mounts: Mapping[str, Mount]) -> bool:
-    """Whether it is the job's own folder or a part of it, not a folder of somebody that is mounted below it."""
+    """Whether it is the job's own folder or a part of it, and not another folder that is mounted below it."""
     if mount.point in (JOB_FOLDER, ARTIFACTS) or mount.point.startswith(ARTIFACTS + "/"):
         return True
     job = mounts.get(JOB_FOLDER)

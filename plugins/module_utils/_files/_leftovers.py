@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What killed tasks left where fetched backups go: put in order, and removed. Private to this collection.
+"""Clean up what killed tasks left beside fetched backups. Private to this collection.
 
-A fetch works in a hidden folder beside its destination, ``.<name>.<16 hex>.part``. There it makes the new files, and
-there it keeps the old side files while the data is exchanged. The folder holds a file ``lock``, in which stands which
-machine's kernel keeps that lock; it is written once the lock is held.
+A fetch works in a hidden folder beside its destination, ``.<name>.<16 hex>.part``. It creates the new files there, and
+keeps the old side files there while the data is exchanged. The folder contains a file ``lock``, which the task locks
+and then fills with the id of the kernel that holds the lock.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ CONTENT = "content"
 OLD = "old"
 NEW = "new"
 SIDES = (DIGEST_SUFFIX, MANIFEST_SUFFIX)
-"""The side files in the order in which they are placed: the manifest is the last."""
+"""The side files in the order in which they are placed; the manifest is last."""
 
 LEFTOVER_AGE = 24 * 3600
-"""Seconds after which a folder counts as left over in which nothing happens, where no lock can tell."""
+"""Seconds without activity after which a folder counts as abandoned, if its lock can't tell."""
 
 UNLOCKED_AGE = 600
-"""Seconds after which one counts as left over that was never locked: that happens right after it was made."""
+"""Seconds after which a folder that was never locked counts as abandoned: locking follows right after creation."""
 
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def stem_of(path: str) -> str:
-    """The part of a hidden folder's name that tells which file it is for."""
+    """The part of a hidden folder's name that identifies its file."""
     base = os.path.basename(path)
     return base if len(os.fsencode(base)) < 200 else hashlib.sha256(os.fsencode(base)).hexdigest()
 
 
 def kernel() -> str:
-    """Which kernel keeps the locks of this process: containers share one, machines don't."""
+    """The id of the kernel that holds the locks of this process: containers share one, machines don't."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as source:
             return source.read().strip()
@@ -59,7 +59,7 @@ def kernel() -> str:
 
 
 def hidden_folders(path: str) -> list[str]:
-    """Paths of the hidden folders for the file ``path``, and of temporary files that earlier versions left for it."""
+    """Paths of the hidden folders of the file ``path``, and of temporary files of earlier versions."""
     folder = os.path.dirname(os.path.abspath(path))
     pattern = re.compile(rf"\.{re.escape(stem_of(path))}\.([0-9a-f]{{16}}|[0-9]+){re.escape(PART_SUFFIX)}\Z")
     with local_errors(folder):
@@ -72,18 +72,18 @@ def hidden_folders(path: str) -> list[str]:
 
 @dataclass(frozen=True)
 class SideFiles:
-    """Where the side files of a backup file are."""
+    """The paths of the side files of a backup file."""
 
     digest: str
     manifest: str
 
 
 def side_files(path: str) -> SideFiles:
-    """Where the side files of ``path`` are: beside it, or, where an exchange is under way or was killed, put aside.
+    """Find the side files of ``path``: beside it or, during an exchange or after it was killed, in a hidden folder.
 
-    Nothing is written. What is put aside counts only when it fits the content of the file.
+    Nothing is written. Files in a hidden folder count only if they match the content of the file.
 
-    :raises LocalFileError: when something is put aside that may not be read.
+    :raises LocalFileError: when one of those may not be read.
     """
     found = {suffix: side_file(path, suffix) for suffix in SIDES}
     missing = [suffix for suffix in SIDES if status_of(found[suffix]) is None]
@@ -93,7 +93,7 @@ def side_files(path: str) -> SideFiles:
 
 
 def _aside(path: str, missing: list[str], folders: list[str]) -> dict[str, str]:
-    """Which files in hidden folders are the missing side files of the content of ``path``."""
+    """The missing side files of ``path`` in hidden folders, by suffix; they match its content."""
     found: dict[str, str] = {}
     status = status_of(path)
     if status is None or not stat.S_ISREG(status.st_mode):
@@ -117,16 +117,16 @@ def _aside(path: str, missing: list[str], folders: list[str]) -> dict[str, str]:
             else:
                 fits = read_digest(candidate, path) == sha256
         except UnusableError:
-            continue  # a task was killed while it wrote it
+            continue  # a task was killed while writing it
         if fits:
             found.setdefault(suffix, candidate)
     return found
 
 
 def recover(path: str, share: Share, seconds: float) -> None:
-    """Put in order what killed tasks left for the file ``path``: side files go back beside it, the rest is removed.
+    """Clean up after killed tasks for the file ``path``: move side files back beside it, and remove the rest.
 
-    What a living task works with stays.
+    Folders of running tasks stay.
 
     :param seconds: how long to wait for other tasks in that folder (``wait_timeout``).
     """
@@ -155,9 +155,9 @@ def _put_back(path: str, folder: str) -> None:
 
 
 def remove(folder: int, name: str) -> None:
-    """Remove a hidden folder, or what an earlier version left, as far as that is possible; no link is followed.
+    """Remove a hidden folder, or a temporary file of an earlier version, if possible; no link is followed.
 
-    :param folder: a descriptor of the folder that it is in.
+    :param folder: a descriptor of the folder that contains it.
     """
     try:
         descriptor = os.open(name, FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=folder)
@@ -169,7 +169,7 @@ def remove(folder: int, name: str) -> None:
         return
     try:
         with suppress(OSError):
-            # The lock goes last: without it a folder is taken for one that was just made.
+            # The lock goes last: a folder without one counts as just created.
             for each in sorted(os.listdir(descriptor), key=lambda each: each == LOCK):
                 os.unlink(each, dir_fd=descriptor)
     finally:
@@ -180,7 +180,7 @@ def remove(folder: int, name: str) -> None:
 
 @contextmanager
 def _taken_over(path: str) -> Iterator[bool]:
-    """Whether nobody works with a hidden folder any more; nobody else takes it for that while the block runs."""
+    """Yields whether a hidden folder is abandoned; if so, its lock is held during the block."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     age = _age(path)
     if age is None:
@@ -189,7 +189,7 @@ def _taken_over(path: str) -> Iterator[bool]:
     try:
         descriptor = os.open(path if _is_file(path) else os.path.join(path, LOCK), flags)
     except OSError as error:
-        # Made and not locked yet, or by another user.
+        # Created and not locked yet, or owned by another user.
         yield error.errno == errno.ENOENT and age > UNLOCKED_AGE
         return
     try:
@@ -206,7 +206,7 @@ def _is_abandoned(lock: int, age: float) -> bool:
     holder = os.pread(lock, 200, 0).decode("ascii", "replace")
     if not holder:
         return age > UNLOCKED_AGE
-    # A lock of another machine may not be visible here, as on NFS mounted with local locks (nfs(5), local_lock).
+    # A lock of another machine may be invisible here, as on NFS with local locks (nfs(5), local_lock).
     return holder == kernel() or age > LEFTOVER_AGE
 
 
@@ -216,7 +216,7 @@ def _is_file(path: str) -> bool:
 
 
 def _age(path: str) -> float | None:
-    """Seconds since something last happened with a hidden folder; ``None`` when that can't be told."""
+    """Seconds since the last change in a hidden folder; ``None`` when unknown."""
     try:
         times = [os.lstat(path).st_mtime]
         if stat.S_ISDIR(os.lstat(path).st_mode):

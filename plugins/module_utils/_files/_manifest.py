@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What lies beside a backup file and tells what it is: its manifest and its digest. Private to this collection.
+"""The side files of a backup file: its manifest and its digest. Private to this collection.
 
-What is there and can't be used is never taken for absent: it may be what would have stopped a mistake.
+A side file that exists but can't be used never counts as absent: it might have prevented a mistake.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DIGEST_SUFFIX = ".sha256"
 MANIFEST_SUFFIX = ".json"
 SCHEMA_VERSION = 1
 MAX_FILE_NAME = 255
-"""Bytes of a file's name, on all usual file systems."""
+"""Bytes of a file name, on all usual file systems."""
 
 MAX_TEXT = 1024
 """Characters of a text in a manifest; names and addresses have at most 255."""
@@ -33,12 +33,12 @@ _BSD_LINE = re.compile(rb"(\\?)SHA256 \((.+)\) ?= ?([0-9a-fA-F]{64})\Z", re.DOTA
 
 
 class UnusableError(Exception):
-    """Something is there that can't be used; its text is a clause without a subject. Callers translate it."""
+    """A side file exists but can't be used; the text is a clause without a subject. Callers translate it."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of a fetched backup; ``size`` in bytes, ``sha256`` in hex, ``fetched_at`` in UTC (RFC 3339)."""
+    """The facts about a fetched backup; ``size`` in bytes, ``sha256`` in hex, ``fetched_at`` in UTC (RFC 3339)."""
 
     machineid: str
     host: str
@@ -51,16 +51,16 @@ class Manifest:
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> bytes:
-        """The manifest as it stands in its file."""
+        """The content of the manifest file."""
         text = json.dumps(asdict(self), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         return text.encode("utf-8", "backslashreplace")  # which JSON reads back
 
 
 def side_file(path: str, suffix: str) -> str:
-    """The path of a file that goes with ``path``: the same with ``suffix``.
+    """The path of a side file of ``path``: the same with ``suffix``.
 
-    Where that makes a name too long for a file system, the name is cut at a character, and a part of its SHA-256 tells
-    it from others that begin alike.
+    If the name would be too long for a file system, it is cut at a character, and a part of its SHA-256 distinguishes
+    it from others with the same beginning.
     """
     folder, name = os.path.split(path)
     content = os.fsencode(name)
@@ -74,15 +74,15 @@ def side_file(path: str, suffix: str) -> str:
 def digest_line(sha256: str, path: str) -> bytes:
     """The content of ``<file>.sha256``, as ``sha256sum -c`` reads it in the file's folder."""
     name = os.fsencode(os.path.basename(path))
-    name = b"./-" if name == b"-" else name  # which would be its standard input
+    name = b"./-" if name == b"-" else name  # "-" would be standard input
     escaped = re.sub(rb"[\\\n\r]", lambda found: _ESCAPED[found.group()], name)
     return (b"\\" if escaped != name else b"") + sha256.encode("ascii") + b"  " + escaped + b"\n"
 
 
 def read_manifest(manifest: str) -> Manifest | None:
-    """Read the manifest in the file of that path; ``None`` only where nothing is there.
+    """Read a manifest file; ``None`` only if it does not exist.
 
-    :raises UnusableError: when something is there that is no manifest of a known schema.
+    :raises UnusableError: when it is not a manifest of a known schema.
     """
     content = _read(manifest)
     if content is None:
@@ -111,11 +111,11 @@ def _is_value(name: str, value: object) -> bool:
 
 
 def read_digest(digest_file: str, path: str) -> str | None:
-    """The SHA-256 (hex) of ``path`` that a file for ``sha256sum -c`` holds; ``None`` only where nothing is there.
+    """Read the SHA-256 (hex) of ``path`` from a file for ``sha256sum -c``; ``None`` only if it does not exist.
 
-    Of a file with one line that line counts, whatever name it has: the file may have been renamed with it.
+    A single line counts whatever name it contains, as both files may have been renamed.
 
-    :raises UnusableError: when something is there that holds no digest of the file.
+    :raises UnusableError: when it contains no digest of the file.
     """
     content = _read(digest_file)
     if content is None:
@@ -148,7 +148,7 @@ def _digest_in(line: bytes) -> tuple[str, bytes]:
 
 
 def _read(path: str) -> bytes | None:
-    """All of a small file; ``None`` only where nothing is there."""
+    """The content of a small file; ``None`` only if it does not exist."""
     try:
         if status_of(path) is None:
             return None

@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A backup file and its two side files, placed together. Private to this collection.
+"""Move a new backup file and its two side files into place together. Private to this collection.
 
-The three belong together at every moment: the old side files go aside before the data is exchanged, and the new ones
-come after it. Where a task is killed in between, :mod:`_leftovers` puts beside the data what belongs to it.
+Side files never belong to other data: the old ones are moved away before the data is exchanged, and the new ones follow
+it. If a task is killed in between, :mod:`_leftovers` moves the matching side files beside the data.
 
-Everything is done by descriptors of folders and files that were opened once. Who may write to the destination folder
-can disturb a task, and can't have it write elsewhere.
+All operations use descriptors of folders and files that were opened once. Someone who may write to the destination
+folder can make a task fail, but can't make it write elsewhere.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from ._manifest import side_file
 from ._share import Share
 
 UNSAFE_ERRORS = (errno.EBUSY, errno.EPERM, errno.EACCES, errno.EXDEV, errno.ETXTBSY)
-"""Errors of a rename after which ``unsafe_writes`` writes over the old file: a rename can't work there."""
+"""Errors of a rename after which ``unsafe_writes`` overwrites the old file, as a rename can't work there."""
 
 MAX_TRIES = 20
-"""How often a hidden folder is made anew that somebody removes at once."""
+"""How often a hidden folder is created again when someone removes it at once."""
 
 NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 SetAttributes = Callable[[int, str], object]
-"""Gives an open file its attributes; takes the descriptor and the path for messages."""
+"""Sets the attributes of an open file; takes its descriptor, and its path for messages."""
 
 
 class Part:
-    """The new files of one backup, in a hidden folder beside the destination, which goes when the block is left.
+    """The new files of one backup, in a hidden folder beside the destination; see :func:`part_of`.
 
-    :ivar path: where the content is now, for programs that need a path.
+    :ivar path: the path of the new content, for programs that need one.
     """
 
     def __init__(self, destination: str, share: Share, stack: ExitStack) -> None:
@@ -52,8 +52,8 @@ class Part:
         self._share = share
         self._stack = stack
         self._sides: dict[str, int] = {}
-        self._written_over: set[str] = set()  # names of files that could not be exchanged by a rename
-        self._is_torn = False  # while the data is written over
+        self._written_over: set[str] = set()  # names of files that were overwritten instead of renamed
+        self._is_torn = False  # while the data is being overwritten
         with local_errors(self._folder_path):
             self._folder = os.open(self._folder_path, FOLDER_FLAGS)
             stack.callback(os.close, self._folder)
@@ -62,7 +62,7 @@ class Part:
             self._content = self._make_file(CONTENT)
 
     def _make_hidden(self) -> tuple[str, int]:
-        """Make and lock the hidden folder; the lock is held as long as its descriptor is open."""
+        """Create and lock the hidden folder; the lock is held while its descriptor is open."""
         for _number in range(MAX_TRIES):
             name = f".{stem_of(self._name)}.{os.urandom(8).hex()}{PART_SUFFIX}"
             try:
@@ -82,7 +82,7 @@ class Part:
                             self._stack.push(opened.pop_all())
                             return name, hidden
             except (FileNotFoundError, NotADirectoryError):
-                continue  # somebody removed or replaced it
+                continue  # someone removed or replaced it
             except BaseException:
                 remove(self._folder, name)
                 raise
@@ -90,7 +90,7 @@ class Part:
         raise PART_FILE_TAKEN.error(path=shown(os.path.join(self._folder_path, name)))
 
     def _is_ours(self, name: str, hidden: int, lock: int) -> bool:
-        """Whether the hidden folder is still the one that was made, and belongs to whom new files in it belong to."""
+        """Whether the hidden folder is still the one that was created, and new files in it have the same owner."""
         status = os.fstat(hidden)
         named = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
         return os.path.samestat(named, status) and os.fstat(lock).st_uid == status.st_uid
@@ -100,15 +100,15 @@ class Part:
         self._stack.callback(os.close, descriptor)
         return descriptor
 
-    # Making the files
+    # The new files
 
     @property
     def opener(self) -> Opener:
-        """Opens the content by its one descriptor, from its start; what has that path by now does not matter."""
+        """An opener for the content by its descriptor, from its start, whatever its path now refers to."""
         return reopener(self._content)
 
     def require_own_content(self) -> None:
-        """:raises LocalFileError: when the path of the content does not lead to the file that was made."""
+        """:raises LocalFileError: when the path of the content no longer refers to the file that was created."""
         try:
             named = os.lstat(self.path)
         except OSError:
@@ -117,9 +117,9 @@ class Part:
             raise PART_FILE_TAKEN.error(path=shown(self.path))
 
     def finish(self, sides: Mapping[str, bytes], set_attributes: SetAttributes) -> None:
-        """Write the side files, by their suffixes, and have everything on disk with its attributes.
+        """Write the side files, by suffix, set all attributes, and flush everything to disk.
 
-        Nothing of this is at its place yet.
+        The files are not in place yet.
         """
         with local_errors(self._destination):
             for suffix, content in sides.items():
@@ -134,15 +134,15 @@ class Part:
             for descriptor in (self._content, *self._sides.values()):
                 os.fsync(descriptor)
 
-    # Placing them
+    # Moving them into place
 
     def place(self, guard: Callable[[], None], seconds: float, unsafe_writes: bool) -> None:
         """Exchange the old files for the new ones while no other task works in the folder.
 
-        :param guard: raises where what is there may not be replaced; it was free to change during a download.
+        :param guard: raises if the old files may not be replaced; they may have changed during the download.
         :param seconds: how long to wait for other tasks (``wait_timeout``).
-        :param unsafe_writes: where a rename is impossible (a mount point, some network file systems), write over the
-            old file instead, which is not atomic.
+        :param unsafe_writes: if a rename is impossible (a mount point, some network file systems), overwrite the old
+            file instead, which is not atomic.
         """
         with self._share.alone(self._folder, self._folder_path, seconds):
             guard()
@@ -150,7 +150,7 @@ class Part:
                 try:
                     self._exchange(unsafe_writes)
                 except BaseException:
-                    self._settle()
+                    self._put_back_sides()
                     raise
 
     def _exchange(self, unsafe_writes: bool) -> None:
@@ -172,7 +172,7 @@ class Part:
             raise ours from error
 
     def _set_aside(self, suffix: str, unsafe_writes: bool) -> bool:
-        """Move an old side file into the hidden folder; whether there was one."""
+        """Move an old side file into the hidden folder; returns whether there was one."""
         name = os.path.basename(side_file(self._destination, suffix))
         try:
             os.rename(name, OLD + suffix, src_dir_fd=self._folder, dst_dir_fd=self._hidden)
@@ -181,7 +181,7 @@ class Part:
         except OSError as error:
             if not unsafe_writes or error.errno not in UNSAFE_ERRORS:
                 raise
-            return False  # a mount point: it is written over like the data
+            return False  # a mount point: it is overwritten like the data
         return True
 
     def _move(self, source: str, descriptor: int, name: str, unsafe_writes: bool) -> None:
@@ -211,8 +211,8 @@ class Part:
         self._is_torn = False
         self._written_over.add(name)
 
-    def _settle(self) -> None:
-        """After an error or a signal: have beside the data what belongs to it, the old or the new."""
+    def _put_back_sides(self) -> None:
+        """After an error or a signal: move the side files that match the data beside it, the old or the new ones."""
         if self._is_torn:
             return
         when = NEW if self._name in self._written_over or self._is_at(self._name, self._content) else OLD
@@ -232,9 +232,9 @@ class Part:
         return os.path.samestat(named, os.fstat(descriptor))
 
     def _require_together(self) -> None:
-        """Where no lock kept another task away, what is there must still be of this one, or none of it.
+        """Without working locks, check that no other task has replaced one of our files.
 
-        :raises ConflictError: when something else is there.
+        :raises ConflictError: when one has; our remaining side files are removed then.
         """
         if self._written_over:
             return
@@ -254,9 +254,9 @@ def _as_ours(error: ActiveLogicError | OSError, path: str) -> ActiveLogicError:
 
 @contextmanager
 def part_of(destination: str, share: Share) -> Iterator[Part]:
-    """The hidden folder of a new file, gone with what is still in it when the block is left.
+    """The new files of a backup in a hidden folder, which is removed at the end of the block.
 
-    :raises LocalFileError: when it can't be made.
+    :raises LocalFileError: when it can't be created.
     """
     with ExitStack() as stack:
         yield Part(destination, share, stack)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The states of activelogic_backup: look, plan, and carry the plan out. Private to this collection."""
+"""The states ``present`` and ``absent`` of activelogic_backup: list, plan, execute. Private to this collection."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from ._copies import Copies, local_copies
 from ._result import result_of_plan
 
 Planner = Callable[[Listing], Plan]
-"""Plans from what was found, the same way each time."""
+"""Makes a plan from a listing; the same listing always gives the same plan."""
 
 
 def work_for(state: str) -> Callable[[Context], dict[str, Any]]:
-    """What brings a state about."""
+    """The function that implements a state."""
     if state == "restored":
-        from ._restored import restored  # noqa: PLC0415 - the other states need not load what compares archives
+        from ._restored import restored  # noqa: PLC0415 - the other states do not compare archives
 
         return restored
     return {"present": present, "absent": absent}[state]
 
 
 def present(context: Context) -> dict[str, Any]:
-    """Have a backup: the named one, one that is young enough, or a new one."""
+    """Make sure that a backup exists: a named one, one that is recent enough, or a new one."""
     params, client = context.params, context.client
     if not (params["name"] or params["max_age"] or params["always"]):
         raise PRESENT_NEEDS_MORE.error()
@@ -49,7 +49,7 @@ def present(context: Context) -> dict[str, Any]:
     max_age = parse_duration(params["max_age"], "max_age") if params["max_age"] else None
     if not params["name"]:
         _names.require_prefix(params["prefix"])
-        _require_telling_names(params)
+        _require_system_name_allowed(params)
     system = client.identity(params["expected_machine_id"])
     first = client.list()
     new_name = _new_name(context, first)
@@ -79,19 +79,19 @@ def present(context: Context) -> dict[str, Any]:
                 params["min_size"],
                 {each.name for each in decided.before} - set(decided.remove),
                 damage=copies.damage,
-                still=_is_asked_for(decided, plan),
+                still=_is_still_planned(decided, plan),
             )
             after, verified_by = listing.backups, copies.verified_by(backup.name)
         answer = result_of_plan(context, decided, system, backup, after=after, verified_by=verified_by)
         if answer["backup"] is not None and params["resource_name"]:
-            answer["backup"]["purpose"] = _names.PARTIAL  # this run knows, whether the name tells it or not
+            answer["backup"]["purpose"] = _names.PARTIAL  # this run knows, even if the name does not say so
         return answer
 
 
-def _require_telling_names(params: Mapping[str, Any]) -> None:
-    """:raises OptionError: where names of the system would not tell what the next run has to know.
+def _require_system_name_allowed(params: Mapping[str, Any]) -> None:
+    """:raises OptionError: when a name chosen by the system would lack what the next run has to read from it.
 
-    With ``max_age`` it would make a new backup each time otherwise, or take one of a resource for a full one.
+    Otherwise ``max_age`` would make a new backup each time, or mistake a partial backup for a full one.
     """
     if not params["system_name"]:
         return
@@ -107,36 +107,36 @@ def _require_telling_names(params: Mapping[str, Any]) -> None:
 
 
 def _require_fitting_name(params: Mapping[str, Any]) -> None:
-    """:raises OptionError: where a new backup would be taken for something else by the name that the user chose."""
+    """:raises OptionError: when a new backup would be mistaken for another kind by the name that the user chose."""
     if params["name"] and (what := _names.mistaken_for(params["name"], params["resource_name"])):
         raise NAME_MISTAKEN.error(name=params["name"], what=what)
 
 
 def _decide(context: Context, first: Listing, plan: Planner, copies: Copies) -> Plan:
-    """Plan; before a backup is relied on, list it twice and inspect its content, which takes seconds and a download."""
+    """Plan; before reusing a backup, list it twice and check its content, which takes two seconds and a download."""
     found = first
     if not plan(found).changed:
         found = context.client.settle(first.names, context.params["min_size"], first)
 
-    def relied_on(listing: Listing) -> str | None:
+    def reused(listing: Listing) -> str | None:
         decided = plan(listing)
         return None if decided.changed else decided.name
 
-    return plan(copies.without_damaged(found, relied_on))
+    return plan(copies.without_damaged(found, reused))
 
 
-def _is_asked_for(decided: Plan, plan: Planner) -> StillNeeded:
-    """Whether a new listing asks for what was decided by an older one."""
+def _is_still_planned(decided: Plan, plan: Planner) -> StillNeeded:
+    """Whether a new listing leads to the same decision as an older one."""
 
-    def look(listing: Listing) -> bool:
+    def compare(listing: Listing) -> bool:
         again = plan(listing)
         return (again.action, again.name) == (decided.action, decided.name)
 
-    return look
+    return compare
 
 
 def _new_name(context: Context, listing: Listing) -> str:
-    """Choose the name of a backup that may be made; ``""`` leaves it to the system."""
+    """The name for a new backup; ``""`` lets the system choose."""
     params = context.params
     if params["name"]:
         return str(params["name"])
@@ -146,7 +146,7 @@ def _new_name(context: Context, listing: Listing) -> str:
 
 
 def absent(context: Context) -> dict[str, Any]:
-    """Have backups gone."""
+    """Make sure that backups do not exist."""
     params, client = context.params, context.client
     names = [params["name"]] if params["names"] is None else list(params["names"])
     for name in names:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What activelogic_backup_info looks for. Private to this collection."""
+"""The work of activelogic_backup_info: list and filter backups. Private to this collection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ._result import described, result
 
 
 def query(context: Context) -> dict[str, Any]:
-    """List the backups that fit and return the result of the module. Never changes anything."""
+    """List the matching backups and return the result of the module. Never changes anything."""
     params, client = context.params, context.client
     zone = context.zone
     limits = {
@@ -37,14 +37,14 @@ def query(context: Context) -> dict[str, Any]:
     names = {each.name for each in chosen}
     found = listing.only(names)
     if limits["max_age"] is not None and chosen:
-        # Whether a backup is complete shows in two listings only, and inside it; without max_age one listing has to do.
+        # Only two listings and the content show whether a backup is complete; without max_age one listing is enough.
         found = client.settle(names, first=listing).only(names)
         with local_copies(context) as copies:
             found = copies.without_damaged(found, lambda listing: _name_of(newest(listing).backup))
     latest = newest(found)
-    unrelied = _passed_over(context, listing, latest, newest)
-    if any(each.what == AHEAD for each in unrelied):
-        context.warn(Newest(None, None, unrelied).warning)
+    passed_over = _passed_over(context, listing, latest, newest)
+    if any(each.what == AHEAD for each in passed_over):
+        context.warn(Newest(None, None, passed_over).warning)
     return result(
         system,
         changed=False,
@@ -53,14 +53,14 @@ def query(context: Context) -> dict[str, Any]:
         total_size=sum(each.size or 0 for each in chosen),
         latest=described(context, latest.backup),
         fresh=_is_fresh(found, latest, limits["max_age"], context.now, zone),
-        passed_over=unrelied,
+        passed_over=passed_over,
     )
 
 
 def _passed_over(
     context: Context, listing: Listing, latest: Newest, newest: Callable[[Listing], Newest]
 ) -> tuple[PassedOver, ...]:
-    """What could have been the latest; also what ``newer_than`` and ``older_than`` left out for its unknown age."""
+    """Backups that could be the latest, including those that ``newer_than`` or ``older_than`` drop for unknown age."""
     named = listing.only({each.name for each in listing.backups if _has_fitting_name(each, context)})
     found = {each.name: each for each in newest(named).candidates}
     found.update({each.name: each for each in latest.candidates})
@@ -74,7 +74,7 @@ def _name_of(backup: BackupFile | None) -> str | None:
 def _is_fresh(
     found: Listing, newest: Newest, max_age: timedelta | None, now: datetime, zone: tzinfo | None
 ) -> bool | None:
-    """Whether the newest full backup is young enough; ``None`` when that is not asked or can't be known."""
+    """Whether the newest full backup is recent enough; ``None`` without ``max_age``, or when it can't be known."""
     if max_age is None:
         return None
     if newest.age is not None and newest.age <= max_age:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Local copies of a system's backups, to look into them; they go with the task. Private to this collection."""
+"""Temporary local copies of backups, to check and compare them. Private to this collection."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .._files._access import local_errors
 from .._model import ARCHIVE, SIZE, Listing
 
 DOWNLOADS = 3
-"""How often a backup is downloaded at most that seems to be damaged: the way may be what damages it."""
+"""How often a backup that seems damaged is downloaded at most: it may have been damaged in transit."""
 
 
 class Copies:
-    """Copies of backups by their names; the first good one of each is kept.
+    """Copies of backups by name; the first intact one of each is kept.
 
-    :param reads_back: whether :meth:`damage` looks into a backup at all.
-    :param warn: is told of a backup that could not be looked into.
+    :param reads_back: whether :meth:`damage` checks the content of backups at all.
+    :param warn: called with a warning when a backup could not be checked.
     """
 
     def __init__(self, client: Client, folder: str, reads_back: bool, warn: Callable[[str], None]) -> None:
@@ -39,13 +39,13 @@ class Copies:
         self._kinds: dict[str, str | None] = {}
 
     def path(self, name: str) -> str:
-        """The copy of a backup, downloaded where there is none yet."""
+        """The path of a copy of a backup, which is downloaded if there is none yet."""
         if name not in self._paths:
             self._paths[name] = self.path_of_another(name)
         return self._paths[name]
 
     def path_of_another(self, name: str) -> str:
-        """A copy that is downloaded anew, beside the kept one."""
+        """The path of a new copy, in addition to the kept one."""
         path = self._new_path()
         self._client.download(name, path)
         return path
@@ -59,7 +59,7 @@ class Copies:
         """
         if not self._reads_back:
             return None
-        from .._archive._whole import inspect, not_checked  # noqa: PLC0415 - whoever looks into no backup need not load the readers
+        from .._archive._whole import inspect, not_checked  # noqa: PLC0415 - loaded only if used
 
         path, seen = self._new_path(), set()
         for _number in range(DOWNLOADS):
@@ -77,9 +77,9 @@ class Copies:
             raise DOWNLOADS_DIFFER.error(times=DOWNLOADS, name=name)
 
     def without_damaged(self, found: Listing, choose: Callable[[Listing], str | None]) -> Listing:
-        """Look into the backup that is chosen, and while that is damaged into the next; those are incomplete then.
+        """Check the chosen backup; while it is damaged, mark it as incomplete and choose again.
 
-        :param choose: the name of the backup that is relied on, by a listing that judged them; ``None`` for none.
+        :param choose: returns the name of the backup to use from a listing, or ``None``.
         """
         while True:
             name = choose(found)
@@ -101,10 +101,10 @@ class Copies:
 
 @contextmanager
 def local_copies(context: Context) -> Iterator[Copies]:
-    """Copies in a folder that is gone at the end of the block; ``verify`` says whether they are looked into.
+    """Copies in a temporary folder, removed at the end of the block; ``verify`` says whether to check their content.
 
-    :raises LocalFileError: when the folder can't be made. One that can't be removed is a warning: by then the work is
-        done, and its outcome stays what it is.
+    :raises LocalFileError: when the folder can't be made. If it can't be removed, that is only a warning: by then the
+        work is done.
     """
     with local_errors("the temporary folder (TMPDIR)"):
         folder = tempfile.mkdtemp(prefix="activelogic-", dir=context.ansible.temporary_folder)

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fetch a backup from a system into a file with a digest and a manifest. Private to this collection.
+"""Fetch a backup from a system into a file, with a digest and a manifest. Private to this collection.
 
-The old file is not touched before the new one is known to be whole.
+The old file stays untouched until the new one is known to be intact.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SKIPPED = "skipped"
 def fetch(context: Context) -> dict[str, Any]:
     """Fetch a backup, and return the result of the module."""
     params = context.params
-    # What the options say is looked at before the system is: a check mode says the same then.
+    # Validate all options before contacting the system, in check mode too.
     wanted_digest = _checksum(params["checksum"])
     validate = _validate_command(params["validate"])
     share = Share(context.warn)
@@ -72,9 +72,10 @@ def fetch(context: Context) -> dict[str, Any]:
 
 
 def _latest(context: Context, listing: Listing) -> Newest:
-    """The newest complete full backup; it is ``None`` when there is none and that is fine.
+    """The newest complete full backup, or none if ``on_missing`` allows that.
 
-    :raises ConflictError: when one of them has a date ahead of the clock: then it is not known which is the newest.
+    :raises NotFoundError: when there is none and ``on_missing`` is ``fail``.
+    :raises ConflictError: when one has a date in the future, so it is not known which is the newest.
     """
     params = context.params
     settled = context.client.settle(listing.names, first=listing) if listing.backups else listing
@@ -90,7 +91,7 @@ def _latest(context: Context, listing: Listing) -> Newest:
 
 
 class _Fetch:
-    """One fetch of a backup that is listed, into ``path``."""
+    """One fetch of a listed backup into ``path``."""
 
     def __init__(
         self,
@@ -114,10 +115,10 @@ class _Fetch:
         self._passed_over = passed_over
 
     def run(self, wanted_digest: str | None, validate: list[str]) -> dict[str, Any]:
-        """Fetch the backup unless it is there already.
+        """Fetch the backup unless the file is up to date.
 
-        :param wanted_digest: the SHA-256 (hex) that it has to have.
-        :param validate: the words of the command that has to accept it.
+        :param wanted_digest: the required SHA-256 (hex).
+        :param validate: the words of the command that has to accept the file.
         """
         context, path, attributes = self._context, self._path, self._attributes
         everything = [path, *(side_file(path, each) for each in SIDES)]
@@ -125,7 +126,7 @@ class _Fetch:
             recover(path, self._share, self._client.settings.wait_timeout)
         known = self._known(wanted_digest)
         if known is not None:
-            beside = side_files(path)  # after a kill in another task they may stand elsewhere
+            beside = side_files(path)  # after another task was killed they may be elsewhere
             changed = attributes.update([path, beside.digest, beside.manifest])
             return self._result(UNCHANGED, changed=changed, sha256=known, unchanged_by="manifest")
         self._require_own()
@@ -160,14 +161,14 @@ class _Fetch:
         self._attributes.give_folder(folder, descriptor)
 
     def _check_complete(self) -> None:
-        """:raises IncompleteBackupError: when it is not complete. The latest one was found among the complete ones."""
+        """:raises IncompleteBackupError: when it is not complete. ``latest`` only finds complete ones anyway."""
         if self._context.params["name"]:
             self._client.settle([self._backup.name], first=self._listing).require_complete(self._backup.name)
 
-    # What is there already
+    # The existing file
 
     def _known(self, wanted_digest: str | None) -> str | None:
-        """The SHA-256 of a file that is there already and need not be fetched again; else ``None``."""
+        """The SHA-256 of an existing file that need not be fetched again; else ``None``."""
         if self._context.params["force"]:
             return None
         known = self._unchanged(wanted_digest)
@@ -178,9 +179,9 @@ class _Fetch:
         return known
 
     def _unchanged(self, wanted_digest: str | None) -> str | None:
-        """The SHA-256 of a file that is there already, when manifest, content and listing agree; else ``None``.
+        """The SHA-256 of an existing file, if manifest, content and listing agree; else ``None``.
 
-        What can't be read is fetched again, where :meth:`_require_own` lets that happen.
+        A file with an unreadable manifest is fetched again, if :meth:`_require_own` allows that.
         """
         path, backup = self._path, self._backup
         sides = side_files(path)
@@ -201,12 +202,12 @@ class _Fetch:
         return manifest.sha256
 
     def _require_own(self) -> None:
-        """What is replaced has to come from this machine, unless ``other_machine``.
+        """Require that the file to replace came from this machine, unless ``other_machine`` is set.
 
-        A file without a manifest says nothing about its origin, and may be replaced.
+        A file without a manifest may be replaced.
 
         :raises ConflictError: when its manifest names another machine.
-        :raises LocalFileError: when something is there in the manifest's place that can't be used.
+        :raises LocalFileError: when its manifest can't be used.
         """
         if self._context.params["other_machine"]:
             return
@@ -221,18 +222,18 @@ class _Fetch:
                     path=path, origin=manifest.machineid, found=self._system.machineid
                 )
 
-    # A new file
+    # The new file
 
     def _receive(self, part: Part) -> tuple[Received, Finding]:
-        """Download the backup and look into it.
+        """Download the backup and check its content.
 
-        Whether it is complete is asked after the download, whose time is then part of the pause between two listings.
+        The second listing is taken after the download, so that its time counts as part of the pause.
         """
         name = self._backup.name
         try:
             received = self._client.download(name, self._path, part.opener)
         except TransferError:
-            self._check_complete()  # that it is still being written says more
+            self._check_complete()  # a backup that is still being written is the better explanation
             raise
         self._check_complete()
         if received.size != self._backup.size:
@@ -267,7 +268,7 @@ class _Fetch:
 
 
 def _validate_command(text: str | None) -> list[str]:
-    """The words of the option ``validate``; none where it is not set."""
+    """The words of the option ``validate``; empty if it is not set."""
     if not text:
         return []
     words = [expand(word) for word in shlex.split(text)]

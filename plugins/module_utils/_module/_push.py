@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Push a backup file to a system, and leave the whole of it there or nothing. Private to this collection."""
+"""Push a backup file to a system, completely or not at all. Private to this collection."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 PUSHED = "pushed"
 
 MAX_LINKS = 40
-"""How many links one after the other are followed, as Linux does (path_resolution(7))."""
+"""Length of a chain of symbolic links that is followed, as in Linux (path_resolution(7))."""
 
 
 def push(context: Context) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def push(context: Context) -> dict[str, Any]:
 
 
 class _Push:
-    """One push of a local file, as the backup ``name``."""
+    """One push of a local file as the backup ``name``."""
 
     def __init__(self, context: Context, name: str) -> None:
         self._context = context
@@ -88,9 +88,9 @@ class _Push:
     # Before the upload
 
     def _check_evidence(self, path: str, system: System) -> None:
-        """What is beside the file has to fit: its content always, the system unless ``other_machine``.
+        """Check the file against its side files, and the system against its manifest unless ``other_machine`` is set.
 
-        What is there and can't be used is no proof that the file may be pushed.
+        A side file that can't be used is an error, as it might forbid the push.
         """
         src, size, sha256 = self._context.params["src"], self._size, self._sha256
         beside = side_files(path)
@@ -111,24 +111,24 @@ class _Push:
                 raise _failures.PUSH_OTHER_MACHINE.error(path=src, origin=manifest.machineid, found=system.machineid)
 
     def _require_still(self, path: str) -> None:
-        """:raises TransferError: when the file is another one now, which another task may have fetched."""
+        """:raises TransferError: when the file has changed, as another task may have fetched it again."""
         if not self._is_still(path):
             raise _failures.PUSH_CHANGED.error(path=shown(path))
 
     def _is_still(self, path: str) -> bool:
-        """Whether a local file has the content that it had in the beginning."""
+        """Whether a local file still has its original content."""
         try:
             return digest_file(path) == (self._size, self._sha256)
         except ActiveLogicError:
-            return os.path.exists(path)  # that it can't be read now does not show that it is another
+            return os.path.exists(path)  # being unreadable does not mean that it has changed
 
     # The upload
 
     def _upload_and_verify(self, old: Received | None, kept: _Kept | None) -> bool:
-        """Upload and verify; nothing of a failed upload stays. Returns whether a second download was compared.
+        """Upload and verify; undo a failed upload. Returns whether the content was downloaded again and compared.
 
-        :param old: what the name held before, if anything; it is replaced.
-        :param kept: a copy of that.
+        :param old: the backup that is replaced, if any.
+        :param kept: a local copy of it.
         """
         if kept is not None:
             kept.is_needed = True
@@ -136,7 +136,7 @@ class _Push:
             is_answered = self._upload(old)
             by_content = self._verify(by_content=verify_of(self._context) == CONTENT or not is_answered)
         except OutcomeUnknownError:
-            raise  # it may still be on its way, so what is there is left alone
+            raise  # it may still arrive, so leave the system as it is
         except ActiveLogicError as error:
             if isinstance(error, TransferError) or self._may_have_arrived:
                 self._undo(error, kept)
@@ -148,9 +148,9 @@ class _Push:
         return by_content
 
     def _upload(self, old: Received | None) -> bool:
-        """Upload the file. False when the answer got lost, so that only the content can tell whether it is there.
+        """Upload the file. False when the answer was lost, so that only the content can show whether it arrived.
 
-        :raises OutcomeUnknownError: when the answer got lost, and it is not there, or what was there before still is.
+        :raises OutcomeUnknownError: when the answer was lost, and the system does not list or still has the old backup.
         """
         try:
             sent = self._client.upload(self._name, self._src, old is not None, self._still_holds(old))
@@ -166,7 +166,7 @@ class _Push:
         return True
 
     def _verify(self, *, by_content: bool) -> bool:
-        """Compare what is listed, and what can be downloaded again, with the file; returns ``by_content``."""
+        """Compare the file with the listing and, with ``by_content``, with a download; returns ``by_content``."""
         listed = self._client.list().require(self._name)
         if listed.size != self._size:
             raise _failures.PUSH_SHORT.error(size=self._size, listed=listed.size, then="")
@@ -180,18 +180,18 @@ class _Push:
         return (on_system.size, on_system.sha256) == (self._size, self._sha256)
 
     def _still_holds(self, old: Received | None) -> StillNeeded:
-        def look(listing: Listing) -> bool:
+        def is_unchanged(listing: Listing) -> bool:
             found = listing.find(self._name)
             return (None if found is None else found.size) == (None if old is None else old.size)
 
-        return look
+        return is_unchanged
 
     # After a failure
 
     def _undo(self, error: ActiveLogicError, kept: _Kept | None) -> None:
-        """Have on the system what was there before, and let the error say what became of it.
+        """Restore the former state of the system, and describe the outcome in the error's hint.
 
-        :raises TransferError: when the local file changed meanwhile, which says more.
+        :raises TransferError: instead, when the local file has changed meanwhile.
         """
         error.hint = self._clear_up(kept)
         if not self._is_still(self._src):
@@ -200,7 +200,7 @@ class _Push:
             raise changed from error
 
     def _clear_up(self, kept: _Kept | None) -> str:
-        """Remove what a failed upload left on the system, and put back what was there before; says what came of it."""
+        """Remove a failed upload from the system, and upload the old backup again; returns the outcome as a clause."""
         client, name = self._client, self._name
         try:
             is_there = client.find(name) is not None
@@ -216,12 +216,12 @@ class _Push:
                 kept.require_own()
                 client.upload(name, kept.path)
                 if not kept.is_same(client.digest(name)):
-                    return f"what was there before could not be put back whole: look at the backup {name!r} there"
+                    return f"the backup from before could not be put back intact: check the backup {name!r} there"
                 became = "was put back"
             kept.is_needed = False
             return f"the backup that was there before {became}; run the task again"
         except ActiveLogicError as error:
-            return f"what is on the system could not be cleared up ({error.reason}): look at the backup {name!r} there"
+            return f"the system could not be cleaned up ({error.reason}): check the backup {name!r} there"
 
 
 def _facts(on_system: Received) -> str:
@@ -229,7 +229,7 @@ def _facts(on_system: Received) -> str:
 
 
 def _paths_of(src: str) -> list[str]:
-    """The file, and where it is a link all that it leads to: what tells about it may be beside each."""
+    """The file and, if it is a symbolic link, every path of the chain: side files may be beside each of them."""
     found = [src]
     while os.path.islink(found[-1]) and len(found) < MAX_LINKS:
         found.append(os.path.join(os.path.dirname(found[-1]), os.readlink(found[-1])))
@@ -246,9 +246,9 @@ def _read(read: Callable[[str], T], place: str, path: str) -> T:
 
 @dataclass
 class _Kept:
-    """A copy, where the module runs, of the backup that is replaced.
+    """A local copy of the backup that is replaced.
 
-    ``is_needed`` from when the system may lose that until it is known to have it, or the new one.
+    ``is_needed`` is true while the system may have neither the old nor the new backup.
     """
 
     path: str
@@ -257,11 +257,11 @@ class _Kept:
     is_needed: bool = False
 
     def is_same(self, on_system: Received) -> bool:
-        """Whether the system has the backup that was copied."""
+        """Whether a backup on the system has the content of the copy."""
         return (on_system.size, on_system.sha256) == (self.content.size, self.content.sha256)
 
     def require_own(self) -> None:
-        """:raises LocalFileError: when the path does not lead to the copy that was made."""
+        """:raises LocalFileError: when the path is no longer that of the copy."""
         try:
             named = os.lstat(self.path)
         except OSError:
@@ -272,7 +272,7 @@ class _Kept:
 
 @contextmanager
 def _keep(context: Context, name: str, old: Received | None) -> Iterator[_Kept | None]:
-    """Keep a copy of what a push replaces; it stays when the block is left while it is needed, and the user is told."""
+    """Keep a copy of the backup that a push replaces; if it is still needed at the end, it stays and is reported."""
     if old is None:
         yield None
         return

@@ -2,10 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``state: restored`` of activelogic_backup: guard, save, prove, restore, verify. Private to this collection.
+"""The state ``restored`` of activelogic_backup: safety backup, comparison, restore, verification.
 
-Nothing is restored without need: a backup of what the system holds now, the safety backup, is compared with the wanted
-one, and only equality of the two is a proof. Nothing is taken for restored either, unless a fresh backup proves it.
+Private to this collection.
+A restore runs only if needed: the safety backup, which has the current configuration, is compared with the wanted
+backup, and only if they are equal the restore is skipped. A restore is reported as verified only if a fresh backup
+proves it.
 """
 
 from __future__ import annotations
@@ -50,10 +52,10 @@ DID_NOT_RUN = (
     RefusedError,
     UnreachableError,
 )
-"""Errors of a restore that say for certain that nothing was restored."""
+"""Errors of a restore after which it is certain that nothing was restored."""
 
 MINUTE = 61.0
-"""Seconds between two fresh backups: one that holds the minute in which it was made differs each time then."""
+"""Seconds between two fresh backups: if a backup contains the minute of its creation, the two will differ."""
 
 ONLY_A_BACKUP_COULD_TELL = "only a fresh backup could tell if the system holds this configuration already"
 NO_SAFETY_BACKUP = "safety_backup is off, so there is nothing to compare with"
@@ -61,7 +63,7 @@ NO_SAFETY_BACKUP = "safety_backup is off, so there is nothing to compare with"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is known after a restore: ``verified`` true, false or not known, why, and which members differ."""
+    """The result of the verification: true, false or unknown (``None``), why, and which members differ."""
 
     verified: bool | None
     reason: str
@@ -69,9 +71,9 @@ class Verdict:
 
 
 def restored(context: Context) -> dict[str, Any]:
-    """Bring the configuration of a backup back, unless the system provably holds it, and return the module's result.
+    """Restore a backup, unless the system provably has its configuration, and return the module's result.
 
-    :raises NotRestoredError: when a fresh backup shows that the system holds something else.
+    :raises NotRestoredError: when a fresh backup proves that the system has another configuration.
     """
     params = context.params
     name = _names.require_legal(params["name"])
@@ -125,7 +127,7 @@ def _damage(copies: Copies, name: str) -> str | None:
 
 @contextmanager
 def _nothing_restored() -> Iterator[None]:
-    """Have an error of our own side say that nothing was sent yet."""
+    """Add to a local error that nothing was restored."""
     try:
         yield
     except (LocalFileError, LocalResourceError) as error:
@@ -134,7 +136,7 @@ def _nothing_restored() -> Iterator[None]:
 
 
 class _Run:
-    """One restore, with the local copies of backups that it compares."""
+    """One restore."""
 
     def __init__(
         self, context: Context, found: Listing, wanted: BackupFile, safety_name: str | None, copies: Copies
@@ -160,7 +162,7 @@ class _Run:
         return resource
 
     def restore(self) -> tuple[Plan, Verdict, BackupFile | None, tuple[BackupFile, ...]]:
-        """Save, prove, restore, verify; returns also the safety backup, where it stays, and the last listing."""
+        """Make a safety backup, compare, restore, verify; returns also the safety backup, if kept, and the listing."""
         with _nothing_restored():
             safety = self._make_safety_backup()
             try:
@@ -190,9 +192,9 @@ class _Run:
         return plan, replace(verdict, differing=differing), safety, after
 
     def _last_listing(self, plan: Plan) -> tuple[BackupFile, ...]:
-        """What the system lists in the end; the outcome is known by then, and an error of our own side changes nothing.
+        """The final listing. The outcome is known by then, so a local error is only a warning.
 
-        :raises ActiveLogicError: when it is the system that fails.
+        :raises ActiveLogicError: when the system fails.
         """
         try:
             return self._client.list().backups
@@ -203,9 +205,9 @@ class _Run:
             return plan.after
 
     def _send(self) -> bool:
-        """Send the restore once; returns whether the call was lost before its answer.
+        """Send the restore, once; returns whether its answer was lost.
 
-        From here on every failure, and every signal, names the safety backup.
+        From here on every failure, and every signal, reports the safety backup.
         """
         params = self._context.params
         self._note_sent()
@@ -233,7 +235,7 @@ class _Run:
     # Before the restore
 
     def _prove(self, safety: BackupFile | None) -> Comparison | None:
-        """Compare what the system holds with what is wanted; ``None`` where there is nothing to compare."""
+        """Compare the current configuration with the wanted one; ``None`` when nothing is compared."""
         if safety is None or self._context.params["force"]:
             return None
         whole = self._compare(safety.name)
@@ -243,9 +245,9 @@ class _Run:
             return self._compare(fresh)
 
     def _require_nobody_else(self, listing: Listing) -> bool:
-        """True, so that it can be asked again.
+        """Always true, for use as :data:`StillNeeded`.
 
-        :raises ConflictError: when a backup appeared, or the wanted one changed, since the first look.
+        :raises ConflictError: when a backup has appeared, or the wanted one has changed, since the first listing.
         """
         strangers = sorted(listing.names - self._known)
         what = f"the backup {strangers[0]!r} appeared meanwhile" if strangers else ""
@@ -258,13 +260,13 @@ class _Run:
     # After the restore
 
     def _verify(self, is_doubtful: bool) -> Verdict:
-        """Compare a fresh backup with the wanted one; a difference counts only where two fresh backups are equal.
+        """Compare a fresh backup with the wanted one; a difference counts only if two fresh backups are equal.
 
-        :param is_doubtful: whether the call was lost and no outage was seen.
-        :raises NotRestoredError: when the system provably holds something else.
+        :param is_doubtful: whether the answer was lost and no outage was seen.
+        :raises NotRestoredError: when the system provably has another configuration.
         :raises OutcomeUnknownError: in doubt, when nothing proves that the restore ran.
         """
-        verdict = self._look(is_doubtful)
+        verdict = self._compare_afterwards(is_doubtful)
         if is_doubtful and not verdict.verified:
             raise RESTORE_UNKNOWN.error(reason=verdict.reason)
         if verdict.verified is False:
@@ -272,11 +274,11 @@ class _Run:
             raise NOT_RESTORED.error(reason=verdict.reason)
         return verdict
 
-    def _look(self, is_doubtful: bool) -> Verdict:
-        """Compare; in doubt whether the restore ran at all a difference would say nothing about it.
+    def _compare_afterwards(self, is_doubtful: bool) -> Verdict:
+        """Compare; if the restore may not have run, a difference proves nothing.
 
-        The restore was sent: whatever goes wrong now, be it on our own side, changes nothing about that. It is not
-        known then what the system holds, and the user is told why.
+        The restore was sent, and no later error changes that, not even a local one. The result is then unknown, and a
+        warning says why.
         """
         try:
             with self._fresh_backup() as first:
@@ -300,17 +302,17 @@ class _Run:
         return Verdict(False, f"two fresh backups are equal, and differ from it: {comparison.reason}")
 
     def _tells_a_difference(self, comparison: Comparison) -> bool:
-        """Whether unequal backups can only mean unequal configurations.
+        """Whether the difference between two backups proves that their configurations differ.
 
-        A backup of one resource never equals one of everything. Where the contents show the same members on both
-        sides they are of the same kind; where they show nothing, the names have to tell.
+        A partial backup never equals a full one. Archives with the same member names are of the same kind; if the
+        content can't be read, the names of the backups have to show it.
         """
         if comparison.outcome is Outcome.DIFFERENT:
             return comparison.same_names
         is_whole = self._resource is None and _names.purpose(self._wanted.name) != _names.PARTIAL
         return is_whole and comparison.is_readable
 
-    # Backups of this run
+    # Backups made by this run
 
     def _create(self, name: str, resource: str | None) -> BackupFile:
         made, _listing = self._client.create_complete(
@@ -326,7 +328,7 @@ class _Run:
 
     @contextmanager
     def _fresh_backup(self) -> Iterator[str]:
-        """A new backup of what was asked for, complete; removed again at the end of the block."""
+        """A new complete backup of everything or of the resource; removed at the end of the block."""
         taken = self._client.list().names
         prefix = _names.COMPARE_PREFIX
         name = _names.unused(self._context.now, taken, prefix=prefix, resource_name=self._resource)
@@ -337,7 +339,7 @@ class _Run:
             self._remove(name)
 
     def _remove(self, name: str) -> None:
-        """Remove a backup of this run; one that can't be removed is a warning, and no reason to fail."""
+        """Remove a backup made by this run; if that fails, warn only."""
         try:
             self._client.discard(name)
         except ActiveLogicError as error:
@@ -345,12 +347,11 @@ class _Run:
         self._known.discard(name)
 
     def _compare(self, name: str, other: str | None = None) -> Comparison:
-        """Compare a backup with the wanted one, or with another; what the system does not give is no proof.
+        """Compare a backup with the wanted one, or with another; unknown if the system fails to deliver one.
 
-        The first copy of each is kept; a backup that is compared with itself is fetched anew.
+        The first copy of each is kept; to compare a backup with itself, it is downloaded again.
 
-        :raises ActiveLogicError: one that says nothing about the system. What our own side lacks is no proof either,
-            but no reason to do anything to the system.
+        :raises ActiveLogicError: for a local problem, which must not lead to a restore.
         """
         deadline = self._client.deadline("transfer_timeout")
         other = other or self._wanted.name
@@ -369,7 +370,7 @@ class _Run:
     # The safety backup
 
     def _make_safety_backup(self) -> BackupFile | None:
-        """Make it; whatever ends that, it is gone again, or named."""
+        """Make the safety backup. If that is interrupted, it is removed, or the failure names it."""
         if self._safety_name is None:
             return None
         left = f"if the safety backup {self._safety_name} is there, this run left it: remove it"
@@ -379,17 +380,17 @@ class _Run:
         except OutcomeUnknownError:
             raise  # it may still appear
         except ActiveLogicError:
-            self._notes.clear()  # the error says what became of it
+            self._notes.clear()  # the error says what happened to it
             raise
         except BaseException:
-            with suppress(ActiveLogicError):  # it may still be made, so that it is named all the same
+            with suppress(ActiveLogicError):  # it may still be created, so the note stays
                 self._client.discard(self._safety_name)
             raise
         self._note_made()
         return safety
 
     def _undo_safety_backup(self) -> None:
-        """Nothing was restored: the safety backup goes, or is named."""
+        """Nothing was restored, so remove the safety backup; if that fails, the failure names it."""
         if self._safety_name is None:
             return
         with suppress(ActiveLogicError):
@@ -405,7 +406,7 @@ class _Run:
             )
 
     def _note_sent(self) -> None:
-        """A restore is sent: say where the configuration from before is, and what is known to have changed."""
+        """The restore is about to be sent: note where the former configuration is, and what has changed for certain."""
         name = self._safety_name
         if name is None:
             self._notes.say("", verified=None)

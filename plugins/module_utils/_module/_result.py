@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The results of all modules, in their one form. Private to this collection."""
+"""Build the results of all modules. Private to this collection."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .._plan import PassedOver, Plan, passed_over_to_result
 
 
 def result(system: System, *, changed: bool, passed_over: Iterable[PassedOver] = (), **values: Any) -> dict[str, Any]:
-    """What every module returns, and its own ``values``.
+    """The return values that all modules share, with a module's own ``values``.
 
-    :param passed_over: backups that could have been relied on, but for what speaks against each.
+    :param passed_over: backups that could have been used, and why they were not.
     """
     passed = passed_over_to_result(tuple(passed_over))
     return {"changed": changed, **values, "passed_over": passed, "system": system.to_result()}
 
 
 def described(context: Context, backup: BackupFile | None, **more: Any) -> dict[str, Any] | None:
-    """Return value ``backup``, with what is known of it beyond its listing."""
+    """Return value ``backup``, with additional values."""
     return None if backup is None else {**describe(backup, context.now, context.zone), **more}
 
 
@@ -39,8 +39,8 @@ def result_of_plan(
 ) -> dict[str, Any]:
     """The result of a state of activelogic_backup.
 
-    :param after: what the system reports, where something was done.
-    :param verified_by: what vouches for ``backup``.
+    :param after: the final listing; by default the one that was planned.
+    :param verified_by: the checks that ``backup`` has passed.
     """
     if plan.warning:
         context.warn(plan.warning)

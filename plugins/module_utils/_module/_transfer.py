@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fetch a backup from a system, or push one to it: what both have in common. Private to this collection.
-
-The old file, or the old backup, is not touched before the new one is known to be whole.
-"""
+"""What fetch and push share: verification, and the result. Private to this collection."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ UNCHANGED = "unchanged"
 
 
 def work_for(direction: str) -> Callable[[Context], dict[str, Any]]:
-    """What fetches or pushes."""
+    """The function that implements a direction."""
     if direction == "fetch":
-        from ._fetch import fetch  # noqa: PLC0415 - the other direction need not load it
+        from ._fetch import fetch  # noqa: PLC0415 - loaded only if used
 
         return fetch
-    from ._push import push  # noqa: PLC0415 - the other direction need not load it
+    from ._push import push  # noqa: PLC0415 - loaded only if used
 
     return push
 
@@ -41,7 +38,7 @@ def verify_of(context: Context) -> str:
 
 
 def inspect_file(context: Context, path: str, what: str) -> Finding:
-    """Look into a file, unless ``verify`` leaves that out; ``what`` names it in a warning that this was too much."""
+    """Check the content of a file, unless ``verify`` is ``size``; ``what`` names it in the warning about a limit."""
     if verify_of(context) == SIZE:
         return Finding()
     finding = inspect(path, context.client.deadline("transfer_timeout"))
@@ -51,7 +48,7 @@ def inspect_file(context: Context, path: str, what: str) -> Finding:
 
 
 def vouchers(*, by_archive: bool, by_content: bool, by_digest: bool = False) -> list[str]:
-    """What vouched for a transfer, beside the size."""
+    """Return value ``verified_by``: the size, and the given checks."""
     return [SIZE] + [DIGEST] * by_digest + [ARCHIVE] * by_archive + [CONTENT] * by_content
 
 
@@ -70,9 +67,9 @@ def result_of_transfer(
     unchanged_by: str | None = None,
     passed_over: Iterable[PassedOver] = (),
 ) -> dict[str, Any]:
-    """The result of a transfer. The sizes of a check mode's result are those of the listing.
+    """The result of a transfer. In check mode the sizes are those of the listing.
 
-    :param path: of the local file, as :func:`_access.native` makes it.
+    :param path: of the local file, as :func:`_access.native` returns it.
     """
     file = None
     if path is not None:

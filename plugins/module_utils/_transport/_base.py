@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What both ways to a system have in common. Private to this collection."""
+"""The interface of both transports, and their retries. Private to this collection."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ LOST = "lost"
 
 
 class Transport(Protocol):
-    """The Backup resource of one system, in the vocabulary of the vendor's API, and nothing else.
+    """The Backup resource of one system, with the verbs of the vendor's API and nothing else.
 
-    Every method raises the classes of :mod:`_errors` only. Reads are repeated inside where that is safe;
-    a command that changes something is never sent twice by itself.
+    Every method raises only errors of :mod:`_errors`. Reads are retried where that is safe; a command that changes
+    something is never repeated.
     """
 
     passed_over: str
-    """A warning about rows of the latest listing that had some, as :class:`Listing` has it; empty before."""
+    """The latest warning about unusable rows of a listing, see :class:`Listing`; empty when there was none."""
 
     @property
     def tries(self) -> int:
-        """How often the most repeated request was sent; 1 when nothing was repeated."""
+        """How often the most retried request was sent; 1 when none was retried."""
 
     def identity(self) -> System:
         """Log in and say which system answered."""
 
     def list(self) -> Listing:
-        """All backups of the system, sizes in bytes."""
+        """List all backups of the system; sizes are in bytes."""
 
     def create_new(self, name: str, resource_name: str | None) -> str:
         """Create a backup and return its name; ``""`` lets the system choose one.
 
-        :raises OutcomeUnknownError: when the answer got lost.
+        :raises OutcomeUnknownError: when the answer was lost.
         """
 
     def restore(self, name: str, resource_name: str | None, expected_machine_id: str | None) -> str:
         """Restore a backup: ``returned``, or ``lost`` when the connection ended before the answer.
 
-        :param expected_machine_id: compared on the very session that restores; another one is a ConflictError.
+        :param expected_machine_id: compared in the session that restores; a different one is a ConflictError.
         """
 
     def remove(self, name: str) -> None:
@@ -60,38 +60,38 @@ class Transport(Protocol):
     def download(self, name: str, path: str, opener: Opener | None = None) -> Received:
         """Write a backup into the existing local file ``path``, from its start.
 
-        :param opener: opens the file, as for :func:`open`, instead of its name, which is then for messages only.
+        :param opener: opens the file, as for :func:`open`; ``path`` is then used in messages only.
         """
 
     def digest(self, name: str) -> Received:
         """Download a backup from the system and return its size and SHA-256, without keeping it."""
 
     def upload(self, name: str, path: str, replace: bool) -> Sent:
-        """Send the local file ``path`` as backup ``name``; with ``replace`` also over one of that name."""
+        """Send the local file ``path`` as backup ``name``; ``replace`` allows overwriting a backup of that name."""
 
     def probe(self) -> None:
-        """One new login and one listing, never repeated: is the system ready?"""
+        """Check whether the system is ready: one new login and one listing, without retries."""
 
     def close(self) -> None:
-        """Give everything back. Safe to call twice."""
+        """Close the session and all connections. Safe to call twice."""
 
 
 class Attempts:
-    """Tries something until it raises no repeatable error, at most ``1 + retries`` times::
+    """Retries something while it raises repeatable errors, at most ``retries`` times::
 
         attempts = Attempts(settings, sleep, count)
         while True:
             with attempts:
                 return send()
 
-    Each entry is one try, and suppresses its error if there is another one. The block has to return.
+    Each run of the block is one try; its error is suppressed if there will be another one. The block has to return.
 
-    The pause doubles from ``retry_delay`` to ``retry_max_delay``, with jitter. While the peer is refusing logins it
-    waits the whole time that the peer asked for, as asking earlier is useless; if the deadline is earlier, it raises
-    the error.
+    The pause doubles from ``retry_delay`` to ``retry_max_delay``, with jitter. While the peer is refusing logins,
+    the pause is as long as the peer asks for, as an earlier try would be useless; if the deadline is earlier, the error
+    is raised.
 
     :param on_try: called with the number of each try, from 1.
-    :param deadline: the deadline of the call; by default all pauses together may take ``wait_timeout``.
+    :param deadline: limits the pauses after refused logins; by default they may take ``wait_timeout`` in total.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Attempts:
         self._on_try = on_try
         self._deadline = deadline
         self._retries = settings.retries if retries is None else retries
-        self._held = settings.wait_timeout
+        self._wait_left = settings.wait_timeout
         self._number = 0
 
     def __enter__(self) -> None:
@@ -120,18 +120,18 @@ class Attempts:
             return False
         seconds = pause(self._number - 1, self._settings, error)
         if isinstance(error, AccessDeniedError):
-            if seconds > (self._held if self._deadline is None else self._deadline.left()):
+            if seconds > (self._wait_left if self._deadline is None else self._deadline.left()):
                 return False
-            self._held -= seconds
+            self._wait_left -= seconds
         self._sleep(seconds)
         return True
 
 
 def pause(number: int, settings: Settings, error: ActiveLogicError) -> float:
-    """Seconds to wait after failed try ``number`` (from 0): never less than the peer asked for, within the limit.
+    """Seconds to wait after failed try ``number`` (from 0): at least what the peer asked for, up to the limit.
 
-    Where no login is tried for a while the limit does not count, and what is added to that while keeps the tasks of a
-    fleet from coming back all at once.
+    While the peer is refusing logins the limit does not apply, and the jitter keeps the tasks of many hosts from coming
+    back at the same moment.
     """
     own: float = min(settings.retry_delay * 2.0**number, settings.retry_max_delay) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
     if error.retry_after is None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The content of backups on its way from and to a gateway. Private to this collection."""
+"""Download and upload the content of backups through a gateway. Private to this collection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .._errors import AccessDeniedError, ActiveLogicError, UnreachableError
 from .._files._access import PIECE, Opener, local_errors, shown
 from .._model import Received
 from ._base import Attempts, pause
-from ._documents import digest, whole
+from ._documents import byte_count, digest
 from ._http import Http, PassedOnError
 from ._problems import error_from_response
 
@@ -26,10 +26,9 @@ OCTETS = "application/octet-stream"
 
 
 class _HashingReader:
-    """The body of an upload: read once, in order, hashed on the way.
+    """The body of an upload: read once, in order, and hashed while it is read.
 
-    A plain class with a length and no ``tell``: ``requests`` then sends it with Content-Length in the pieces that
-    ``read`` returns.
+    It has a length and no ``tell``, so ``requests`` sends it with Content-Length, in the pieces that ``read`` returns.
     """
 
     def __init__(self, source: BinaryIO, path: str, size: int, deadline: Deadline) -> None:
@@ -44,9 +43,9 @@ class _HashingReader:
         return self._size
 
     def read(self, amount: int = -1) -> bytes:
-        """Return the next piece, at most :data:`PIECE` whatever ``amount`` says, so that memory stays constant.
+        """Return the next piece; never more than :data:`PIECE`, whatever ``amount`` says, so memory stays constant.
 
-        :raises ActiveLogicError: about the file, which would look like a lost connection otherwise.
+        :raises ActiveLogicError: for a problem with the file, which would otherwise look like a lost connection.
         """
         if self._deadline.is_over():
             raise _TransferExpiredError
@@ -63,7 +62,7 @@ class _HashingReader:
 
 
 class _TransferExpiredError(PassedOnError):
-    """Raised inside a body while it is sent; never leaves this file."""
+    """The deadline passed while a body was being sent; never leaves this file."""
 
 
 class Content:
@@ -77,9 +76,9 @@ class Content:
     def receive(
         self, url: str, path: str, size: int, sha256: str, deadline: Deadline, opener: Opener | None
     ) -> Received:
-        """Stream the content of a finished download into ``path``; go on where a lost connection left off.
+        """Stream the content of a finished download into ``path``, resuming after a lost connection.
 
-        Where something on the way gives the whole content again instead, that is a new beginning.
+        If the peer ignores the range and sends the whole content again, start over.
         """
         digest = hashlib.sha256()
         received = transferred = resumed_from = furthest = 0
@@ -120,7 +119,7 @@ class Content:
         return Received(size, sha256, True, transferred, resumed_from)
 
     def _pieces(self, url: str, offset: int, sha256: str, deadline: Deadline) -> Iterator[tuple[int, bytes]]:
-        """The content from ``offset`` on, or all of it, in pieces with their positions."""
+        """The content from ``offset``, or all of it, as pairs of position and piece."""
         headers = {"Accept": OCTETS}
         if offset:
             headers.update({"Range": f"bytes={offset}-", "If-Range": f'"{sha256}"'})
@@ -128,7 +127,7 @@ class Content:
             if response.status_code not in ((200, 206) if offset else (200,)):
                 raise error_from_response(response, self._http.read_document(response), self._settings)
             media_type = response.headers.get("Content-Type", OCTETS).partition(";")[0].strip().lower()
-            if media_type != OCTETS:  # such as a page to log in
+            if media_type != OCTETS:  # such as the login page of a proxy
                 raise _failures.GATEWAY_ANSWER_WRONG.error(flaw=f"is no content of a backup ({media_type[:40]})")
             position = offset if response.status_code == 206 else 0
             part = response.headers.get("Content-Range", "")
@@ -142,8 +141,8 @@ class Content:
                 raise self._http.translate(error) from error
 
     def send(self, url: str, source: BinaryIO, path: str, size: int, deadline: Deadline) -> str:
-        """Send the content of an upload and return its SHA-256; nothing reaches the system by this."""
-        timeout = (self._settings.read_timeout, self._settings.read_timeout)  # the first one governs a body's writes
+        """Send the content of an upload to the gateway, which does not forward it yet, and return its SHA-256 (hex)."""
+        timeout = (self._settings.read_timeout, self._settings.read_timeout)  # the first also limits writes
         attempts = Attempts(self._settings, self._sleep, self._http.count)
         while True:
             with attempts:
@@ -163,7 +162,7 @@ class Content:
                     if not deadline.is_over():
                         raise
                     raise _late(deadline, reader.sent, size) from error
-                if (digest(document), whole(document, "size")) != (reader.sha256(), size):
+                if (digest(document), byte_count(document, "size")) != (reader.sha256(), size):
                     raise _failures.CONTENT_SENT_OTHER.error()
                 return reader.sha256()
 
@@ -175,5 +174,5 @@ def _late(deadline: Deadline, done: int, size: int) -> ActiveLogicError:
 
 
 def _private(path: str, flags: int) -> int:
-    """Opener of files that may hold secrets: a new one is for its owner alone."""
+    """Opener that makes new files readable by their owner only, as they may hold secrets."""
     return os.open(path, flags, 0o600)

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why no connection to a gateway comes about: what TLS and the certificates have to do with it.
+"""Find out why no connection to a gateway can be made: TLS, certificates, proxies.
 
 Private to this collection.
-A server that misses a client certificate often ends the connection without a word, and so does one that is spoken to in
-the wrong protocol. :func:`look` then connects once more, sends nothing of the task, and watches what the server does.
+A server that wants a client certificate often closes the connection without an alert, and so does one that is addressed
+in the wrong protocol. :func:`diagnose` then connects once more, without sending the request, and watches the server.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from .._errors import ActiveLogicError
 from .._files._access import shown
 from .._tls_files import expired, said
 
-SECONDS = 2.0
-"""How long each step of a look may take, where ``connect_timeout`` is not shorter."""
+STEP_TIMEOUT = 2.0
+"""Seconds for each step of a diagnosis, unless ``connect_timeout`` is shorter."""
 
 CERTIFICATE_REQUEST = 13
 """The message by which a server asks for a client certificate (RFC 8446, section 4.3.2; RFC 5246, section 7.4.4)."""
@@ -37,7 +37,7 @@ CERTIFICATE_REQUEST = 13
 EXPIRED = 10
 NOT_YET_VALID = 9
 OTHER_NAMES = (62, 63, 64)
-"""Codes of OpenSSL (X509_V_ERR_*) for a certificate that is not, or not yet or no more, the right one."""
+"""Codes of OpenSSL (X509_V_ERR_*) for a certificate with wrong dates or for other host names."""
 
 REFUSALS = {
     "ALERT_UNKNOWN_CA": "the gateway does not know the authority that signed it",
@@ -49,17 +49,17 @@ REFUSALS = {
     "ALERT_ACCESS_DENIED": "it is valid, and may not be used here",
     "ALERT_DECRYPT_ERROR": "its signature can't be verified",
 }
-"""What alerts of a server (RFC 8446, section 6.2) say of a client certificate, by the ends of OpenSSL's words."""
+"""What the alerts of a server (RFC 8446, section 6.2) mean for a client certificate, by the ends of OpenSSL's names."""
 
 
 @dataclass
-class Seen:
-    """What a look saw.
+class Handshake:
+    """What was observed in a TLS handshake.
 
     :ivar asked: the server asked for a client certificate.
-    :ivar secured: the TLS handshake came to its end on this side.
-    :ivar ended: the server ended the connection, although it was sent no request.
-    :ivar error: what TLS said, if anything.
+    :ivar secured: this side completed the handshake.
+    :ivar ended: the server closed the connection, although no request was sent.
+    :ivar error: the error that OpenSSL reported, if any.
     """
 
     asked: bool = False
@@ -69,14 +69,14 @@ class Seen:
 
 
 def untrusted(chain: Iterable[BaseException], url: str) -> ActiveLogicError | None:
-    """The error where this side does not accept the gateway's certificate."""
+    """The error if the gateway's certificate is not accepted, else ``None``."""
     for each in chain:
         name = type(each).__name__
         if name not in ("SSLCertVerificationError", "CertificateError"):
             continue
         code = getattr(each, "verify_code", 0)
         why = str(getattr(each, "verify_message", "") or each).rstrip(".")
-        if code in OTHER_NAMES or not code:  # urllib3 1.26 compares the name itself
+        if code in OTHER_NAMES or not code:  # urllib3 1.26 compares the names itself
             return _failures.GATEWAY_CERTIFICATE_NAME.error(url=url, why=why)
         if code in (EXPIRED, NOT_YET_VALID):
             return _failures.GATEWAY_CERTIFICATE_DATES.error(
@@ -87,7 +87,7 @@ def untrusted(chain: Iterable[BaseException], url: str) -> ActiveLogicError | No
 
 
 def refused(chain: Iterable[BaseException], settings: Settings, url: str) -> ActiveLogicError | None:
-    """The error where the gateway says in an alert of TLS what is wrong with this side."""
+    """The error if the gateway rejected our side with a TLS alert, else ``None``."""
     for each in chain:
         if not isinstance(each, ssl.SSLError):
             continue
@@ -100,23 +100,23 @@ def refused(chain: Iterable[BaseException], settings: Settings, url: str) -> Act
     return None
 
 
-def look(settings: Settings, url: str, *, silent: bool) -> ActiveLogicError | None:
-    """Connect once more and say what is wrong; ``None`` where nothing of what is known here shows.
+def diagnose(settings: Settings, url: str, *, silent: bool) -> ActiveLogicError | None:
+    """Connect once more to find the cause; ``None`` if it is none of those known here.
 
-    :param silent: the server said nothing when TLS was begun, so that there is no use in beginning it again.
+    :param silent: the server did not answer the TLS handshake, so another one would be useless.
     """
     parts = urlsplit(url)
     secure = parts.scheme == "https"
     address = (parts.hostname or "", parts.port or (443 if secure else 80))
-    seconds = min(SECONDS, settings.connect_timeout)
+    seconds = min(STEP_TIMEOUT, settings.connect_timeout)
     with suppress(OSError):
-        seen = Seen() if silent else _handshake(settings if secure else None, address, seconds)
+        seen = Handshake() if silent else _handshake(settings if secure else None, address, seconds)
         if not secure:
             return _failures.GATEWAY_SPEAKS_TLS.error(url=url) if seen.secured or _is_alert(seen.error) else None
-        # The failed request may have met the end of the connection, and not the alert that came before it.
-        told = refused([seen.error], settings, url) if seen.error else None
-        if told is not None:
-            return told
+        # The failed request may have seen only the end of the connection, not the alert before it.
+        alert = refused([seen.error], settings, url) if seen.error else None
+        if alert is not None:
+            return alert
         if seen.asked and seen.ended:
             if not settings.client_cert:
                 return _failures.GATEWAY_WANTS_CERTIFICATE.error(url=url)
@@ -138,20 +138,20 @@ def _is_alert(error: ssl.SSLError | None) -> bool:
     return error is not None and "_ALERT_" in (error.reason or "")
 
 
-def _handshake(settings: Settings | None, address: tuple[str, int], seconds: float) -> Seen:
-    """Make a TLS connection, then wait whether the server ends it; :raises OSError: where there is no connection."""
-    seen = Seen()
+def _handshake(settings: Settings | None, address: tuple[str, int], seconds: float) -> Handshake:
+    """Make a TLS connection, and wait to see if the server closes it; :raises OSError: if it can't be made."""
+    seen = Handshake()
     context: Any = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # nothing is sent; that it is not trusted was seen before
+    context.verify_mode = ssl.CERT_NONE  # nothing is sent, and an untrusted certificate was reported before
 
     def watch(_connection: Any, direction: str, _version: Any, _content: Any, message: Any, _data: bytes) -> None:
-        # The numbers of messages and of alerts overlap, but this one is no alert's.
+        # Message and alert numbers overlap, but no alert has this one.
         if direction == "read" and message == CERTIFICATE_REQUEST:
             seen.asked = True
 
-    # The only way to see what TLS 1.3 encrypts; not documented, in every CPython since 3.8. Without it less is known.
+    # The only way to see encrypted TLS 1.3 messages. It is undocumented, but in every CPython since 3.8.
     context._msg_callback = watch
     if settings is not None and settings.client_cert:
         context.load_cert_chain(settings.client_cert, settings.client_key, password="")
@@ -165,7 +165,7 @@ def _handshake(settings: Settings | None, address: tuple[str, int], seconds: flo
             seen.ended = True
         except ssl.SSLError as error:
             seen.ended, seen.error = True, error
-        except socket.timeout:  # it waits for a request, as it should
+        except socket.timeout:  # the server waits for a request, as it should
             pass
     return seen
 
@@ -179,7 +179,7 @@ def _speaks_http(address: tuple[str, int], seconds: float) -> bool:
 
 
 def proxy_error(chain: list[BaseException], has_login: bool) -> ActiveLogicError:
-    """The error of a proxy that can't be used; ``has_login`` where it was sent one."""
+    """The error for an unusable proxy; ``has_login`` says whether a login was sent to it."""
     texts = " ".join(map(str, chain))
     if re.search(r"\b407\b", texts):
         return _failures.PROXY_LOGIN.error(
@@ -202,7 +202,7 @@ def proxy_error(chain: list[BaseException], has_login: bool) -> ActiveLogicError
 
 
 def chain_of(error: BaseException) -> list[BaseException]:
-    """The exception and what caused it, outermost first."""
+    """The exception and its causes, outermost first."""
     chain: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting and len(chain) < 50:
@@ -218,6 +218,6 @@ def chain_of(error: BaseException) -> list[BaseException]:
 
 
 def cause_of(chain: list[BaseException]) -> str:
-    """The name of the innermost exception that is about the connection; urllib3 1.26 raises others on its way."""
+    """The class name of the innermost exception about the connection; urllib3 1.26 raises others in between."""
     about = [each for each in chain if isinstance(each, (OSError, HTTPException))]
     return type(about[-1] if about else chain[-1]).__name__

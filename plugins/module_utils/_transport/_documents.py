@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The JSON of a gateway's answers, read within bounds. Private to this collection.
+"""Parse the JSON of a gateway's answers within limits. Private to this collection.
 
-A document of 64 MiB can become 2 GiB of Python objects, and a number of a million digits takes minutes. So documents
-are small, a listing is taken apart row by row while it arrives, and numbers, texts and keys are what a gateway sends.
+A document of 64 MiB can become 2 GiB of Python objects, and a number of a million digits takes minutes to parse. So the
+size of documents and numbers is limited, and a listing is parsed row by row while it arrives.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from .._errors import ActiveLogicError
 from .._failures import GATEWAY_ANSWER_WRONG
 
 MAX_DOCUMENT = 256 * 1024
-"""Bytes of an answer, but for a listing; a gateway's own have a few thousand."""
+"""Bytes of an answer other than a listing; a real gateway sends a few thousand."""
 
 MAX_LISTING = 64 * 1024 * 1024
-"""Bytes of a listing: with 100,000 rows 670 for each."""
+"""Bytes of a listing: 670 for each of 100,000 rows."""
 
 MAX_ROW = 4096
-"""Characters of a row: a name of 255 bytes has 1530 where each is escaped."""
+"""Characters of a row: a name of 255 bytes takes 1530 if each is escaped."""
 
 MAX_DIGITS = 20
 MAX_FLOAT = 40
 """Characters of a number: 64 bits have 20 digits."""
 
 MAX_SIZE = 2**63
-"""No backup has as many bytes."""
+"""Bytes of a backup, which must be fewer."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -48,19 +48,19 @@ _VALUE_STARTS = frozenset('{"-0123456789tfn')
 
 
 class IncompleteError(Exception):
-    """The document ends too early; never leaves the transport."""
+    """The document is truncated; never leaves the transport."""
 
 
 def wrong(flaw: str) -> ActiveLogicError:
-    """The error about an answer; ``flaw`` goes on after "the gateway's answer"."""
+    """The error for an invalid answer; ``flaw`` continues the sentence "the gateway's answer"."""
     return GATEWAY_ANSWER_WRONG.error(flaw=flaw)
 
 
 def decode(content: bytes) -> Any:
     """Decode a document that has at most :data:`MAX_DOCUMENT` bytes.
 
-    :raises IncompleteError: when it is not JSON, for which its end may have been lost.
-    :raises ProtocolError: when it holds what a gateway never sends.
+    :raises IncompleteError: when it is not JSON, perhaps because it is truncated.
+    :raises ProtocolError: when it contains something that a gateway never sends.
     """
     try:
         return _DECODER.decode(content.decode("utf-8"))
@@ -69,17 +69,17 @@ def decode(content: bytes) -> Any:
 
 
 class Rows:
-    """A JSON array of small objects, taken apart while it arrives."""
+    """Parses a JSON array of small objects while it arrives."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
-        self._expected = "["  # or a row, "," or the end
+        self._expected = "["  # what comes next
 
     def take(self, piece: bytes) -> Iterator[dict[str, Any]]:
-        """The rows that are complete with these bytes.
+        """The rows that these bytes complete.
 
-        :raises ProtocolError: when this can't be such an array, whatever follows.
+        :raises ProtocolError: when this can't become such an array, whatever follows.
         """
         try:
             text = self._text + self._decoder.decode(piece)
@@ -111,7 +111,7 @@ class Rows:
             raise IncompleteError
 
     def _after(self, sign: str) -> str:
-        """What is expected after a sign of punctuation."""
+        """What is expected after a punctuation character."""
         expected = self._expected
         if expected == "[" and sign in _VALUE_STARTS:
             raise wrong("is not a list")
@@ -121,7 +121,7 @@ class Rows:
         return following
 
     def _row(self, text: str, at: int) -> tuple[dict[str, Any] | None, int]:
-        """The row that begins there, and where it ends; ``None`` while it is not complete."""
+        """The row at this position, and its end; ``None`` while the row is incomplete."""
         if text[at] != "{":
             raise wrong("has no name")
         try:
@@ -173,7 +173,7 @@ _scan = _DECODER.raw_decode
 
 
 def text(document: Any, key: str) -> str:
-    """A member that is a text. :raises ProtocolError: when it is none."""
+    """A member that has to be a string. :raises ProtocolError: when it is not."""
     value = document.get(key) if isinstance(document, dict) else None
     if not isinstance(value, str):
         raise wrong(f"has no {key}")
@@ -181,15 +181,15 @@ def text(document: Any, key: str) -> str:
 
 
 def digest(document: Any) -> str:
-    """The member ``sha256``. :raises ProtocolError: when it is none."""
+    """The member ``sha256``, in hex. :raises ProtocolError: when it is not a SHA-256."""
     value = text(document, "sha256")
     if _SHA256.fullmatch(value) is None:
         raise wrong("has no sha256")
     return value
 
 
-def whole(document: Any, key: str) -> int:
-    """A member that is a number of bytes. :raises ProtocolError: when it is none."""
+def byte_count(document: Any, key: str) -> int:
+    """A member that has to be a number of bytes. :raises ProtocolError: when it is not."""
     value = document.get(key) if isinstance(document, dict) else None
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_SIZE:
         raise wrong(f"has no {key}")

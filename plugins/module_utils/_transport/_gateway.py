@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The way through an activelogic-gateway: the vendor's verbs as operations of its HTTP API.
+"""Reach a system through an activelogic-gateway: the vendor's verbs as operations of its HTTP API.
 
 Private to this collection.
-Every call here is safe to send again: reads change nothing, and everything else is an operation whose UUID this side
-chooses, so that the gateway runs it at most once.
+Every request here is safe to repeat: reads change nothing, and everything else is an operation with a UUID that the
+client chooses, so the gateway runs it at most once.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from .._model import Listing, Received, Sent, System, listed
 from .._text import shorten
 from ._base import LOST, RETURNED, Attempts
 from ._content import Content
-from ._documents import MAX_LISTING, IncompleteError, Rows, digest, text, whole, wrong
+from ._documents import MAX_LISTING, IncompleteError, Rows, byte_count, digest, text, wrong
 from ._http import Http, has_end
 from ._problems import error_from_problem
 
 LONG_POLL = 25.0
-"""Seconds that the gateway may hold a poll (its own upper limit)."""
+"""Longest time in seconds that the gateway holds a poll (its own limit)."""
 
 POLL_PAUSE = 0.5
-"""Seconds before the next poll, where a gateway answers at once although nothing new has happened."""
+"""Seconds before the next poll when the gateway answers at once although nothing has changed."""
 
 MAX_STATE = 40
-"""Characters that are shown of a state or a cause that is not known."""
+"""Characters shown of an unknown state or cause."""
 
 UNSTARTED = ("queued", "awaiting_content")
-NOT_LET_IN = (AuthenticationError, AccessDeniedError)
+LOGIN_ERRORS = (AuthenticationError, AccessDeniedError)
 RUNNING = (*UNSTARTED, "running")
 FINAL_STATES = ("succeeded", "failed", "unknown")
 WRITES = ("create_new", "remove", "restore")
-"""Actions that change the system as soon as the gateway has them; an upload waits for its commit."""
+"""Actions that change the system once the gateway has accepted them; an upload waits for its commit."""
 
 
 class GatewayTransport:
@@ -78,7 +78,7 @@ class GatewayTransport:
 
     @property
     def tries(self) -> int:
-        """How often the request was sent that had to be sent most often."""
+        """See :attr:`Transport.tries`."""
         return self._http.tries
 
     # The verbs of the Backup resource
@@ -100,7 +100,7 @@ class GatewayTransport:
         return found
 
     def _read_listing(self, response: Any) -> Listing:
-        """A listing; its rows are taken while they arrive."""
+        """Parse a listing row by row while it arrives."""
         rows = Rows()
 
         def names_and_sizes() -> Iterator[tuple[str, int]]:
@@ -110,7 +110,7 @@ class GatewayTransport:
                 if size > MAX_LISTING:
                     raise wrong(f"has more than {_sentences.size(MAX_LISTING)}")
                 for row in rows.take(piece):
-                    yield text(row, "name"), whole(row, "size")
+                    yield text(row, "name"), byte_count(row, "size")
             if not size and not has_end(response):
                 raise self._http.lost()
             try:
@@ -151,10 +151,10 @@ class GatewayTransport:
 
     @contextmanager
     def _fetched(self, name: str, deadline: Deadline) -> Iterator[tuple[str, int, str]]:
-        """Have the gateway fetch a backup, again where that fails on the way; gives operation, size and SHA-256."""
+        """Have the gateway download a backup, with retries; yields operation, size in bytes and SHA-256 (hex)."""
         operation, result = self._fetch(name, deadline)
         try:
-            yield operation, whole(result, "size"), digest(result)
+            yield operation, byte_count(result, "size"), digest(result)
         finally:
             self._abandon(operation, drop_content=True)
 
@@ -162,7 +162,7 @@ class GatewayTransport:
         attempts = Attempts(self._settings, self._sleep, self._http.count)
         while True:
             with attempts:
-                operation = self._give({"action": "download", "name": name})
+                operation = self._submit({"action": "download", "name": name})
                 try:
                     return operation, self._finish(operation, deadline, writes=False)
                 except BaseException:
@@ -173,7 +173,7 @@ class GatewayTransport:
         deadline = self._deadline("transfer_timeout")
         with open_regular(path) as source:
             size = os.fstat(source.fileno()).st_size
-            operation = self._give({"action": "upload", "name": name, "size": size, "replace": replace})
+            operation = self._submit({"action": "upload", "name": name, "size": size, "replace": replace})
             try:
                 self._await(operation, ("awaiting_content", *FINAL_STATES), deadline, writes=False)
                 sha256 = self._content.send(self._content_path(operation), source, path, size, deadline)
@@ -184,9 +184,9 @@ class GatewayTransport:
                 self._abandon(operation)
 
     def _commit(self, operation: str, sha256: str) -> None:
-        """Let an upload go on to the system. Where the answer gets lost, the operation tells whether it does.
+        """Commit an upload, so that it goes to the system. If the answer is lost, the operation's state tells.
 
-        :raises OutcomeUnknownError: when that can't be asked either.
+        :raises OutcomeUnknownError: when the state can't be read either.
         """
         try:
             self._http.document("PUT", self._operation_path(operation) + "/commit", {"sha256": sha256})
@@ -215,38 +215,38 @@ class GatewayTransport:
     def _write(self, body: dict[str, Any]) -> dict[str, Any]:
         """Have the gateway run a command that changes the system, and return its result."""
         deadline = self._deadline("wait_timeout")
-        operation = self._give(body)
+        operation = self._submit(body)
         try:
             return self._finish(operation, deadline, writes=True)
         finally:
             self._abandon(operation)
 
-    def _give(self, body: dict[str, Any]) -> str:
-        """Give an operation to the gateway, and return its id. Whoever asked for it has to end it on every way out.
+    def _submit(self, body: dict[str, Any]) -> str:
+        """Submit an operation to the gateway and return its id. The caller has to end it, whatever happens.
 
-        :raises ActiveLogicError: when it is not there, or nobody knows; it was ended then as far as that is possible.
+        :raises ActiveLogicError: when it was not accepted, or may not have been; it is ended then if possible.
         """
         operation = str(uuid.uuid4())
-        given = {key: value for key, value in body.items() if value is not None}
+        document = {key: value for key, value in body.items() if value is not None}
         self._unfinished.add(operation)
-        is_given = False
+        is_submitted = False
         try:
             try:
-                self._http.document("PUT", self._operation_path(operation), given)
+                self._http.document("PUT", self._operation_path(operation), document)
             except (UnreachableError, ProtocolError) as error:
-                self._require_arrived(operation, error, writes=body["action"] in WRITES)
-            is_given = True
+                self._require_submitted(operation, error, writes=body["action"] in WRITES)
+            is_submitted = True
         finally:
-            if not is_given:
+            if not is_submitted:
                 self._abandon(operation)
         return operation
 
-    def _require_arrived(self, operation: str, error: ActiveLogicError, writes: bool) -> None:
-        """The answer to giving an operation got lost: ask whether the gateway knows it all the same.
+    def _require_submitted(self, operation: str, error: ActiveLogicError, writes: bool) -> None:
+        """Check whether the gateway has an operation, after the answer to its submission was lost.
 
-        :param writes: whether it may run without anything more from this side, and change the system then.
-        :raises ActiveLogicError: the ``error`` of giving it, when it did not arrive.
-        :raises OutcomeUnknownError: when that can't be asked.
+        :param writes: whether the operation may change the system without another request.
+        :raises ActiveLogicError: ``error``, when the gateway does not have it.
+        :raises OutcomeUnknownError: when that can't be found out.
         """
         try:
             self._http.document("GET", self._operation_path(operation))
@@ -258,16 +258,16 @@ class GatewayTransport:
             raise error from None
 
     def _abandon(self, operation: str, drop_content: bool = False) -> None:
-        """End an operation that is unfinished, or whose content the gateway need not keep."""
+        """Delete an operation if it is unfinished, or if the gateway need not keep its content any longer."""
         if operation not in self._unfinished and not drop_content:
             return
         self._unfinished.discard(operation)
-        # On failure the gateway drops it by itself, since nobody polls; the first error is the one to report.
+        # If this fails, the gateway drops it by itself, as nobody polls it; the first error is the one to report.
         with suppress(ActiveLogicError):
             self._http.json("DELETE", self._operation_path(operation), retries=0, accept=(404, 409))
 
     def _end_unstarted(self, operation: str) -> bool:
-        """End an operation that was not seen to start; whether it is certain that it never did."""
+        """Cancel an operation that has not been seen to start; returns whether it certainly never did."""
         path = self._operation_path(operation)
         try:
             self._http.json("DELETE", path, retries=0)
@@ -286,9 +286,9 @@ class GatewayTransport:
         raise _failures.OPERATION_LOST.error(operation_id=operation, reason=error.reason) if writes else error
 
     def _await(self, operation: str, states: tuple[str, ...], deadline: Deadline, writes: bool) -> dict[str, Any]:
-        """Poll until the operation is in one of ``states``; a failed or unknown one raises.
+        """Poll until the operation is in one of ``states``; raise an error if it failed or its outcome is unknown.
 
-        :param writes: whether a lost answer leaves it open if something on the system has changed.
+        :param writes: whether the operation may have changed the system if contact is lost.
         """
         path = self._operation_path(operation)
         state = "queued"
@@ -303,7 +303,7 @@ class GatewayTransport:
             try:
                 document = self._http.document("GET", f"{path}?wait={wait:.1f}", deadline=deadline)
                 state = shorten(text(document, "state"), MAX_STATE)
-            except (UnreachableError, NotFoundError, ProtocolError, *NOT_LET_IN) as error:
+            except (UnreachableError, NotFoundError, ProtocolError, *LOGIN_ERRORS) as error:
                 if not writes:
                     raise
                 raise _failures.OPERATION_LOST.error(operation_id=operation, reason=error.reason) from error
@@ -324,7 +324,7 @@ class GatewayTransport:
     def _expired(
         self, operation: str, state: str, waiting_for: Any, deadline: Deadline, writes: bool
     ) -> ActiveLogicError:
-        """The error of a clock that ran out; ``state`` and what it waits for are the last that is known."""
+        """The error for a deadline that has passed; ``state`` and ``waiting_for`` are the latest known."""
         seconds, option = deadline.seconds, deadline.option
         if writes and (state not in UNSTARTED or not self._end_unstarted(operation)):
             return _failures.OPERATION_LATE_UNKNOWN.error(seconds=seconds, option=option, state=state)
@@ -341,7 +341,7 @@ class GatewayTransport:
 
 
 def _describe_first(waiting_for: Mapping[str, Any]) -> str:
-    """The operation that has to end first, out of the gateway's ``waiting_for``."""
+    """Describe the operation that has to end first, by the gateway's ``waiting_for``."""
     action = str(waiting_for.get("action"))[:20].replace("_", " ")
     name = str(waiting_for.get("name") or "")[:255]
     since = waiting_for.get("since")

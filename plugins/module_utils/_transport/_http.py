@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""HTTPS with ``requests``, the only file that imports it: one request, its answer, and its clocks.
+"""HTTPS with ``requests``, in the only file that imports it: requests, their responses and their timeouts.
 
 Private to this collection.
 """
@@ -40,10 +40,10 @@ else:
 from .. import _failures, _sentences
 from .._connection import Settings
 from .._errors import ActiveLogicError, UnreachableError
-from .._files._access import PIECE, own_trouble, shown
+from .._files._access import PIECE, exhaustion_behind, shown
 from .._options import expand, require_absolute
 from .._tls_files import check_authorities, check_client, said
-from ._diagnosis import cause_of, chain_of, look, proxy_error, refused, untrusted
+from ._diagnosis import cause_of, chain_of, diagnose, proxy_error, refused, untrusted
 from ._documents import MAX_DOCUMENT, IncompleteError, decode, wrong
 from ._lines import BoundedResponse
 from ._problems import error_from_response
@@ -52,11 +52,11 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class PassedOnError(Exception):
-    """Raised inside a body while it is sent; leaves a request as it is."""
+    """Raised while a body is being sent; passes through a request without translation."""
 
 
 class _BasicAuth(AuthBase):
-    """HTTP Basic in UTF-8. As an auth object it also keeps ``~/.netrc`` from replacing the header."""
+    """HTTP Basic in UTF-8. Setting an auth object also keeps ``~/.netrc`` from replacing the header."""
 
     def __init__(self, username: str, password: str) -> None:
         token = base64.b64encode(f"{username}:{password}".encode())
@@ -68,9 +68,9 @@ class _BasicAuth(AuthBase):
 
 
 class _Connections(HTTPAdapter):
-    """Makes the connections, and can end them under whoever waits on them: in a head, in a body, or while sending.
+    """Makes connections that can be cut while another thread waits for a header, for a body, or to send.
 
-    A timeout of ``requests`` is per read and per write: a byte now and then would hold us for ever.
+    The timeouts of ``requests`` apply to a single read or write: a byte now and then would block us for ever.
     """
 
     def __init__(self) -> None:
@@ -79,15 +79,15 @@ class _Connections(HTTPAdapter):
         self.proxy_login: str | None = None
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        """What the proxy is sent, and the gateway is not: HTTP Basic in UTF-8, with a login that is in no URL."""
+        """Headers for the proxy only: HTTP Basic in UTF-8, as the login is not part of the URL."""
         return {"Proxy-Authorization": self.proxy_login} if self.proxy_login else {}
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        """As ``requests`` 2.32 and later ask for a pool of connections."""
+        """Called by ``requests`` 2.32 and later."""
         return self._watched(super().get_connection_with_tls_context(*args, **kwargs))
 
     def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        """As earlier versions ask."""
+        """Called by earlier versions."""
         return self._watched(super().get_connection(*args, **kwargs))
 
     def _watched(self, pool: Any) -> Any:
@@ -105,7 +105,7 @@ class _Connections(HTTPAdapter):
 
     @contextmanager
     def cut_at(self, seconds: float) -> Iterator[None]:
-        """End all connections if the block takes longer than ``seconds``."""
+        """Cut all connections if the block takes longer than ``seconds``."""
         watchdog = threading.Timer(max(0.0, seconds), self._cut)
         watchdog.daemon = True
         watchdog.start()
@@ -119,13 +119,13 @@ class _Connections(HTTPAdapter):
             sock = getattr(connection, "sock", None)
             sock = getattr(sock, "socket", sock)  # TLS inside the TLS of a proxy
             if isinstance(sock, socket.socket):
-                with suppress(OSError):  # it may have ended already
-                    # Not the method of an SSLSocket, which goes on without encryption.
+                with suppress(OSError):  # the connection may be closed already
+                    # Not the method of SSLSocket, which would go on without encryption.
                     socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class Http:
-    """Requests of one user to one gateway."""
+    """HTTP requests of one user to one gateway."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
         if not HAS_REQUESTS:
@@ -135,7 +135,7 @@ class Http:
         self._sleep = sleep
         self.url = (settings.gateway_url or "").rstrip("/")
         self._connections = _Connections()
-        self._looked = False
+        self._needs_diagnosis = True
         self._session = self._open_session()
         self.tries = 1
 
@@ -144,9 +144,9 @@ class Http:
         if settings.client_cert:
             check_client(settings.client_cert, settings.client_key)
         session: Any = requests.Session()
-        session.trust_env = False  # no netrc, no proxy and no bundle that nobody named
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none is kept, however many are sent
-        session.get_redirect_target = lambda _response: None  # or the body of a redirect is read even if not followed
+        session.trust_env = False  # no netrc, no proxy and no CA bundle from the environment
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # keep no cookies
+        session.get_redirect_target = lambda _response: None  # do not read the body of a redirect
         session.auth = _BasicAuth(settings.username, settings.password)
         session.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
         session.verify = self._trust()
@@ -163,7 +163,7 @@ class Http:
         return session
 
     def _trust(self) -> str | bool:
-        """The CA bundle as a path, or False. Never True: ``requests`` would then look at the environment."""
+        """The path of the CA bundle, or False. Never True, which makes ``requests`` read the environment."""
         settings = self._settings
         if not settings.validate_certs:
             return False
@@ -181,8 +181,8 @@ class Http:
         return bundle
 
     def _note_answer(self, response: Any, *_positional: Any, **_named: Any) -> Any:
-        """Remember that something answered: what goes wrong later has nothing to do with certificates."""
-        self._looked = True
+        """Note that the server has answered, so later errors have nothing to do with certificates."""
+        self._needs_diagnosis = False
         return response
 
     # Requests
@@ -193,7 +193,7 @@ class Http:
     def document(
         self, method: str, path: str, body: dict[str, Any] | None = None, deadline: Deadline | None = None
     ) -> dict[str, Any]:
-        """As :meth:`json`, where the answer has to be an object."""
+        """Like :meth:`json`, for an answer that has to be a JSON object."""
         document = self.json(method, path, body, deadline=deadline)
         if not isinstance(document, dict):
             raise _failures.GATEWAY_ANSWER_WRONG.error(flaw="is not an object")
@@ -210,9 +210,10 @@ class Http:
         read: Callable[[Any], Any] | None = None,
         deadline: Deadline | None = None,
     ) -> Any:
-        """Send a small request, repeat it where that can help, and return the decoded answer.
+        """Send a small request, with retries, and return the decoded answer.
 
-        :param read: reads the body of a good answer; by default it is a document.
+        :param accept: error statuses whose answer is returned too.
+        :param read: reads the body of a successful answer; by default it is a JSON document.
         :param deadline: see :class:`Attempts`.
         """
         data = None if body is None else json.dumps(body).encode("utf-8")
@@ -245,7 +246,7 @@ class Http:
         data: Any = None,
         timeout: tuple[float, float] | None = None,
     ) -> Iterator[Any]:
-        """One request; its answer with the body still to be read. All of it is cut off at ``deadline``."""
+        """Send one request; yields the response before its body is read. Everything is cut off at ``deadline``."""
         settings = self._settings
         with self._connections.cut_at(deadline.left()):
             try:
@@ -269,7 +270,7 @@ class Http:
                 response.close()
 
     def read_document(self, response: Any) -> Any:
-        """The decoded body. Of an answer that refuses, what is no document says nothing, and is an empty one."""
+        """The decoded JSON body. An error response with a body that is not JSON counts as an empty document."""
         is_good = 200 <= response.status_code < 300
         text = b""
         for piece in self.body(response):
@@ -294,7 +295,7 @@ class Http:
     def body(self, response: Any) -> Iterator[bytes]:
         """The body in pieces, to its end.
 
-        :raises UnreachableError: when it ends elsewhere than its head said.
+        :raises UnreachableError: when its length is not the announced one.
         """
         size = 0
         try:
@@ -311,19 +312,21 @@ class Http:
         return _failures.GATEWAY_CONNECTION_LOST.error(url=self.url, exception="IncompleteRead", repeatable=True)
 
     def translate(self, error: Exception) -> ActiveLogicError:
-        """Turn an exception of ``requests`` or of what lies below it into ours."""
+        """Translate an exception of ``requests`` or of a library below it."""
         if isinstance(error, ActiveLogicError):
             return error
         url, settings = self.url, self._settings
         chain = chain_of(error)
-        if trouble := next((each for each in map(own_trouble, chain) if each is not None), None):
-            return _failures.LOCAL_EXHAUSTED.error(why=trouble.strerror, repeatable=True)
+        if exhaustion := next((each for each in map(exhaustion_behind, chain) if each is not None), None):
+            return _failures.LOCAL_EXHAUSTED.error(why=exhaustion.strerror, repeatable=True)
         if isinstance(error, requests.exceptions.ProxyError):
             return proxy_error(chain, settings.proxy_username is not None)
         known = untrusted(chain, url) or refused(chain, settings, url)
         if known is not None:
             return known
-        in_handshake = any("handshake operation timed out" in str(each) for each in chain)  # connect_timeout governs it
+        in_handshake = any(
+            "handshake operation timed out" in str(each) for each in chain
+        )  # which connect_timeout limits
         if isinstance(error, requests.exceptions.ConnectTimeout):
             return _failures.GATEWAY_NOT_ACCEPTING.error(url=url, seconds=settings.connect_timeout, repeatable=True)
         is_late = any(
@@ -335,7 +338,7 @@ class Http:
             return _failures.GATEWAY_REFUSES.error(url=url, repeatable=True)
         if any(isinstance(each, socket.gaierror) for each in chain):
             return _failures.GATEWAY_NAME_UNKNOWN.error(url=url)
-        found = self._look(in_handshake)
+        found = self._diagnose(in_handshake)
         if found is not None:
             return found
         if in_handshake:
@@ -349,35 +352,35 @@ class Http:
     def close(self) -> None:
         self._session.close()
 
-    def _look(self, silent: bool) -> ActiveLogicError | None:
-        """Look once why there is no connection, where nothing has answered yet and no proxy is in between."""
-        if self._looked or self._settings.proxy_url:
+    def _diagnose(self, silent: bool) -> ActiveLogicError | None:
+        """Find out why there is no connection; only once, before any answer, and without a proxy in between."""
+        if not self._needs_diagnosis or self._settings.proxy_url:
             return None
-        self._looked = True
-        return look(self._settings, self.url, silent=silent)
+        self._needs_diagnosis = False
+        return diagnose(self._settings, self.url, silent=silent)
 
 
 def _require_plain(response: Any) -> None:
-    """:raises ProtocolError: when the body is encoded, which was not asked for, or its length is not clear."""
+    """:raises ProtocolError: when the body has an encoding that was not requested, or its length is ambiguous."""
     for header, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
         encoding = response.headers.get(header, plain).lower()
         if encoding != plain:
             raise _failures.GATEWAY_ANSWER_WRONG.error(flaw=f"came encoded ({encoding[:20]}), which was not asked for")
-    length = response.headers.get("Content-Length")  # several ones are joined by commas
+    length = response.headers.get("Content-Length")  # repeated headers are joined by commas
     if length is not None and (_LENGTH.fullmatch(length.strip()) is None or "Transfer-Encoding" in response.headers):
         raise wrong(f"has a length that is not clear ({length[:20]})")
 
 
 def _is_bare(response: Any) -> bool:
-    """Whether an answer has no body, so that its length is that of another answer's."""
+    """Whether a response has no body, so that its Content-Length describes another one."""
     return response.status_code in (204, 304)
 
 
 def has_end(response: Any) -> bool:
-    """Whether the head says where the body ends.
+    """Whether the headers say where the body ends.
 
-    A head that breaks off looks to http.client like a whole one, without what it had still to say. A document that is
-    whole without a length comes from an intermediary that speaks HTTP/1.0.
+    To http.client, truncated headers look like complete ones that lack the rest. A complete document without a length
+    comes from a proxy that speaks HTTP/1.0.
     """
     headers = response.headers
     return "Content-Length" in headers or "Transfer-Encoding" in headers or _is_bare(response)

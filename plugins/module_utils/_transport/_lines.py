@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Everything of an HTTP answer but its body, read within bounds. Private to this collection.
+"""Limits for everything in an HTTP response except its body. Private to this collection.
 
-That is status line, headers, interim answers (1xx), and in a chunked body the sizes and the trailer. ``http.client``
-and ``urllib3`` limit some of these lines, and not all of them, and none of their numbers; a size of a chunk below zero
+That is the status line, headers, interim responses (1xx), and the chunk sizes and trailer of a chunked body.
+``http.client`` and ``urllib3`` limit the length of some of these lines, and the number of none; a negative chunk size
 makes them read until the connection ends.
 """
 
@@ -17,14 +17,14 @@ from typing import Any
 from ._documents import wrong
 
 MAX_HEAD = 64 * 1024
-"""Bytes of lines, in all; a gateway's heads have some hundred."""
+"""Total bytes of such lines; the headers of a gateway have some hundred."""
 
 LINES_PER_BYTE = 16
-"""Bytes of lines for each byte of the body, beyond that: the smallest chunk needs 6."""
+"""Additional bytes of lines for each byte of the body; the smallest chunk needs 6."""
 
 
 class BoundedResponse(HTTPResponse):
-    """Reads from its connection within bounds."""
+    """A response that is read within these limits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -32,9 +32,9 @@ class BoundedResponse(HTTPResponse):
 
 
 class _BoundedFile:
-    """The file of a connection. What is not here goes to the file itself.
+    """Wraps the file of a connection, and delegates everything else to it.
 
-    :raises ProtocolError: from what reads, when the bounds are reached.
+    :raises ProtocolError: from each reading method, when a limit is exceeded.
     """
 
     def __init__(self, file: Any) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What answers of a gateway stand for: its problem documents, and statuses. Private to this collection."""
+"""Translate the problem documents and statuses of a gateway into errors. Private to this collection."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ PROBLEMS: dict[str, Failure] = {
     "sdk_error": _failures.PROBLEM_DEFECT,
     "internal_error": _failures.PROBLEM_DEFECT,
 }
-"""What a ``kind`` of the gateway's problems is here; one that is not known yet is taken for a refusal."""
+"""The failure for each ``kind`` of problem; an unknown kind counts as a refusal."""
 
 
 def error_from_response(response: Any, document: Any, settings: Settings) -> ActiveLogicError:
@@ -82,21 +82,21 @@ def error_from_response(response: Any, document: Any, settings: Settings) -> Act
 def error_from_problem(
     problem: Any, settings: Settings, retry_after: float | None = None, may_repeat: bool = False
 ) -> ActiveLogicError:
-    """Turn a problem document (RFC 9457) of the gateway into an error of ours."""
+    """Translate a problem document (RFC 9457) of the gateway."""
     if not isinstance(problem, dict):
         return _failures.GATEWAY_ANSWER_WRONG.error(flaw="has no problem")
     texts = {key: value for key, value in problem.items() if isinstance(value, str)}
     kind = texts.get("kind", "")
-    # The sentence that this becomes part of names system and operation already. Older gateways have no reason apart.
+    # The final message names the system and the operation anyway. Older gateways send no separate reason.
     reason = (texts.get("reason") or texts.get("detail") or texts.get("title") or kind).strip().rstrip(".")
     reason = shorten(reason.replace(settings.password, "********")) or "the gateway does not say why"
     failure = PROBLEMS.get(kind, _failures.PROBLEM_REFUSED)
-    # AccessDeniedError: no login was tried, so it is no refused one that is repeated.
+    # AccessDeniedError may be retried: no login was tried, so no refused login is repeated.
     may_repeat = may_repeat and issubclass(failure.error_class, (UnreachableError, TransferError, AccessDeniedError))
     return failure.error(said=reason, repeatable=may_repeat, retry_after=retry_after)
 
 
 def _retry_after(response: Any) -> float | None:
-    """The header Retry-After in seconds, where it is a number (RFC 9110, section 10.2.3)."""
+    """The header Retry-After in seconds, if it is a number (RFC 9110, section 10.2.3)."""
     text = response.headers.get("Retry-After", "")
     return float(text) if _SECONDS.fullmatch(text) else None

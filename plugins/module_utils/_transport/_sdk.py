@@ -4,11 +4,11 @@
 
 """The direct way: the vendor's Python package, where the module runs. Private to this collection.
 
-The package, named by ``sdk_module``, runs in a process of its own (:mod:`_sdk_process`, :mod:`_sdk_session`). Its calls
-have no timeouts: the clocks are kept here. What it raises is told apart in :mod:`_sdk_errors`.
+The package, named by ``sdk_module``, runs in its own process (:mod:`_sdk_process`, :mod:`_sdk_session`). Its calls have
+no timeouts, so this file enforces them. :mod:`_sdk_errors` translates its exceptions.
 
-Whether the Backup resource has to be committed is not documented. Every command that changes something is committed
-where the resource offers that; where it does not, its session is ended before its result is relied on.
+The vendor does not document whether the Backup resource has to be committed. So every command that changes something is
+committed if the resource has a commit; otherwise its session is closed before its result is trusted.
 """
 
 from __future__ import annotations
@@ -31,21 +31,20 @@ T = TypeVar("T")
 
 STEADY = 5
 STEADY_PAUSE = 1.0
-"""An upload that is listed with another size counts as short when that size is not 0 and stays for five looks, each a
-second after the other."""
+"""An upload counts as short when five listings in a row, one second apart, show the same wrong size, other than 0."""
 
 IMPORT_SECONDS = 60.0
-"""How long the package may take to be imported."""
+"""How long the import of the package may take."""
 
-MORE = 1024 * 1024
-"""Bytes that a download may have beyond those that are listed, before it is ended."""
+MAX_EXCESS = 1024 * 1024
+"""Bytes by which a download may exceed the listed size before it is aborted."""
 
 MAX_REOPEN = 5
 """How often a read opens a new resource after PLDBNewDataCommitted."""
 
 
 class SdkTransport:
-    """The Backup resource of one system, through the vendor's package. One login, opened when first needed."""
+    """The Backup resource of one system, through the vendor's package. It logs in when a session is first needed."""
 
     def __init__(self, settings: Settings, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._settings = settings
@@ -56,7 +55,7 @@ class SdkTransport:
         self._login_worked = False
         self.tries = 1
         self.passed_over = ""
-        self._running_process()  # a package that is missing is told before anything else is done
+        self._running_process()  # report a missing package before doing anything else
 
     # The verbs of the Backup resource
 
@@ -72,12 +71,12 @@ class SdkTransport:
         self._once("list", "read_timeout", writes=False, take=listed)
 
     def _noted(self, listing: Listing) -> Listing:
-        """The listing; what it had to pass over is kept for a warning."""
+        """Return the listing, and remember its warning about unusable rows."""
         self.passed_over = listing.passed_over or self.passed_over
         return listing
 
     def create_new(self, name: str, resource_name: str | None) -> str:
-        if name and self.list().find(name) is not None:  # whether it would be overwritten is not documented
+        if name and self.list().find(name) is not None:  # the vendor does not document whether it is overwritten
             raise _failures.BACKUP_TAKEN.error(name=name)
         made: str = self._write("create_new", "wait_timeout", name=name, resource_name=resource_name or None)["result"]
         return made
@@ -95,14 +94,11 @@ class SdkTransport:
             answer = None
         if answer is not None and "other_machine" in answer:
             raise _failures.MACHINE_OTHER.error(found=answer["other_machine"], expected=expected_machine_id)
-        self._login_worked = False  # it may have brought another password back
+        self._login_worked = False  # the restore may have changed the password
         return LOST if answer is None else RETURNED
 
     def download(self, name: str, path: str, opener: Opener | None = None) -> Received:
-        """Write a backup into the existing local file ``path``.
-
-        :param opener: opens the file, as for :func:`open`, instead of its name, which is then for messages only.
-        """
+        """See :meth:`Transport.download`."""
         attempts = Attempts(self._settings, self._sleep, self._count)
         while True:
             with attempts:
@@ -111,7 +107,7 @@ class SdkTransport:
     def _download_once(self, name: str, path: str, opener: Opener | None) -> Received:
         listing = self._noted(self._reopening("list", "read_timeout", take=listed))
         announced = _require_listed(listing, name).size
-        most = None if announced is None else announced + MORE
+        most = None if announced is None else announced + MAX_EXCESS
         try:
             self._store(name, path, opener, most)
         except ActiveLogicError as error:
@@ -122,12 +118,12 @@ class SdkTransport:
         size, sha256 = digest_file(path, opener)
         if size != announced:
             if announced is not None and size < announced:
-                require_room(path, announced, opener)  # the package may have kept silent about a full disk
+                require_room(path, announced, opener)  # the package may not have reported a full disk
             raise _failures.ARRIVED_SHORT.error(size=size, listed=announced, repeatable=True)
         return Received(size, sha256, False, size)
 
     def _store(self, name: str, path: str, opener: Opener | None, most: int | None) -> None:
-        """Have the package write a backup into a file; ``most`` is the number of bytes after which it is ended."""
+        """Have the package write a backup into a file; it is aborted after ``most`` bytes."""
         if opener is None:
             self._reopening("download", "transfer_timeout", name=name, path=path, most=most)
             return
@@ -147,7 +143,7 @@ class SdkTransport:
         try:
             self._upload(name, path)
         except RefusedError:
-            # Whether an upload over an existing name overwrites is unknown: where it does not, make room first.
+            # The vendor does not document whether an upload overwrites. If it does not, remove the old backup first.
             if before is None:
                 raise
             self._replace(name, path)
@@ -155,7 +151,7 @@ class SdkTransport:
         return Sent(size, sha256)
 
     def _check_uploaded(self, name: str, size: int, before: BackupFile | None) -> None:
-        """The listing has to show the whole size, at once or after it grew; a part of ours is removed."""
+        """Wait until the listing shows the full size; remove our upload if it stays short."""
         seen: list[int] = []
         while len(seen) < STEADY or len(set(seen[-STEADY:])) > 1 or not seen[-1]:
             try:
@@ -179,7 +175,7 @@ class SdkTransport:
         self._write("upload", "transfer_timeout", name=name, path=path)
 
     def _replace(self, name: str, path: str) -> None:
-        """Remove a backup and upload another one; the old one is kept here meanwhile, and put back on failure."""
+        """Remove a backup and upload another one; a local copy of the old one is uploaded again on failure."""
         with private_folder() as folder:
             kept = os.path.join(folder, "content")
             self.download(name, kept)
@@ -198,7 +194,7 @@ class SdkTransport:
         if process is not None:
             process.end()
 
-    # How a request runs
+    # Requests
 
     def _read(self, request: str, clock: str, **arguments: Any) -> Any:
         attempts = Attempts(self._settings, self._sleep, self._count)
@@ -207,20 +203,20 @@ class SdkTransport:
                 return self._reopening(request, clock, **arguments)
 
     def _reopening(self, request: str, clock: str, **arguments: Any) -> Any:
-        """Run a request that changes nothing, again where another session had committed."""
+        """Run a request that changes nothing; repeat it if another session has committed meanwhile."""
         for _number in range(MAX_REOPEN):
             try:
                 return self._once(request, clock, writes=False, **arguments)
             except StaleDataError:
-                continue  # every request opens a new resource, so asking again is all it takes
+                continue  # every request opens a new resource, so repeating it is enough
         return self._once(request, clock, writes=False, **arguments)
 
     def _write(self, request: str, clock: str, **arguments: Any) -> dict[str, Any]:
-        """Run a command that changes something, once, and have it committed, or its session ended."""
+        """Run a command that changes something, once; make sure that it is committed, or its session closed."""
         try:
             answer: dict[str, Any] = self._once(request, clock, writes=True, **arguments)
         except BaseException:
-            self._end_session()  # it may hold the lock of the resource
+            self._end_session()  # the session may hold a lock on the resource
             raise
         if not answer["is_committed"] and not self._end_session():
             raise _failures.SYSTEM_COMMIT_UNKNOWN.error(what="its session could not be ended")
@@ -232,8 +228,8 @@ class SdkTransport:
     def _once(self, request: str, clock: str, *, writes: bool, **arguments: Any) -> Any:
         """Send one request in a session.
 
-        :param clock: the option with the seconds that it may take.
-        :param writes: whether a lost answer leaves it open if something on the system has changed.
+        :param clock: the option that limits its time, in seconds.
+        :param writes: whether the request may have changed the system if its answer is lost.
         """
         self._log_in()
         seconds = float(getattr(self._settings, clock))
@@ -260,13 +256,13 @@ class SdkTransport:
         except SdkExpiredError:
             raise _failures.SYSTEM_NOT_ANSWERING.error(seconds=settings.connect_timeout, repeatable=True) from None
         if "value" not in answer:
-            # PLDBIOError does not say whether the password is wrong, and too many of those may lock an account: the
-            # login is sent again only where the same one worked before in this run.
+            # PLDBIOError does not say whether the password is wrong, and too many wrong ones may lock the account: the
+            # login is repeated only if it has worked before in this run.
             raise self._translate.connecting(answer, repeatable=self._login_worked)
         self._has_session = self._login_worked = True
 
     def _end_session(self) -> bool:
-        """End the session; whether that went as it should."""
+        """Close the session; returns whether that succeeded."""
         if not self._has_session or self._process is None:
             return True
         self._has_session = False
@@ -275,7 +271,7 @@ class SdkTransport:
         except (SdkExpiredError, ActiveLogicError):
             return False
         if answer.get("value") is not True and self._process is not None:
-            self.close()  # a session that can only be let go ends with its process at the latest
+            self.close()  # a session without a close ends when its process does
         return "value" in answer
 
     # The process
@@ -305,7 +301,7 @@ class SdkTransport:
     def _ask(self, seconds: float, request: str, writes: bool, **arguments: Any) -> dict[str, Any]:
         """Send a request to the process.
 
-        :raises SdkExpiredError: when the time is up; the process, and the session in it, have been ended.
+        :raises SdkExpiredError: when the time is up; the process and its session have ended by then.
         """
         process = self._running_process()
         is_over = True
@@ -321,7 +317,7 @@ class SdkTransport:
 
 
 def _size_of(path: str, opener: Opener | None) -> int:
-    """The bytes of a file; none where the package did not even make it."""
+    """Size of a file in bytes; 0 if the package did not create it."""
     try:
         with open(path, "rb", opener=opener) as file:
             return os.fstat(file.fileno()).st_size
@@ -330,7 +326,7 @@ def _size_of(path: str, opener: Opener | None) -> int:
 
 
 def _require_listed(listing: Listing, name: str) -> BackupFile:
-    """Look before a command: what the system does with a missing name is not documented."""
+    """Check before a command: the vendor does not document what happens to a name that is missing."""
     found = listing.find(name)
     if found is None:
         raise _failures.BACKUP_VANISHED.error(name=name)

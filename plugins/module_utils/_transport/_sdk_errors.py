@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the vendor's package raises, as errors of this collection. Private to this collection.
+"""Translate the exceptions of the vendor's package into errors of this collection. Private to this collection.
 
-Classes are told apart by name alone: whether they derive from one another is not documented. Where the operating system
-said no on this side (a full disk, no more files), that is no answer about the system, and is never told as one.
+Classes are recognised by name only, as their hierarchy is not documented. An error of the local operating system (a
+full disk, too many open files) says nothing about the ActiveLogic system, and is never reported as its answer.
 """
 
 from __future__ import annotations
@@ -52,28 +52,28 @@ NETWORK = frozenset(
     )
     if hasattr(errno, name)
 )
-"""Errors of the operating system that are about the way to another machine. All others are about this one."""
+"""Errors of the operating system about the network. All others are about this machine."""
 
 EXHAUSTED = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
-"""What this machine has no more of; told also where the package raised something else because of it."""
+"""This machine has run out of something; reported even if the package raised another exception because of it."""
 
 MAX_SAID = 500
 SHORTEST_PASSWORD = 4
-"""Characters; a text in which a shorter one occurs is dropped, because masking would leave nothing of it."""
+"""Characters; a text that contains a shorter password is dropped, as masking would leave nothing of it."""
 
 
 class Translator:
-    """Makes errors of the answers of the package's process, for one login."""
+    """Turns error answers of the package's process into errors, for one login."""
 
     def __init__(self, settings: Settings) -> None:
         self._module = settings.sdk_module
         self._username = settings.username
         self._password = settings.password
 
-    # Where it happened
+    # By what failed
 
     def importing(self, answer: Mapping[str, Any]) -> ActiveLogicError:
-        """The package could not be imported, or lacks what is needed."""
+        """The package could not be imported, or lacks something."""
         if "flaw" in answer:
             return _failures.SDK_FAILED.error(module=self._module, flaw=answer["flaw"])
         error = answer["error"]
@@ -83,7 +83,7 @@ class Translator:
         return _failures.SDK_MISSING.error(name=self._module, said=f"{names[0]}{said}")
 
     def ended(self, ended: SdkEndedError, writes: bool) -> ActiveLogicError:
-        """The process ended by itself, or was ended."""
+        """The process has ended."""
         return self._failed(str(ended), writes)
 
     def local(self, why: str, writes: bool = False) -> ActiveLogicError:
@@ -95,7 +95,7 @@ class Translator:
     def connecting(self, answer: Mapping[str, Any], repeatable: bool) -> ActiveLogicError:
         """A login failed.
 
-        :param repeatable: whether PLDBIOError, which does not say what it is, may be followed by the same login.
+        :param repeatable: whether the login may be retried after PLDBIOError, which does not say what is wrong.
         """
         if "flaw" in answer:
             return self._failed(answer["flaw"], writes=False)
@@ -114,7 +114,7 @@ class Translator:
         return self._failed(f"failed with {names[0]}{said}", writes=False)
 
     def command(self, answer: Mapping[str, Any], writes: bool, path: str) -> tuple[ActiveLogicError, bool]:
-        """A command failed; says also whether the session is lost.
+        """A command failed; returns the error, and whether the session is lost.
 
         :param writes: whether the command changes something.
         :param path: the local file of a transfer.
@@ -140,7 +140,7 @@ class Translator:
             return _failures.SYSTEM_ERROR.error(exception=names[0], said=said), False
         return self._failed(f"failed with {names[0]}{said}", writes), False
 
-    # What it is
+    # Kinds of errors
 
     def _failed(self, flaw: str, writes: bool) -> ActiveLogicError:
         if writes:
@@ -156,24 +156,24 @@ class Translator:
         return bool(error["is_not_connected"])
 
     def _local(self, error: Mapping[str, Any], path: str, writes: bool) -> ActiveLogicError | None:
-        """The error of this machine behind an exception; ``None`` where there is none."""
+        """The error for a local cause of an exception; ``None`` if it has none."""
         behind = error["system_error"]
         if behind is None or _is_network(behind) or behind["number"] is None:
             return None
         if not behind["is_itself"] and behind["number"] not in EXHAUSTED:
             return None
         found, why = behind["path"], self._clean(behind["why"])
-        # A file that could not be opened was not sent; what else failed may have failed on the way.
+        # A file that could not be opened was not sent; any other failure may have happened during the transfer.
         if found is not None and (not writes or found == path):
             return file_error(OSError(behind["number"], why, self._clean(found)), path)
         if path and not writes:
             return file_error(OSError(behind["number"], why), path)
         return self.local(why if found is None else f"{self._clean(found)}: {why}", writes)
 
-    # What it says
+    # Texts
 
     def _said(self, error: Mapping[str, Any]) -> str:
-        """What an exception says, in brackets."""
+        """The text of an exception, in brackets."""
         text = self._text(error)
         return f" ({text})" if text else ""
 
@@ -181,7 +181,7 @@ class Translator:
         return self._clean(error["text"]).rstrip(".")[:MAX_SAID]
 
     def _clean(self, text: str) -> str:
-        """A text from outside in one line, without the password and without what a terminal would obey."""
+        """An untrusted text on one line, without the password and without control characters."""
         text = without_password(text, self._username, self._password)
         text = without_password(" ".join(text.split()), self._username, self._password)
         return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
@@ -192,7 +192,7 @@ def _is_network(behind: Mapping[str, Any]) -> bool:
 
 
 def without_password(text: str, username: str, password: str) -> str:
-    """Mask the password in a text, also in the forms that programs give it; drop a text that would be all masks."""
+    """Mask the password in a text, also when it is quoted or encoded; drop the text if the password is very short."""
     if not password:
         return text
     plain, pair = password.encode("utf-8", "surrogatepass"), f"{username}:{password}".encode("utf-8", "surrogatepass")

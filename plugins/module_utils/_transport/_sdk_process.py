@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The process in which the vendor's package runs, seen from the module's. Private to this collection.
+"""Start the process that runs the vendor's package, and talk to it. Private to this collection.
 
-Whatever the package does, it does to that process alone: what it prints is dropped (its text may hold secrets), a crash
-ends it, too much memory is refused to it, and a call that hangs is killed, with all processes that it started. Requests
-and answers are lines of JSON on a pair of sockets; the login goes there too, never into arguments or the environment.
-The package can write there as well, so lines are short, numbered, and looked at before they are believed.
+The process isolates the package: its output is dropped (it may hold secrets), a crash ends only this process, its
+memory is limited, and a call that hangs is killed, with all processes that it started. Requests and answers are lines
+of JSON on a pair of sockets. The login is sent there too, never in arguments or the environment. The package could
+write to the sockets as well, so lines are limited in length, numbered, and validated.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from typing import TYPE_CHECKING, Any
 
 from .._deadline import Deadline
 
-if TYPE_CHECKING:  # what the process runs; named here so that it comes along wherever a module is sent
+if TYPE_CHECKING:  # the process runs it; Ansible sends along only what is imported
     from . import _sdk_session  # noqa: F401
 
 GRACE = 2.0
-"""Seconds that a process has to end its session and itself before it is killed."""
+"""Seconds for the process to close its session and exit before it is killed."""
 
-LOOK_EVERY = 0.5
-"""Seconds after which is looked whether the process is still there: one that it started may hold its socket open."""
+ALIVE_CHECK_EVERY = 0.5
+"""Seconds between checks that the process is alive: a child of it may hold its socket open."""
 
 MAX_LINE = 1024 * 1024
-"""Bytes of a line; the longest is a portion of a listing, with up to 6000 for each name."""
+"""Bytes of a line; the longest is a batch of rows of a listing, with up to 6000 for each name."""
 
 _PIECE = 64 * 1024
 _PROGRAM = """\
@@ -45,15 +45,15 @@ importlib.import_module(sys.argv[2]).main(int(sys.argv[3]), sys.argv[4])
 
 
 class SdkExpiredError(Exception):
-    """The process did not answer in time, and was ended."""
+    """The process did not answer in time; it has been ended."""
 
 
 class SdkEndedError(Exception):
-    """The process ended by itself, or was ended for what it answered; the text goes on after the package's name."""
+    """The process ended, or was ended for an invalid answer; the text continues a sentence after the package's name."""
 
 
 class SdkProcess:
-    """One process with the package, which serves one request after the other.
+    """A process with the package; it serves one request at a time.
 
     :param module: name of the package.
     :raises OSError: when no process can be started.
@@ -66,13 +66,13 @@ class SdkProcess:
         session = f"{__name__.rpartition('.')[0]}._sdk_session"
         program = [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), session, str(theirs.fileno()), module]
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own program, and a module's name as one word
+            self._process = subprocess.Popen(  # noqa: S603 - our own program; the module name is one argument
                 program,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                start_new_session=True,  # a signal for the module's group is for the module to act on
+                start_new_session=True,  # signals for the module's group are handled by the module
             )
         except BaseException:
             self._socket.close()
@@ -89,8 +89,8 @@ class SdkProcess:
     ) -> dict[str, Any]:
         """Send a request, and wait for its answer.
 
-        :param descriptor: an open file that goes with it.
-        :param take: gets the rows of a listing while they arrive; what it makes of them is the value of the answer.
+        :param descriptor: an open file to pass along.
+        :param take: called with the rows of a listing while they arrive; its result becomes the value of the answer.
         :raises SdkExpiredError, SdkEndedError: see there; the process has ended then.
         """
         self._number += 1
@@ -106,7 +106,7 @@ class SdkProcess:
             raise
 
     def read(self, seconds: float, take: Callable[[Iterator[tuple[str, int]]], Any] | None = None) -> dict[str, Any]:
-        """Wait for an answer without a request, such as the first one.
+        """Wait for an answer without sending a request, such as the first one.
 
         :raises SdkExpiredError, SdkEndedError: see there; the process has ended then.
         """
@@ -132,7 +132,7 @@ class SdkProcess:
     def _line(self, deadline: Deadline) -> dict[str, Any]:
         """The next line of the answer to the last request.
 
-        :raises _UnreadableError: when it is something else.
+        :raises _UnreadableError: when it is not one.
         """
         while (stop := self._received.find(b"\n")) < 0:
             if len(self._received) > MAX_LINE:
@@ -154,7 +154,7 @@ class SdkProcess:
             self.end()
             raise SdkExpiredError
         has_ended = self._process.poll() is not None
-        self._socket.settimeout(min(left, LOOK_EVERY))
+        self._socket.settimeout(min(left, ALIVE_CHECK_EVERY))
         try:
             piece = self._socket.recv(_PIECE)
         except socket.timeout:
@@ -172,7 +172,7 @@ class SdkProcess:
         self._socket.sendall(line[sent:])
 
     def end(self) -> None:
-        """Let the process end its session and itself, or kill it. Safe to call twice."""
+        """Let the process close its session and exit; kill it if it does not. Safe to call twice."""
         if self._process.returncode is None:
             with suppress(OSError):
                 self._send({"do": "end"})
@@ -181,15 +181,15 @@ class SdkProcess:
         self._kill()
 
     def _kill(self) -> None:
-        """End the process now, if it has not ended, and those that it started and left in its group."""
-        with suppress(OSError):  # there is none any more
+        """Kill the process, and those that it started in its process group."""
+        with suppress(OSError):  # the group may be gone
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
         self._socket.close()
 
     def _how(self) -> str:
-        """How the process ended, or what ended it; it has ended afterwards."""
+        """How the process ended, for a message; kills it if it is still running."""
         try:
             code = self._process.wait(GRACE)
         except subprocess.TimeoutExpired:
@@ -204,11 +204,11 @@ class SdkProcess:
 
 
 class _UnreadableError(Exception):
-    """What came is no answer of ours; never leaves this file."""
+    """The process sent something invalid; never leaves this file."""
 
 
 def _rows_of(found: Any) -> Iterator[tuple[str, int]]:
-    """:raises _UnreadableError: when these are no rows of a listing."""
+    """:raises _UnreadableError: when these are not rows of a listing."""
     if not isinstance(found, list):
         raise _UnreadableError
     for row in found:
@@ -221,7 +221,7 @@ def _rows_of(found: Any) -> Iterator[tuple[str, int]]:
 
 
 def _require_answer(answer: Mapping[str, Any]) -> None:
-    """:raises _UnreadableError: when a line is not what the process sends at the end of an answer."""
+    """:raises _UnreadableError: when a line is not the last line of an answer."""
     if "value" in answer:
         is_one = _is_value(answer["value"])
     elif "error" in answer:
@@ -233,7 +233,7 @@ def _require_answer(answer: Mapping[str, Any]) -> None:
 
 
 def _is_value(value: Any) -> bool:
-    """Whether it is nothing, yes or no, facts, or what a command returns."""
+    """Whether it is ``None``, a Boolean, facts, or the result of a command."""
     if value is None or isinstance(value, bool):
         return True
     if not isinstance(value, dict):
@@ -246,7 +246,7 @@ def _is_value(value: Any) -> bool:
 
 
 def _is_error(error: Any) -> bool:
-    """Whether it is what the process tells of an exception."""
+    """Whether it describes an exception."""
     if not isinstance(error, dict) or not _has_names(error) or not isinstance(error.get("text"), str):
         return False
     behind = error.get("system_error", error)

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What runs in the process of the vendor's package: one session at a time. Private to this collection.
+"""The program in the process of the vendor's package: one session at a time. Private to this collection.
 
-The only file that imports the vendor's package. It relies on nothing but what the vendor documents:
+The only file that imports the vendor's package. It relies only on what the vendor documents:
 ``async_connect(host, username, password)``, ``await conn.backup()``, and the methods of the Backup resource. Packages
 of earlier generations lack ``close`` and the context manager, and whether the resource has to be committed is not
-documented: what is there is used. Every value is checked here, before it leaves the process. The counterpart is
+documented, so these are used if they exist. Every value is validated before it leaves this process. The counterpart is
 ``_sdk_process``.
 """
 
@@ -33,10 +33,10 @@ MAX_ROWS = 250_000
 """Backups in a listing."""
 
 ROWS_AT_ONCE = 100
-"""Rows of a listing in one line of an answer."""
+"""Rows of a listing in each line of an answer."""
 
 MAX_NAME = 1000
-"""Characters of a text that is told; one that is longer can be no legal name, and its beginning shows that as well."""
+"""Characters of a text that are passed on; a longer one is no legal name, and neither is its beginning."""
 
 MAX_SIZE = 2**63
 _PIECE = 64 * 1024
@@ -44,19 +44,19 @@ MAX_TEXT = 2000
 """Characters of an exception's text."""
 
 MAX_CLASSES = 50
-"""Classes of an exception that are told."""
+"""Classes of an exception that are passed on."""
 
 KILL_AFTER = 10.0
-"""Seconds after the end of a request's time at which the system ends this process, should nobody else do it."""
+"""Seconds after the deadline of a request until an alarm kills this process, should nobody else do it."""
 
 OPENING = "opening"
 SENT = "sent"
 COMMITTING = "committing"
-"""How far a command got: before it, within it, or in the commit after it."""
+"""How far a command got: before it was sent, after that, or in its commit."""
 
 
 class _FlawError(Exception):
-    """The package answered something else than is documented; the text is the end of a sentence about it."""
+    """The package returned something undocumented; the text is the end of a sentence about it."""
 
 
 class _NotConnectedError(Exception):
@@ -64,7 +64,7 @@ class _NotConnectedError(Exception):
 
 
 class Session:
-    """A session with a system, made and used by one loop."""
+    """A session with a system, made and used in one event loop."""
 
     def __init__(self, sdk: Any) -> None:
         self._sdk = sdk
@@ -85,7 +85,7 @@ class Session:
             await self._exit.enter_async_context(connection)
 
     async def close(self) -> bool:
-        """End the session, in the way that the package has for it; whether there was one, or no session."""
+        """Close the session. False if the package has no way to close it, so that it is only dropped."""
         leave, self._exit = self._exit, None
         connection, self._connection = self._connection, None
         if connection is None:
@@ -95,14 +95,14 @@ class Session:
             return True
         close = getattr(connection, "close", None)
         if callable(close):
-            await _settled(close())
+            await _await_if_needed(close())
             return True
         del connection
         gc.collect()
         return False
 
     def facts(self) -> dict[str, str]:
-        """Machine id and firmware."""
+        """Machine id and firmware version."""
         found = {}
         for name in ("machineid", "distversion"):
             try:
@@ -135,7 +135,7 @@ class Session:
         return await self._write(lambda backup: backup.remove(name))
 
     async def restore(self, name: str, resource_name: str | None, expected_machine_id: str | None) -> dict[str, Any]:
-        """Restore a backup, if the session is with the expected machine; else say which machine it is."""
+        """Restore a backup if this is the expected machine; otherwise return the id of the machine."""
         machine = self.facts()["machineid"]
         if expected_machine_id not in (None, machine):
             return {"other_machine": machine, "is_committed": True}
@@ -143,8 +143,8 @@ class Session:
         return await self._write(lambda backup: backup.restore(name, **named))
 
     async def download(self, name: str, path: str, most: int | None, descriptor: int | None = None) -> None:
-        """Write a backup into a local file, or into one that is open already, and no more than ``most`` bytes."""
-        with _largest_file(most):
+        """Write a backup into a local file, by path or by descriptor; at most ``most`` bytes."""
+        with _limit_file_size(most):
             if descriptor is None:
                 await (await self._connection.backup()).download(name, dest_path=path)
                 return
@@ -158,7 +158,7 @@ class Session:
     async def _write(
         self, run: Callable[[Any], Awaitable[Any]], check: Callable[[Any], Any] | None = None
     ) -> dict[str, Any]:
-        """Run a command that changes something, and commit it where the resource has a commit."""
+        """Run a command that changes something, and commit it if the resource has a commit."""
         backup = await self._connection.backup()
         self.phase = SENT
         result = await run(backup)
@@ -166,32 +166,32 @@ class Session:
         commit = getattr(backup, "commit", None)
         if callable(commit):
             self.phase = COMMITTING
-            await _settled(commit())
+            await _await_if_needed(commit())
         return {"result": result, "is_committed": callable(commit)}
 
 
-async def _settled(result: Any) -> None:
-    """Wait for what has to be awaited: of ``close`` and ``commit`` that is not documented."""
+async def _await_if_needed(result: Any) -> None:
+    """Await the result if it is awaitable: for ``close`` and ``commit`` this is not documented."""
     if isinstance(result, Awaitable):
         await result
 
 
 def _rows(listed: Any) -> list[tuple[str, int]]:
-    """:raises _FlawError: when a listing is not what is documented."""
+    """Names and sizes (bytes) of a listing; :raises _FlawError: when it is not as documented."""
     if not isinstance(listed, (list, tuple)):
         raise _FlawError(f"listed a {type(listed).__name__}, not a list")
     if len(listed) > MAX_ROWS:
         raise _FlawError(f"listed {len(listed)} backups, more than {MAX_ROWS}")
     rows: list[tuple[str, int]] = []
     for each in listed:
-        if len(rows) == MAX_ROWS:  # a class of its own may say another length than it has
+        if len(rows) == MAX_ROWS:  # a subclass may report a wrong length
             raise _FlawError(f"listed more than {MAX_ROWS} backups")
         name, size = getattr(each, "name", None), getattr(each, "size", None)
         if not isinstance(name, str):
             raise _FlawError(f"listed a backup with a {type(name).__name__} as its name, not a str")
         if not isinstance(size, int) or isinstance(size, bool):
             raise _FlawError(f"listed a backup with a {type(size).__name__} as its size, not an int")
-        whole = int.__index__(size)  # not what a class of its own makes of it
+        whole = int.__index__(size)  # even if a subclass overrides it
         if not 0 <= whole < MAX_SIZE:
             raise _FlawError("listed a backup with a size that can't be one")
         rows.append((_plain(name), whole))
@@ -199,7 +199,7 @@ def _rows(listed: Any) -> list[tuple[str, int]]:
 
 
 def _plain(text: str) -> str:
-    """The beginning of a text, without what a class of its own makes of it."""
+    """The beginning of a text as a plain string, even if a subclass overrides its methods."""
     return str.__getitem__(text, slice(MAX_NAME))
 
 
@@ -207,7 +207,7 @@ def _plain(text: str) -> str:
 
 
 class _Server:
-    """Answers requests from a socket, one after the other."""
+    """Answers requests from a socket, one at a time."""
 
     def __init__(self, channel: socket.socket, sdk: Any) -> None:
         self._channel = channel
@@ -216,7 +216,7 @@ class _Server:
         self._is_ending = False
 
     async def serve(self) -> None:
-        """Until the request to end, or until the other side is gone."""
+        """Serve until the request to end, or until the other side is gone."""
         loop = asyncio.get_running_loop()
         requests: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
@@ -231,8 +231,8 @@ class _Server:
             try:
                 for request in requests_from(self._channel):
                     loop.call_soon_threadsafe(take, request)
-            finally:  # also where the module left an answer unread, which is a ConnectionResetError here
-                os._exit(1)  # the module was killed: as it would be with the package inside
+            finally:  # also for ConnectionResetError, when the module did not read an answer
+                os._exit(1)  # the module is gone, so this process has to end too
 
         threading.Thread(target=read, name="activelogic-requests", daemon=True).start()
         while not self._is_ending:
@@ -249,7 +249,7 @@ class _Server:
             await self._session.close()
 
     def _send(self, number: int, answer: dict[str, Any]) -> None:
-        """Send an answer with the number of its request; a listing in portions before it."""
+        """Send an answer with the number of its request; the rows of a listing go before it, in batches."""
         rows = answer.get("value")
         if isinstance(rows, list):
             for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -258,7 +258,7 @@ class _Server:
         send(self._channel, {"number": number, **answer})
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Whatever the package raises, ``SystemExit`` too, is an answer."""
+        """Run a request; every exception of the package, even ``SystemExit``, becomes an answer."""
         session = self._session
         session.phase = OPENING
         arguments = {key: value for key, value in request.items() if key not in ("do", "seconds", "number")}
@@ -272,7 +272,7 @@ class _Server:
 
 
 def requests_from(channel: socket.socket) -> Iterator[dict[str, Any]]:
-    """Requests until the other side is gone; one that says so comes with an open file."""
+    """Requests until the other side is gone; with ``with_file`` a request comes with a file descriptor."""
     received, files = b"", []
     while True:
         piece, descriptors, _flags, _address = socket.recv_fds(channel, _PIECE, 1)
@@ -294,7 +294,7 @@ def send(channel: socket.socket, answer: dict[str, Any]) -> None:
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """What is to be known of an exception: names of its classes, text, and the error of the operating system behind it.
+    """Describe an exception: names of its classes, its text, and the error of the operating system behind it.
 
     The vendor documents names, not a hierarchy.
     """
@@ -329,8 +329,8 @@ def _text(value: object) -> str:
 
 
 @contextmanager
-def _largest_file(size: int | None) -> Iterator[None]:
-    """Let no file grow beyond so many bytes: a download that never ends must not fill the disk."""
+def _limit_file_size(size: int | None) -> Iterator[None]:
+    """Limit the size of files in bytes: a download that never ends must not fill the disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     limits = [each for each in (size, soft, hard) if each not in (None, resource.RLIM_INFINITY)]
     resource.setrlimit(resource.RLIMIT_FSIZE, (min(limits, default=resource.RLIM_INFINITY), hard))
@@ -341,7 +341,7 @@ def _largest_file(size: int | None) -> Iterator[None]:
 
 
 def _limit_memory() -> None:
-    """Refuse endless memory to this process, and let nobody write its memory, which holds the login, to a disk."""
+    """Limit the memory of this process, and forbid core dumps, which would contain the login."""
     for what, most in ((resource.RLIMIT_AS, MAX_MEMORY), (resource.RLIMIT_CORE, 0)):
         _soft, hard = resource.getrlimit(what)
         limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -350,7 +350,7 @@ def _limit_memory() -> None:
 
 
 def main(descriptor: int, module: str) -> None:
-    """Import the package, say so, and serve."""
+    """Import the package, report that, and serve."""
     channel = socket.socket(fileno=descriptor)
     channel.set_inheritable(False)
     _limit_memory()
