@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.harness.ansible_runs import Run, Runner
+from tests.harness import ansible_runs
+from tests.harness.ansible_runs import Run, succeeded
+from tests.harness.lab import Lab
+from tests.harness.login import WAYS
 from tests.harness.module_runs import ModuleRunner
 from tests.harness.observer import digest_of_systems, digest_of_tree
+from tests.harness.plays import Play, PlaysRun
 
 BACKUP = "activelogic_backup"
 INFO = "activelogic_backup_info"
@@ -30,11 +34,8 @@ def free_port() -> int:
         return port
 
 
-def refused(ansible: Runner | ModuleRunner, module: str, *said: str, system: str = "edge1", **more: Any) -> Run:
-    """Run a module that has to fail: well said, with nothing changed and no secret shown."""
-    files = digest_of_tree(ansible.folder / "archive")
-    before = digest_of_systems(ansible.lab)
-    run = ansible.run(module, **more) if isinstance(ansible, ModuleRunner) else ansible.ad_hoc(module, **more)
+def require_refused(run: Run, password: str, *said: str, system: str = "edge1") -> None:
+    """A task failed: well said, and with no secret shown."""
     assert run.code == 2, run.output
     message = run.result()["msg"]
     assert f"ActiveLogic system {system}: " in message
@@ -43,12 +44,20 @@ def refused(ansible: Runner | ModuleRunner, module: str, *said: str, system: str
     assert message.count("\n") == 0
     assert message.endswith(".")
     assert "Traceback" not in run.output
-    for secret in (ansible.lab.password, WRONG):
+    for secret in (password, WRONG):
         assert secret not in run.output
     assert run.result()["error"]["kind"]
     assert run.result().get("changed", False) is False
-    assert digest_of_systems(ansible.lab) == before
-    assert digest_of_tree(ansible.folder / "archive") == files
+
+
+def refused(modules: ModuleRunner, module: str, *said: str, system: str = "edge1", **more: Any) -> Run:
+    """Run a module that has to fail: well said, with nothing changed and no secret shown."""
+    files = digest_of_tree(modules.folder / "archive")
+    before = digest_of_systems(modules.lab)
+    run = modules.run(module, host=system, **more)
+    require_refused(run, modules.lab.password, *said, system=system)
+    assert digest_of_systems(modules.lab) == before
+    assert digest_of_tree(modules.folder / "archive") == files
     return run
 
 
@@ -60,12 +69,12 @@ def archive(tmp_path: Path) -> Path:
     return folder
 
 
-def test_unknown_system(ansible: Runner) -> None:
-    refused(ansible, INFO, system="edge-unknown", variables={"activelogic_host": "edge-unknown"})
+def test_unknown_system(modules: ModuleRunner) -> None:
+    refused(modules, INFO, system="edge-unknown")
 
 
-def test_wrong_password(ansible: Runner) -> None:
-    run = refused(ansible, INFO, "username and password", variables={"activelogic_password": WRONG})
+def test_wrong_password(modules: ModuleRunner) -> None:
+    run = refused(modules, INFO, "username and password", password=WRONG)
     assert run.result()["error"]["kind"] == "authentication"
     assert run.result()["tries"] == 1
 
@@ -116,47 +125,10 @@ def test_no_way_of_being_present(modules: ModuleRunner) -> None:
     refused(modules, BACKUP, "name, max_age", always=False)
 
 
-@pytest.mark.parametrize("option", ["username", "password"])
-def test_empty_environment_counts_as_unset(ansible: Runner, option: str) -> None:
-    run = refused(
-        ansible,
-        INFO,
-        f"{option} is not set",
-        f"ACTIVELOGIC_{option.upper()}",
-        variables={f"activelogic_{option}": None},
-        environment={f"ACTIVELOGIC_{option.upper()}": ""},
-    )
-    assert run.result()["error"]["kind"] == "option"
-
-
-def test_empty_environment_does_not_disturb_defaults(ansible: Runner) -> None:
-    options = (
-        "VALIDATE_CERTS",
-        "CONNECT_TIMEOUT",
-        "RETRIES",
-        "PROXY_URL",
-        "SDK_MODULE",
-        "GATEWAY_URL",
-        "CA_PATH",
-        "HOST",
-    )
-    empty = {f"ACTIVELOGIC_{option}": "" for option in options}
-    run = ansible.ad_hoc(INFO, environment=empty, variables={"activelogic_validate_certs": ""})
-    assert run.code == 0, run.output
-
-
 def test_package_of_the_vendor_that_is_not_installed(modules: ModuleRunner) -> None:
     missing: dict[str, Any] = {"gateway_url": None, "ca_path": None, "sdk_module": None}
     run = refused(modules, INFO, "activelogic", "install it", "gateway_url", **missing)
     assert run.result()["error"]["kind"] == "dependency"
-
-
-def test_password_in_the_environment_is_used(ansible: Runner) -> None:
-    environment = {"ACTIVELOGIC_USERNAME": ansible.lab.username, "ACTIVELOGIC_PASSWORD": ansible.lab.password}
-    login = {"activelogic_username": None, "activelogic_password": None}
-    run = ansible.ad_hoc(INFO, environment=environment, variables=login)
-    assert run.code == 0, run.output
-    assert ansible.lab.password not in run.output
 
 
 def test_file_where_a_folder_is_expected(modules: ModuleRunner, archive: Path) -> None:
@@ -166,10 +138,52 @@ def test_file_where_a_folder_is_expected(modules: ModuleRunner, archive: Path) -
     refused(modules, TRANSFER, "not a folder", direction="fetch", name=name, dest=dest)
 
 
-def test_gateway_of_the_environment_is_used(through_gateway: Runner) -> None:
-    environment = {
-        "ACTIVELOGIC_GATEWAY_URL": through_gateway.lab.url,
-        "ACTIVELOGIC_CA_PATH": str(through_gateway.lab.ca_path),
-    }
-    unset = {"activelogic_gateway_url": None, "activelogic_ca_path": None}
-    assert through_gateway.ad_hoc(INFO, environment=environment, variables=unset).code == 0
+# Empty variables in the environment of the command, as a credential has them whose fields are not set
+
+EMPTY = (
+    "USERNAME",
+    "PASSWORD",
+    "VALIDATE_CERTS",
+    "CONNECT_TIMEOUT",
+    "RETRIES",
+    "PROXY_URL",
+    "SDK_MODULE",
+    "GATEWAY_URL",
+    "CA_PATH",
+    "HOST",
+)
+NOT_SET = {
+    option: Play(f"no-{option}", [{"name": "List", ansible_runs.INFO: {}}], {f"activelogic_{option}": None})
+    for option in ("username", "password")
+}
+UNDISTURBED = Play(
+    "undisturbed",
+    [{"name": "List", ansible_runs.INFO: {}}],
+    {"activelogic_validate_certs": "", "activelogic_retries": None},
+)
+
+
+@pytest.fixture(scope="module")
+def run_with_empty_environment(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
+    """A run with all these plays."""
+    environment = {f"ACTIVELOGIC_{option}": "" for option in EMPTY}
+    before = digest_of_systems(lab)
+    run = PlaysRun(lab, tmp_path_factory.mktemp("empty"), [*NOT_SET.values(), UNDISTURBED], environment=environment)
+    assert digest_of_systems(lab) == before
+    return run
+
+
+@pytest.mark.xdist_group("bad_input")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("option", ["username", "password"])
+def test_empty_environment_counts_as_unset(run_with_empty_environment: PlaysRun, way: str, option: str) -> None:
+    run = run_with_empty_environment.of(NOT_SET[option], way)
+    said = (f"{option} is not set", f"ACTIVELOGIC_{option.upper()}")
+    require_refused(run, run_with_empty_environment.lab.password, *said)
+    assert run.result()["error"]["kind"] == "option"
+
+
+@pytest.mark.xdist_group("bad_input")
+@pytest.mark.parametrize("way", WAYS)
+def test_empty_environment_does_not_disturb_defaults(run_with_empty_environment: PlaysRun, way: str) -> None:
+    succeeded(run_with_empty_environment.of(UNDISTURBED, way))

@@ -11,34 +11,31 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import ansible_collections.netops.activelogic as collection
 import yaml
 
 from tests.harness.ansible_runs import Runner
+from tests.harness.login import DIRECT
 from tests.harness.observer import backups_on, digest_of_systems, digest_of_tree
 
 PLAYBOOK = "netops.activelogic.backup_and_fetch"
 ROLE = Path(next(iter(collection.__path__))) / "roles" / "backup_and_fetch"
 DEFAULTS = set(yaml.safe_load((ROLE / "defaults" / "main.yml").read_text(encoding="utf-8")))
+INPUT = "netops.activelogic.backup_and_fetch : Check the input"
+CHECK = "netops.activelogic.backup_and_fetch : Check that the destination is absolute and outlives the job"
 FETCH = "netops.activelogic.backup_and_fetch : Fetch the backup and verify it"
 
 
-def options(dest: Path, prefix: str) -> dict[str, Any]:
-    return {"backup_and_fetch_dest": f"{dest}/", "backup_and_fetch_prefix": prefix}
-
-
-def test_playbook_saves_every_system_and_says_what(ansible: Runner, tmp_path: Path) -> None:
-    dest = tmp_path / "archive"
-    wanted = options(dest, f"play-{ansible.way}-")
-    checked = ansible.playbook(PLAYBOOK, check=True, variables=wanted)
-    assert checked.code == 0, checked.output
-    assert not dest.exists()
-
+def test_playbook_saves_every_system_and_says_what(through_gateway: Runner, tmp_path: Path) -> None:
+    """One through the gateway, one direct; one that fails has a row, and the others are saved nevertheless."""
+    ansible, dest, saved = through_gateway, tmp_path / "archive", ("edge1", "edge2")
+    ansible.reach("edge2", DIRECT)
+    wanted = {"backup_and_fetch_dest": f"{dest}/", "backup_and_fetch_prefix": "play-"}
+    ansible.hosts = (*saved, "edge-unknown")
     first = ansible.playbook(PLAYBOOK, variables=wanted)
-    assert first.code == 0, first.output
-    for system in ansible.hosts:
+    assert first.code == 2, first.output
+    for system in saved:
         name = first.result(system, FETCH)["backup"]["name"]
         assert name in backups_on(ansible.lab, system)
         fetched = dest / system / name
@@ -52,48 +49,40 @@ def test_playbook_saves_every_system_and_says_what(ansible: Runner, tmp_path: Pa
         assert sorted(each.name for each in fetched.parent.iterdir()) == [name, f"{name}.json", f"{name}.sha256"]
         assert {each.stat().st_mode & 0o777 for each in fetched.parent.iterdir()} == {0o600}
         assert f"{fetched}" in first.output
+    assert sorted(each.name for each in dest.iterdir()) == list(saved)
+    assert re.search(r"^edge-unknown +FAILED ", first.output, re.MULTILINE)
+    assert "\n2 of 3 saved; 1 failed: edge-unknown\n" in first.output
 
+    ansible.hosts = saved
     files, systems = digest_of_tree(dest), digest_of_systems(ansible.lab)
     # A survey that nobody answered, and an inventory's group that nobody named.
     unanswered = dict.fromkeys(DEFAULTS - set(wanted), "")
     second = ansible.playbook(PLAYBOOK, variables={**unanswered, **wanted, "activelogic_hosts": ""})
     assert second.code == 0, second.output
-    assert second.output.count("changed=0") == len(ansible.hosts)
+    assert second.output.count("changed=0") == len(saved)
     assert (digest_of_tree(dest), digest_of_systems(ansible.lab)) == (files, systems)
 
 
-def test_system_that_fails_has_a_row_and_the_others_are_saved(ansible: Runner, tmp_path: Path) -> None:
-    ansible.hosts = ("edge1", "edge-unknown")
-    run = ansible.playbook(PLAYBOOK, variables=options(tmp_path / "archive", f"partly-{ansible.way}-"))
-    assert run.code == 2, run.output
-    assert list((tmp_path / "archive").iterdir()) == [tmp_path / "archive" / "edge1"]
-    assert re.search(r"^edge-unknown +FAILED ", run.output, re.MULTILINE)
-    assert "\n1 of 2 saved; 1 failed: edge-unknown\n" in run.output
-
-
-def test_missing_destination_is_refused_before_anything_is_made(ansible: Runner) -> None:
-    before = digest_of_systems(ansible.lab)
-    run = ansible.playbook(PLAYBOOK)
-    assert run.code == 2
-    assert "backup_and_fetch_dest" in run.output
-    assert digest_of_systems(ansible.lab) == before
-
-
-def test_destination_that_would_be_lost_is_refused_before_anything_is_made(
+def test_destination_that_is_missing_or_would_be_lost_is_refused_before_anything_is_made(
     through_gateway: Runner, tmp_path: Path
 ) -> None:
     """A relative one would be in the collection, which its upgrade deletes; one of a container goes with its job."""
-    before = digest_of_systems(through_gateway.lab)
-    relative = through_gateway.playbook(PLAYBOOK, variables={"backup_and_fetch_dest": "backups"})
-    assert relative.code == 2
-    assert f"would have become {ROLE.parent.parent / 'playbooks' / 'backups'};" in " ".join(relative.output.split())
-    (tmp_path / "host_vars").mkdir()
+    ansible = through_gateway
+    before = digest_of_systems(ansible.lab)
+    ansible.hosts = ("edge1", "edge2", "edge3", "edge-without")
     other_user = {"ansible_become": True, "ansible_become_method": "ansible.builtin.su"}  # without the job's variables
-    (tmp_path / "host_vars" / "edge2.yml").write_text(json.dumps(other_user), encoding="utf-8")
-    through_gateway.variables["backup_and_fetch_dest"] = "/archive-of-nobody"
+    ansible.host_variables = {
+        "edge1": {"backup_and_fetch_dest": "backups"},
+        "edge2": {"backup_and_fetch_dest": "/archive-of-nobody", **other_user},
+        "edge3": {"backup_and_fetch_dest": "/archive-of-nobody"},
+    }
     job = {"container": "podman", "AWX_PRIVATE_DATA_DIR": str(tmp_path)}
-    lost = through_gateway.run(["ansible-playbook", "-i", through_gateway.inventory(), PLAYBOOK], job)
-    assert lost.code == 2
-    assert "\n0 of 3 saved; 3 failed: edge1, edge2, edge3\n" in lost.output
-    assert lost.output.count("lies inside the container of this job (in the ") >= len(through_gateway.hosts)
-    assert digest_of_systems(through_gateway.lab) == before
+    run = ansible.run(["ansible-playbook", "-i", ansible.inventory(), PLAYBOOK], job)
+    assert run.code == 2
+    assert "\n0 of 4 saved; 4 failed: edge-without, edge1, edge2, edge3\n" in run.output
+    said = {host: run.result(host, CHECK)["msg"] for host in ("edge1", "edge2", "edge3")}
+    assert f"would have become {ROLE.parent.parent / 'playbooks' / 'backups'};" in said["edge1"]
+    for host in ("edge2", "edge3"):
+        assert "lies inside the container of this job (in the " in said[host]
+    assert "backup_and_fetch_dest is empty" in run.result("edge-without", INPUT)["msg"]
+    assert digest_of_systems(ansible.lab) == before

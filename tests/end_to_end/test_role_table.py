@@ -6,14 +6,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.harness.ansible_runs import Run, Runner
+from tests.harness.login import DIRECT
 from tests.harness.observer import digest_of_systems
 
 ROLE = "netops.activelogic.backup_and_fetch"
@@ -49,26 +47,25 @@ def results(table: dict[str, str]) -> dict[str, str]:
     return {host: next(word for word in known if text.startswith(word)) for host, text in table.items()}
 
 
-def troubled(ansible: Runner) -> None:
-    """Add systems that fail in different ways, and at different tasks."""
-    ansible.hosts = ("edge1", GHOST, "edge2", REMOTE, UNDEFINED, SPOILT)
-    (ansible.folder / "host_vars").mkdir()
-    for host, variables in {
-        REMOTE: {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9},
-        UNDEFINED: {"activelogic_password": "{{ nobody_has_set_this }}"},
-        SPOILT: {"backup_and_fetch_min_size": "many"},
-    }.items():
-        (ansible.folder / "host_vars" / f"{host}.yml").write_text(json.dumps(variables), encoding="utf-8")
+TROUBLES: dict[str, dict[str, Any]] = {
+    REMOTE: {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9},
+    UNDEFINED: {"activelogic_password": "{{ nobody_has_set_this }}"},
+    SPOILT: {"backup_and_fetch_min_size": "many"},
+}
+"""Variables of systems that fail in different ways, and at different tasks."""
 
 
-@pytest.mark.parametrize("strategy", ["linear", "free"])
-def test_two_runs_in_one_play_each_have_their_own_truth(through_gateway: Runner, tmp_path: Path, strategy: str) -> None:
-    troubled(through_gateway)
-    first, second = tmp_path / "first", tmp_path / "second"
-    prefix = f"two-{strategy}-"
+def twice(first: Path, second: Path) -> list[dict[str, Any]]:
+    """The role, twice; one system leaves the play between them."""
     out = {"ansible.builtin.fail": {"msg": "out"}, "when": "inventory_hostname == 'edge2'"}
-    tasks = [role(first, prefix), out, role(second, prefix)]
-    run = through_gateway.play(*tasks, hosts="all", strategy=strategy)
+    return [role(first, "two-"), out, role(second, "two-")]
+
+
+def test_two_runs_in_one_play_each_have_their_own_truth(through_gateway: Runner, tmp_path: Path) -> None:
+    through_gateway.hosts = ("edge1", GHOST, "edge2", REMOTE, UNDEFINED, SPOILT)
+    through_gateway.host_variables = TROUBLES
+    first, second = tmp_path / "first", tmp_path / "second"
+    run = through_gateway.play(*twice(first, second), hosts="all")
     assert run.code == 2, run.output
     (one, count_one), (two, count_two) = tables(run)
     failed = {GHOST: "FAILED", REMOTE: "FAILED", UNDEFINED: "FAILED", SPOILT: "FAILED"}
@@ -89,8 +86,27 @@ def test_two_runs_in_one_play_each_have_their_own_truth(through_gateway: Runner,
     assert [line for line in long if str(tmp_path) not in line and "=" not in line] == []
 
 
+def test_two_runs_each_have_their_own_truth_where_no_system_waits_for_another(
+    through_gateway: Runner, tmp_path: Path
+) -> None:
+    """With the strategy ``free``; in check mode, as what a file's row says does not depend on it."""
+    through_gateway.hosts = ("edge1", "edge2", REMOTE, UNDEFINED, SPOILT)
+    through_gateway.host_variables = TROUBLES
+    tasks = twice(tmp_path / "first", tmp_path / "second")
+    run = through_gateway.play(*tasks, hosts="all", strategy="free", arguments=["--check"])
+    assert run.code == 2, run.output
+    (one, count_one), (two, count_two) = tables(run)
+    failed = {REMOTE: "FAILED", UNDEFINED: "FAILED", SPOILT: "FAILED"}
+    assert results(one) == {"edge1": "WOULD SAVE", "edge2": "WOULD SAVE", **failed}
+    assert results(two) == {"edge1": "WOULD SAVE", "edge2": "NOT SAVED", **dict.fromkeys(failed, "NOT SAVED")}
+    begin = "check mode, nothing was written: "
+    assert count_one == f"{begin}2 of 5 would be saved, 0 unchanged; 3 failed: {REMOTE}, {SPOILT}, {UNDEFINED}"
+    assert count_two.startswith(f"{begin}1 of 5 would be saved, 0 unchanged; 4 left the play earlier: ")
+
+
 def test_batches_in_check_mode_show_each_system_once_and_count_all(through_gateway: Runner, tmp_path: Path) -> None:
     through_gateway.hosts = ("edge1", GHOST, "edge2", "edge3")
+    through_gateway.reach("edge2", DIRECT)
     before = digest_of_systems(through_gateway.lab)
     document = role(tmp_path / "archive", "batch-")
     run = through_gateway.play(document, hosts="all", serial=2, arguments=["--check", "--limit", "!edge3"])
@@ -106,9 +122,16 @@ def test_batches_in_check_mode_show_each_system_once_and_count_all(through_gatew
 
 
 def test_nothing_of_an_earlier_run_is_shown_when_all_fail(through_gateway: Runner, tmp_path: Path) -> None:
-    """The first run saves all, the second one none, and each time somebody catches the failure; the third is quiet."""
+    """The first run saves all, the second one none, and each time somebody catches the failure; the third is quiet.
+
+    One system fails at its login, the other at the check of the input.
+    """
     document = role(tmp_path / "archive", "rescued-")
-    wrong = {**document, "vars": {**document["vars"], "activelogic_host": "edge-nowhere"}}
+    failing = {
+        "activelogic_host": "edge-nowhere",
+        "backup_and_fetch_min_size": "{{ 'many' if inventory_hostname == 'edge2' else 1 }}",
+    }
+    wrong = {**document, "vars": {**document["vars"], **failing}}
     tasks = [
         document,
         {"block": [wrong], "rescue": [{"ansible.builtin.debug": {"msg": "caught"}}]},
@@ -122,5 +145,6 @@ def test_nothing_of_an_earlier_run_is_shown_when_all_fail(through_gateway: Runne
     assert results(two) == results(three) == {"edge1": "FAILED", "edge2": "FAILED"}
     assert count_two == count_three == "0 of 2 saved; 2 failed: edge1, edge2"
     assert "could not log in" in two["edge1"]
-    assert three["edge1"] == "FAILED why is hidden by no_log"
+    assert "backup_and_fetch_min_size is not a whole number of bytes" in two["edge2"]
+    assert three["edge1"] == three["edge2"] == "FAILED why is hidden by no_log"
     assert through_gateway.lab.password not in run.output

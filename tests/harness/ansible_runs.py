@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from tests.harness.lab import BIN, Lab
-from tests.harness.login import login_options
+from tests.harness.login import WAYS, login_options
 
 BACKUP = "netops.activelogic.activelogic_backup"
 INFO = "netops.activelogic.activelogic_backup_info"
@@ -75,25 +75,45 @@ def succeeded(run: Run) -> Run:
     return run
 
 
+def _given(variables: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in variables.items() if value is not None}
+
+
 class Runner:
-    """Ansible commands in a clean environment, with an inventory of the laboratory's systems."""
+    """Ansible commands in a clean environment, with an inventory of the laboratory's systems.
+
+    :ivar variables: of all hosts.
+    :ivar host_variables: of single hosts, in place of those; None leaves one out.
+    """
 
     def __init__(self, lab: Lab, way: str, folder: Path) -> None:
         self.lab = lab
         self.way = way
         self.folder = folder
-        login = login_options(lab, "", way, retries=1, retry_delay=0.1)
-        del login["host"]  # in an inventory it is the name of the host
-        self.variables: dict[str, Any] = {
-            "ansible_connection": "local",
-            **{f"activelogic_{option}": value for option, value in login.items()},
-        }
+        self.variables: dict[str, Any] = {"ansible_connection": "local", **self._login(way)}
+        self.host_variables: dict[str, dict[str, Any]] = {}
         self.hosts = tuple(lab.systems)
+
+    def reach(self, host: str, way: str) -> None:
+        """Let one host be reached in this way, whatever the way of the others is."""
+        others = {key: None for each in WAYS for key in self._login(each)}
+        self.host_variables.setdefault(host, {}).update({**others, **self._login(way)})
+
+    def _login(self, way: str) -> dict[str, Any]:
+        login = login_options(self.lab, "", way, retries=1, retry_delay=0.1)
+        del login["host"]  # in an inventory it is the name of the host
+        return {f"activelogic_{option}": value for option, value in login.items()}
 
     def inventory(self, **variables: Any) -> str:
         """Write an inventory; a variable that is None is left out."""
-        merged = {key: value for key, value in {**self.variables, **variables}.items() if value is not None}
-        document = {"all": {"hosts": {host: {} for host in self.hosts}, "vars": merged}}
+        merged = {**self.variables, **variables}
+        differing = {key for own in self.host_variables.values() for key in own}
+        hosts = {
+            host: _given({**{key: merged.get(key) for key in differing}, **self.host_variables.get(host, {})})
+            for host in self.hosts
+        }
+        of_all = _given({key: value for key, value in merged.items() if key not in differing})
+        document = {"all": {"hosts": hosts, "vars": of_all}}
         path = self.folder / "inventory.yml"
         path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
         return str(path)
