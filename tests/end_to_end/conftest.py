@@ -23,6 +23,20 @@ NEW_SYSTEMS = tuple(f"new{number}" for number in range(1, 9))
 """More than one, because the gateway may still be busy with the system of the test before."""
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a pytest-xdist that groups no tests: each worker would make the runs that tests share for itself.
+
+    :raises pytest.UsageError: when tests are to be grouped, and are not.
+    """
+    if getattr(config.option, "loadgroup", False):
+        for item in items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid.rpartition("]")[2]:
+                raise pytest.UsageError(
+                    f"pytest-xdist does not group {item.nodeid}: use another version of it or pytest"
+                )
+
+
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A gateway and three embedded systems."""

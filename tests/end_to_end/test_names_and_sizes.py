@@ -157,6 +157,7 @@ def test_names(many: ModuleRunner, tmp_path: Path) -> None:
     require(results, names, **{"removed": True, "removed again": False, "pushed": True, "pushed again": False})
 
 
+@pytest.mark.parametrize("many", [GATEWAY, DIRECT] if FULL else [GATEWAY], indirect=True)
 def test_names_in_a_playbook(many: ModuleRunner, tmp_path: Path) -> None:
     """Ansible's templates and its command line of a module leave a name as it is."""
     names = NAMES + (MORE_NAMES if FULL else [])

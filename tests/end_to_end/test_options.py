@@ -197,7 +197,8 @@ ENVIRONMENT_IGNORED = "ACTIVELOGIC_HOST in the environment is not used"
 def test_environment_never_names_the_system_of_a_host_in_the_inventory(
     through_gateway: Runner, delegate: dict[str, Any]
 ) -> None:
-    task = {"environment": {"ACTIVELOGIC_HOST": "edge2"}, **delegate}
+    through_gateway.hosts = ("edge1", "edge2")
+    task = {"environment": {"ACTIVELOGIC_HOST": "edge3"}, **delegate}
     run = succeeded(play(through_gateway, task, host="all", process_environment={"ACTIVELOGIC_HOST": "edge3"}))
     for system in through_gateway.hosts:
         assert run.result(system)["system"]["host"] == system
