@@ -198,7 +198,7 @@ def test_environment_never_names_the_system_of_a_host_in_the_inventory(
     through_gateway: Runner, delegate: dict[str, Any]
 ) -> None:
     through_gateway.hosts = ("edge1", "edge2")
-    task = {"environment": {"ACTIVELOGIC_HOST": "edge3"}, **delegate}
+    task = {"environment": {"ACTIVELOGIC_HOST": "edge-of-the-task"}, **delegate}
     run = succeeded(play(through_gateway, task, host="all", process_environment={"ACTIVELOGIC_HOST": "edge3"}))
     for system in through_gateway.hosts:
         assert run.result(system)["system"]["host"] == system

@@ -33,6 +33,13 @@ def test_playbook_saves_every_system_and_says_what(through_gateway: Runner, tmp_
     ansible.reach("edge2", DIRECT)
     wanted = {"backup_and_fetch_dest": f"{dest}/", "backup_and_fetch_prefix": "play-"}
     ansible.hosts = (*saved, "edge-unknown")
+    checked = ansible.playbook(PLAYBOOK, check=True, variables=wanted)
+    assert (
+        "\ncheck mode, nothing was written: 2 of 3 would be saved, 0 unchanged; 1 failed: edge-unknown\n"
+        in checked.output
+    )
+    assert not dest.exists()
+
     first = ansible.playbook(PLAYBOOK, variables=wanted)
     assert first.code == 2, first.output
     for system in saved:

@@ -69,8 +69,8 @@ def test_two_runs_in_one_play_each_have_their_own_truth(through_gateway: Runner,
     assert run.code == 2, run.output
     (one, count_one), (two, count_two) = tables(run)
     failed = {GHOST: "FAILED", REMOTE: "FAILED", UNDEFINED: "FAILED", SPOILT: "FAILED"}
-    assert results(one) == {"edge1": "SAVED", "edge2": "SAVED", **failed}
-    assert results(two) == {"edge1": "SAVED", "edge2": "NOT SAVED", **dict.fromkeys(failed, "NOT SAVED")}
+    assert results(one) == {"edge1": "SAVED", "edge2": "SAVED", **failed}, run.output
+    assert results(two) == {"edge1": "SAVED", "edge2": "NOT SAVED", **dict.fromkeys(failed, "NOT SAVED")}, run.output
     assert count_one == f"2 of 6 saved; 4 failed: {GHOST}, {REMOTE}, {SPOILT}, {UNDEFINED}"
     assert count_two.startswith("1 of 6 saved; 5 left the play earlier: ")
     for system in ("edge1", "edge2"):
@@ -97,8 +97,10 @@ def test_two_runs_each_have_their_own_truth_where_no_system_waits_for_another(
     assert run.code == 2, run.output
     (one, count_one), (two, count_two) = tables(run)
     failed = {REMOTE: "FAILED", UNDEFINED: "FAILED", SPOILT: "FAILED"}
-    assert results(one) == {"edge1": "WOULD SAVE", "edge2": "WOULD SAVE", **failed}
-    assert results(two) == {"edge1": "WOULD SAVE", "edge2": "NOT SAVED", **dict.fromkeys(failed, "NOT SAVED")}
+    assert results(one) == {"edge1": "WOULD SAVE", "edge2": "WOULD SAVE", **failed}, run.output
+    assert results(two) == {"edge1": "WOULD SAVE", "edge2": "NOT SAVED", **dict.fromkeys(failed, "NOT SAVED")}, (
+        run.output
+    )
     begin = "check mode, nothing was written: "
     assert count_one == f"{begin}2 of 5 would be saved, 0 unchanged; 3 failed: {REMOTE}, {SPOILT}, {UNDEFINED}"
     assert count_two.startswith(f"{begin}1 of 5 would be saved, 0 unchanged; 4 left the play earlier: ")
@@ -113,9 +115,9 @@ def test_batches_in_check_mode_show_each_system_once_and_count_all(through_gatew
     assert run.code == 2, run.output
     (one, count_one), (two, count_two) = tables(run)
     begin = "check mode, nothing was written: "
-    assert results(one) == {"edge1": "WOULD SAVE", GHOST: "FAILED"}
+    assert results(one) == {"edge1": "WOULD SAVE", GHOST: "FAILED"}, run.output
     assert count_one == f"{begin}1 of 3 would be saved, 0 unchanged; 1 failed: {GHOST}; 1 not reached: edge2"
-    assert results(two) == {"edge2": "WOULD SAVE"}
+    assert results(two) == {"edge2": "WOULD SAVE"}, run.output
     assert count_two == f"{begin}2 of 3 would be saved, 0 unchanged; 1 failed: {GHOST}"
     assert not (tmp_path / "archive").exists()
     assert digest_of_systems(through_gateway.lab) == before
@@ -140,7 +142,7 @@ def test_nothing_of_an_earlier_run_is_shown_when_all_fail(through_gateway: Runne
     run = through_gateway.play(*tasks, hosts="edge1,edge2")
     assert run.code == 2, run.output
     (one, count_one), (two, count_two), (three, count_three) = tables(run)
-    assert results(one) == {"edge1": "SAVED", "edge2": "SAVED"}
+    assert results(one) == {"edge1": "SAVED", "edge2": "SAVED"}, run.output
     assert count_one == "2 of 2 saved"
     assert results(two) == results(three) == {"edge1": "FAILED", "edge2": "FAILED"}
     assert count_two == count_three == "0 of 2 saved; 2 failed: edge1, edge2"
