@@ -329,7 +329,7 @@ from ansible_collections.netops.activelogic.plugins.module_utils._connection imp
     connection_argument_spec,
     connection_required_by,
 )
-from ansible_collections.netops.activelogic.plugins.module_utils._module._backup import work_for
+from ansible_collections.netops.activelogic.plugins.module_utils._module._work import work_for_state
 from ansible_collections.netops.activelogic.plugins.module_utils._runner import run
 
 
@@ -368,7 +368,7 @@ def main() -> None:
         ],
         required_by=connection_required_by(),
     )
-    run(module, work_for(module.params["state"]))
+    run(module, work_for_state(module.params["state"]))
 
 
 if __name__ == "__main__":

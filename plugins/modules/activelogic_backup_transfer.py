@@ -337,7 +337,7 @@ from ansible_collections.netops.activelogic.plugins.module_utils._connection imp
     connection_argument_spec,
     connection_required_by,
 )
-from ansible_collections.netops.activelogic.plugins.module_utils._module._transfer import work_for
+from ansible_collections.netops.activelogic.plugins.module_utils._module._work import work_for_direction
 from ansible_collections.netops.activelogic.plugins.module_utils._runner import run
 
 
@@ -377,7 +377,7 @@ def main() -> None:
         ],
         required_by=connection_required_by(),
     )
-    run(module, work_for(module.params["direction"]))
+    run(module, work_for_direction(module.params["direction"]))
 
 
 if __name__ == "__main__":

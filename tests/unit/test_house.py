@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
+import importlib.util
 import json
 import subprocess
 import sys
@@ -63,6 +65,25 @@ def users_of(wanted: str) -> set[str]:
         for path in UTILS.rglob("*.py")
         if any(f".{each}.".find(f".{wanted}.") >= 0 for each in imports_of(path))
     }
+
+
+def neighbours_of(path: Path) -> Iterator[str]:
+    """The modules of module_utils that a file may import, as names below module_utils, and names in these."""
+    package = ".".join(("utils", *path.parent.relative_to(UTILS).parts))
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            for name in (origin, *(f"{origin}.{each.name}" for each in node.names)):
+                yield name.removeprefix("utils.")
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Nor inside of a function: :class:`graphlib.CycleError` names the files."""
+    names = {".".join(path.relative_to(UTILS).with_suffix("").parts): path for path in UTILS.rglob("_*.py")}
+    known = {name: set(neighbours_of(path)) & set(names) for name, path in names.items()}
+    order = list(graphlib.TopologicalSorter(known).static_order())
+    floors = [order.index(each) for each in ("_errors", "_client", "_module._fetch", "_module._work")]
+    assert floors == sorted(floors)
 
 
 def test_each_thing_is_met_in_one_place() -> None:

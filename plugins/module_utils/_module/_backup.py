@@ -30,15 +30,6 @@ Planner = Callable[[Listing], Plan]
 """Makes a plan from a listing; the same listing always gives the same plan."""
 
 
-def work_for(state: str) -> Callable[[Context], dict[str, Any]]:
-    """The function that implements a state."""
-    if state == "restored":
-        from ._restored import restored  # noqa: PLC0415 - the other states do not compare archives
-
-        return restored
-    return {"present": present, "absent": absent}[state]
-
-
 def present(context: Context) -> dict[str, Any]:
     """Make sure that a backup exists: a named one, one that is recent enough, or a new one."""
     params, client = context.params, context.client

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from .._archive._whole import Finding, inspect, not_checked
@@ -18,17 +18,6 @@ from .._plan import PassedOver
 from ._result import described, result
 
 UNCHANGED = "unchanged"
-
-
-def work_for(direction: str) -> Callable[[Context], dict[str, Any]]:
-    """The function that implements a direction."""
-    if direction == "fetch":
-        from ._fetch import fetch  # noqa: PLC0415 - loaded only if used
-
-        return fetch
-    from ._push import push  # noqa: PLC0415 - loaded only if used
-
-    return push
 
 
 def verify_of(context: Context) -> str:
