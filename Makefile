@@ -39,15 +39,17 @@ demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and brin
 	$(BIN)/python -m tests.demo.demo
 
 # Two parts at a time, so that one works while the other waits; what each prints is shown when it ends.
+PARTS := $(MAKE) --jobs=2 --output-sync=target --no-print-directory WORKERS=2
+
 test: $(VENV)/test build  ## Run everything that a change has to pass
-	$(MAKE) --jobs=2 --output-sync=target --no-print-directory WORKERS=2 MUTANTS_STEP=6 TRUTH_STEP=12 \
-		check sanity test-unit test-end-to-end test-gateway test-contract test-errors test-mutants test-schemathesis \
-		test-faults-short test-truth molecule
+	$(PARTS) MUTANTS_STEP=6 TRUTH_STEP=12 check sanity test-unit test-end-to-end test-gateway test-contract test-errors \
+		test-mutants test-schemathesis test-faults-short test-truth molecule
 
 # Requests that schemathesis makes up for each operation; else as many as the test has as its default.
 test-all: export SCHEMATHESIS_EXAMPLES := 200
-test-all: check sanity-all importer test-unit test-errors test-contract test-quirks test-mutants test-gateway \
-	test-schemathesis test-end-to-end test-truth test-faults test-kills molecule  ## Run everything in full: needs hours, and 20 GiB of disk
+test-all: $(VENV)/test build  ## Run everything in full, to its end also when a part fails: needs hours, and 20 GiB of disk
+	$(PARTS) --keep-going check sanity-all importer test-unit test-faults test-quirks test-truth test-mutants test-kills \
+		test-end-to-end test-gateway test-contract test-errors test-schemathesis molecule
 
 check: lint typing docs-lint  ## Run the linters
 
