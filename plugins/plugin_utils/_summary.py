@@ -138,7 +138,7 @@ def _row_lines(each: Mapping[str, Any], first: int) -> list[str]:
 def _wrapped(text: str, begin: str, indent: str) -> list[str]:
     return textwrap.wrap(
         text, WIDTH, initial_indent=begin, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+    ) or [begin.rstrip()]
 
 
 def human_size(size: float) -> str:

@@ -55,17 +55,17 @@ TROUBLES: dict[str, dict[str, Any]] = {
 """Variables of systems that fail in different ways, and at different tasks."""
 
 
-def twice(first: Path, second: Path) -> list[dict[str, Any]]:
+def twice(first: Path, second: Path, prefix: str) -> list[dict[str, Any]]:
     """The role, twice; one system leaves the play between them."""
     out = {"ansible.builtin.fail": {"msg": "out"}, "when": "inventory_hostname == 'edge2'"}
-    return [role(first, "two-"), out, role(second, "two-")]
+    return [role(first, prefix), out, role(second, prefix)]
 
 
 def test_two_runs_in_one_play_each_have_their_own_truth(through_gateway: Runner, tmp_path: Path) -> None:
     through_gateway.hosts = ("edge1", GHOST, "edge2", REMOTE, UNDEFINED, SPOILT)
     through_gateway.host_variables = TROUBLES
     first, second = tmp_path / "first", tmp_path / "second"
-    run = through_gateway.play(*twice(first, second), hosts="all")
+    run = through_gateway.play(*twice(first, second, "two-"), hosts="all")
     assert run.code == 2, run.output
     (one, count_one), (two, count_two) = tables(run)
     failed = {GHOST: "FAILED", REMOTE: "FAILED", UNDEFINED: "FAILED", SPOILT: "FAILED"}
@@ -92,7 +92,7 @@ def test_two_runs_each_have_their_own_truth_where_no_system_waits_for_another(
     """With the strategy ``free``; in check mode, as what a file's row says does not depend on it."""
     through_gateway.hosts = ("edge1", "edge2", REMOTE, UNDEFINED, SPOILT)
     through_gateway.host_variables = TROUBLES
-    tasks = twice(tmp_path / "first", tmp_path / "second")
+    tasks = twice(tmp_path / "first", tmp_path / "second", "free-")
     run = through_gateway.play(*tasks, hosts="all", strategy="free", arguments=["--check"])
     assert run.code == 2, run.output
     (one, count_one), (two, count_two) = tables(run)

@@ -88,6 +88,16 @@ def test_table_has_failures_first_fits_the_width_and_ends_with_the_counts() -> N
     assert hosts[2] in table
 
 
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("length", [20, 80, 90, 100, 200])
+def test_system_keeps_its_row_however_long_the_path_of_its_file_is(length: int, check: bool) -> None:
+    path = "/srv/".ljust(length, "x")
+    found = row("edge1", FOUND, {"changed": True, "file": {"path": path}, "backup": {"size": 10}}, "", check)
+    shown = lines([found], totals([found], ["edge1"]), check)
+    assert sum(line.startswith("edge1 ") and found["result"] in line for line in shown) == 1
+    assert sum(path in line for line in shown) == 1
+
+
 def test_many_failures_are_counted_and_not_all_named_again() -> None:
     hosts = [f"edge{number}" for number in range(30)]
     rows = [row(host, {}, {}, "down", False) for host in hosts]
