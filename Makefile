@@ -39,7 +39,7 @@ demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and brin
 	$(BIN)/python -m tests.demo.demo
 
 # Two parts at a time, so that one works while the other waits; what each prints is shown when it ends.
-PARTS := $(MAKE) --jobs=2 --output-sync=target --no-print-directory WORKERS=2
+PARTS := $(MAKE) --jobs=2 --output-sync=target --no-print-directory WORKERS=3
 
 test: $(VENV)/test build  ## Run everything that a change has to pass
 	$(PARTS) MUTANTS_STEP=6 TRUTH_STEP=12 check sanity test-unit test-end-to-end test-gateway test-contract test-errors \
