@@ -1,4 +1,4 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests of the gateway, most of them over TLS with a process of its own."""
+"""Tests of the gateway, most of them over TLS against a gateway in a separate process."""

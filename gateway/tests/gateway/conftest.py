@@ -24,13 +24,13 @@ def ca() -> trustme.CA:
 
 @pytest.fixture(scope="session")
 def certificate(ca: trustme.CA) -> bytes:
-    """Key and certificate chain of every lab's gateway, in PEM form."""
+    """Key and certificate chain, in PEM format, which the gateways of all labs share."""
     return ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.bytes()
 
 
 @pytest.fixture(scope="session")
 def new_lab(ca: trustme.CA, certificate: bytes, tmp_path_factory: pytest.TempPathFactory) -> MakeLab:
-    """Makes the folder of a lab, whose gateway does not run yet."""
+    """Create a lab's folder, without starting its gateway."""
 
     def make(
         *,
@@ -56,7 +56,7 @@ def new_lab(ca: trustme.CA, certificate: bytes, tmp_path_factory: pytest.TempPat
         }
         lab = Lab(folder, ca, settings)
         if sdk == TROUBLED:
-            # The configuration gives a root to the embedded SDK alone; this one finds it in its environment.
+            # Only the embedded SDK gets its root from the configuration; this one gets it from its environment.
             settings["sdk"] = sdk
             del settings["embedded_root"]
         lab.session.verify = str(folder / "ca.pem")
@@ -68,13 +68,13 @@ def new_lab(ca: trustme.CA, certificate: bytes, tmp_path_factory: pytest.TempPat
 
 @pytest.fixture(scope="module")
 def program() -> tuple[str, ...]:
-    """How gateways of a module start (:attr:`Lab.program`); a module that is about starts and ends has its own."""
+    """How a module's gateways start (:attr:`Lab.program`); modules that test starting and stopping override it."""
     return ()
 
 
 @pytest.fixture(scope="module")
 def make_module_lab(new_lab: MakeLab, program: tuple[str, ...]) -> Iterator[MakeLab]:
-    """Makes labs for all tests of a module; those that run are stopped at its end."""
+    """Create labs for all tests of a module; the running ones are stopped at its end."""
     labs: list[Lab] = []
 
     def make(**options: Any) -> Lab:
@@ -94,7 +94,7 @@ def make_module_lab(new_lab: MakeLab, program: tuple[str, ...]) -> Iterator[Make
 
 @pytest.fixture
 def make_lab(make_module_lab: MakeLab) -> Iterator[MakeLab]:
-    """Makes labs for one test: those that run are told to stop after it, and have ended by the end of the module."""
+    """Create labs for one test; the running ones get a stop signal after it and end by the end of the module."""
     labs: list[Lab] = []
 
     def make(**options: Any) -> Lab:
@@ -110,7 +110,7 @@ def make_lab(make_module_lab: MakeLab) -> Iterator[MakeLab]:
 
 @pytest.fixture(scope="module")
 def lab(make_module_lab: MakeLab) -> Lab:
-    """A gateway that runs for the whole module, over the embedded SDK as it is."""
+    """A gateway that runs for the whole module, with the unmodified embedded SDK."""
     made = make_module_lab(sdk="activelogic_embedded", limits={"failed_logins_per_minute": 1000})
     made.start()
     return made

@@ -1,10 +1,10 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A crowd that attacks a gateway with its default limits, from the address of everybody else.
+"""Many clients attack a gateway with default limits, from the same address as legitimate clients.
 
-Throughout an attack a healthy system is served, the gateway and the process that it forks from go on, and its memory
-does not grow; afterwards nothing of the attack is left.
+During an attack, a healthy system is served, the gateway and its fork server keep running, and the gateway's memory
+does not grow; the attack leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ENDS = (OSError, TimeoutError, ssl.SSLError)
 
 Attack = Callable[["Attacker"], None]
 ATTACKS: dict[str, tuple[Attack, int]] = {}
-"""What each attacker of a crowd does again and again, and how many they are."""
+"""What each attacker repeats, and the number of attackers."""
 
 
 def attack(crowd: int) -> Callable[[Attack], Attack]:
@@ -56,7 +56,7 @@ def head(method: str, path: str, *headers: bytes) -> bytes:
 
 
 class Attacker(threading.Thread):
-    """Attacks until the time is over."""
+    """Attacks until its time is up."""
 
     def __init__(self, lab: Lab, function: Attack, number: int) -> None:
         super().__init__(daemon=True)
@@ -80,11 +80,11 @@ class Attacker(threading.Thread):
         return time.monotonic() < self._deadline
 
     def wait(self) -> None:
-        """Hold what was opened, to the end."""
+        """Hold open connections until the attack ends."""
         time.sleep(max(0.0, self._deadline - time.monotonic()))
 
     def make_ill(self, call: str, trouble: str) -> None:
-        """Let the package do harm with edge2; one attacker says so for all."""
+        """Make the package misbehave for edge2; one attacker sets this for all."""
         if self.number == self.times == 0:
             self.lab.trouble(**{f"{call}@edge2": trouble})
 
@@ -97,7 +97,7 @@ class Attacker(threading.Thread):
             yield sock
 
     def send(self, data: bytes) -> None:
-        """Send, and read what comes until nothing comes for a while."""
+        """Send data, then read until nothing arrives for a while."""
         with self.connected() as sock:
             sock.sendall(data)
             sock.settimeout(0.3)
@@ -105,7 +105,7 @@ class Attacker(threading.Thread):
                 pass
 
     def pour(self, sock: socket.socket, piece: bytes) -> None:
-        """Send the same again and again."""
+        """Send the same bytes repeatedly."""
         while self.goes_on():
             sock.sendall(piece)
 
@@ -278,7 +278,7 @@ def guesses_of_one_password(attacker: Attacker) -> None:
     attacker.send(head("GET", "/v1/systems/edge1", login(str(attacker.chance.random()))))
 
 
-# Of a user with a login, and of systems and packages that are ill; edge2 is theirs
+# With a valid login, and with faulty systems and packages; edge2 is the faulty one
 
 
 @attack(10)
@@ -368,7 +368,7 @@ def polls_that_are_left(attacker: Attacker) -> None:
 
 @attack(1)
 def the_process_that_sessions_are_forked_from_is_killed(attacker: Attacker) -> None:
-    """Not by anybody from outside: by the machine, when its memory is gone. Once: a session that is lost is told so."""
+    """As the OOM killer would, not a client. Once only: a lost session is reported to its client."""
     if attacker.times == 0:
         time.sleep(SECONDS / 2)
         os.kill(attacker.lab.fork_server(), signal.SIGKILL)
@@ -408,7 +408,7 @@ def test_who_attacks_hurts_nobody_else(make_lab: Callable[..., Lab], name: str) 
 
 
 def _files(lab: Lab) -> set[Path]:
-    """Everything in the lab's folder, without what the gateway keeps below its own, and what a system does."""
+    """All files in the lab's folder, except the gateway's state and the files of the systems."""
     return {
         path
         for path in lab.folder.rglob("*")

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The audit log: a line for each request and for each operation's end, complete, and with no secret anywhere."""
+"""The audit log: a complete line for each request and each operation's end, without secrets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def audited(make_lab: Callable[..., Lab]) -> Lab:
 
 
 def last(lab: Lab, event: str = "request") -> dict[str, Any]:
-    """The newest line; an operation's end is written a moment before its client learns of it, a request's after."""
+    """The newest line. An operation's end is logged just before its client learns of it, a request just after."""
     deadline = time.monotonic() + 5
     seen = -1
     while time.monotonic() < deadline:
@@ -181,7 +181,7 @@ def test_no_secret_is_in_any_log_state_or_argument(audited: Lab) -> None:
         assert lab.get(path + "?wait=20", **login).json()["state"] == "succeeded"
         for refused in (lab.get("/v1/systems/edge1", **wrong), lab.put(body, **wrong), lab.get(path, **wrong)):
             assert refused.status_code == 401
-    # Where they don't belong: in names, bodies, paths, queries and headers.
+    # Passwords where they don't belong: in names, bodies, paths, queries and headers.
     bodies: list[tuple[str, dict[str, Any]]] = [
         ("password_in_operation", {"action": "create_new", "name": f"{PASSWORD}.plb"}),
         ("password_in_operation", {"action": "create_new", "name": "a", "resource_name": PASSWORD}),
@@ -199,14 +199,14 @@ def test_no_secret_is_in_any_log_state_or_argument(audited: Lab) -> None:
     lab.raw(f"GET / HTTP/1.1\r\nX: {PASSWORD}\r\nY : {PASSWORD}\r\n\r\n".encode())
     for trouble in ("tell", "tell_late", "bug", "lost"):
         lab.trouble()
-        lab.get("/v1/systems/edge2")  # this login is remembered, so that the operation's own is the next
+        lab.get("/v1/systems/edge2")  # cache this login, so that the next one is the operation's own
         lab.trouble(connect=trouble)
         answer = lab.run({"action": "create_new", "name": "told.plb"}, system="edge2")
         assert PASSWORD not in str(answer.document)
         assert PASSWORD not in lab.get("/v1/systems/edge2/backups").text
         if trouble == "tell_late":
-            time.sleep(3)  # it is told when no request holds the password any more
-    lab.trouble(create_new="hang")  # a password is in memory while it runs
+            time.sleep(3)  # the package logs the password after every request that holds it has ended
+    lab.trouble(create_new="hang")  # keeps a password in memory
     path = lab.path_of(lab.put({"action": "create_new", "name": "running.plb"}))
     assert lab.get(path + "?wait=0.5").json()["state"] == "running"
     assert lab.process is not None
@@ -218,14 +218,14 @@ def test_no_secret_is_in_any_log_state_or_argument(audited: Lab) -> None:
             seen[file.name] = file.read_bytes()
     assert {"operations.sqlite", "audit.log", "stderr"} <= set(seen)
     for line in (b": the password is ********", b": late, the password is ********"):
-        assert line in seen["stderr"]  # the control: it was there to be caught
+        assert line in seen["stderr"]  # control: the password did reach the redaction
     for password in (PASSWORD, *ODD):
         for form in forms(password):
             assert [where for where, content in seen.items() if form in content] == [], (password, form)
 
 
 def forms(password: str) -> set[bytes]:
-    """A password as it is, as JSON or repr may write it, and as HTTP Basic carries it."""
+    """A password in plain text, as JSON or repr may write it, and as HTTP Basic encodes it."""
     plain = {password.encode(), password.encode("unicode_escape"), repr(password)[1:-1].encode()}
     plain |= {password.replace("\\", "\\\\").replace('"', '\\"').encode()}
     return plain | {base64.b64encode(each)[:-4] for each in plain}
@@ -241,7 +241,7 @@ def test_a_short_password_may_be_a_part_of_a_name(audited: Lab) -> None:
 def test_the_audit_log_is_opened_anew_on_sighup(audited: Lab) -> None:
     log = audited.folder / "audit.log"
     audited.get("/healthz")
-    last(audited)  # its line is written, to the old file
+    last(audited)  # wait until its line is in the old file
     log.rename(log.with_suffix(".1"))
     assert audited.process is not None
     audited.process.send_signal(signal.SIGHUP)

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configuration, the command, and what happens at start, on SIGHUP and with client certificates."""
+"""The configuration, the command line, startup, SIGHUP and client certificates."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def program() -> tuple[str, ...]:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as its users do."""
+    """Run the command as users do."""
     return subprocess.run(
         [*PROGRAM, *arguments],
         capture_output=True,
@@ -64,7 +64,7 @@ def good(tmp_path: Path, ca: trustme.CA) -> dict[str, Any]:
 
 
 def check(folder: Path, settings: object, command: str = "check") -> subprocess.CompletedProcess[str]:
-    """Run a command on a configuration: ``serve`` in a forked process, ``check`` in this one; both start sooner."""
+    """Run a command on a configuration: ``serve`` in a forked process, ``check`` in this one, to start faster."""
     path = folder / "gateway.yml"
     path.write_text(settings if isinstance(settings, str) else yaml.safe_dump(settings), encoding="utf-8")
     arguments = [command, "--config", str(path)]
@@ -168,7 +168,7 @@ def test_check_says_what_is_wrong_and_where(
     told = result.stderr
     assert said in told
     for word in ("Input", "Value error", "valid", "NoneType", "errors.pydantic"):
-        assert word not in told  # pydantic's words
+        assert word not in told  # pydantic's wording
     assert all(line.startswith("activelogic-gateway: ") for line in told.splitlines())
 
 
@@ -285,7 +285,7 @@ def test_check_knows_a_folder_that_it_may_not_write_to(tmp_path: Path, good: dic
 
     if as_nobody(*PROGRAM, "--version").returncode != 0:
         pytest.skip("this Python is closed to anybody else")
-    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to anybody else
+    with tempfile.TemporaryDirectory() as name:  # other users can't read pytest's own folders
         folder = Path(name)
         for path in (folder, folder / "systems", folder / "open", folder / "closed"):
             path.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clients that hold connections, send what never ends, or ask ahead: everybody else is served meanwhile."""
+"""Clients that hold connections, send endless data or pipeline too many requests don't block other clients."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_trailers_are_no_headers(lab: Lab) -> None:
     ],
 )
 def test_framing_without_an_end_is_ended(make_lab: Callable[..., Lab], endless: bytes) -> None:
-    """While the answer is being made: nobody reads the body, so no clock of a body runs."""
+    """The data arrives while the gateway prepares the answer: it does not read the body, so no body timeout runs."""
     lab = _slow_lab(make_lab)
     with lab.connected() as sock:
         sock.sendall(BACKUPS + LOGIN + CHUNKED + b"\r\n" + endless)
@@ -122,7 +122,7 @@ def test_requests_far_ahead_of_their_answers_end_the_connection(make_lab: Callab
             sock.sendall((BACKUPS + LOGIN + b"\r\n") * 2000)
         answer = read_to_the_end(sock)
     assert answer.count(b"HTTP/1.1 200 ") <= 2
-    assert b"HTTP/1.1 4" not in answer  # nobody could tell which request it answers
+    assert b"HTTP/1.1 4" not in answer  # the client could not match it to a request
     assert [line["event"] for line in lab.refusals("bad_request") if line["event"] != "request"] == ["refused"]
 
 
@@ -156,7 +156,7 @@ def test_idle_connections_of_an_address_keep_nobody_out(make_lab: Callable[..., 
             began = time.monotonic()
             assert lab.get("/v1/systems/edge1/backups", headers={"Connection": "close"}).status_code == 200
             assert time.monotonic() - began < SERVED_SECONDS
-        time.sleep(1.3)  # the log counts for a second
+        time.sleep(1.3)  # the log aggregates over a second
         ended = lab.refusals("too_many_connections", at_least=0)
         if sent in (None, b"", HEALTH):
             assert sum(line["outcome"]["connections"] for line in ended) >= 25
@@ -186,7 +186,7 @@ def test_who_is_at_work_is_not_ended_and_who_comes_too_late_waits(make_lab: Call
         thread.start()
     time.sleep(0.7)
     began = time.monotonic()
-    with lab.connected("127.0.0.2") as sock:  # another address has a share of its own
+    with lab.connected("127.0.0.2") as sock:  # another address has its own share
         sock.sendall(HEALTH + b"Connection: close\r\n\r\n")
         assert read_to_the_end(sock).startswith(b"HTTP/1.1 200 ")
     assert time.monotonic() - began < SERVED_SECONDS
@@ -236,7 +236,7 @@ def test_connections_that_have_ended_leave_no_memory_behind(make_lab: Callable[.
     assert crowd(60) - before < 16 * 2**20
 
 
-# The end of the gateway
+# Stopping the gateway
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /heal", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"])

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bytes: downloads, uploads, and what is not whole."""
+"""Content: downloads, uploads, and incomplete transfers."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_upload_reaches_the_system_after_the_commit_alone(lab: Lab) -> None:
     digest = hashlib.sha256(content).hexdigest()
     assert (stored.status_code, stored.json()) == (200, {"size": len(content), "sha256": digest})
     assert not (lab.backups() / "up.plb").exists()
-    for _ in range(2):  # sent again it is the same
+    for _ in range(2):  # repeating it changes nothing
         assert lab.request("PUT", path + "/commit", json={"sha256": digest}).status_code in (200, 202)
     answer = lab.finish(path)
     assert answer.document["result"] == {"name": "up.plb", "size": len(content), "sha256": digest}
@@ -315,7 +315,7 @@ def test_download_that_outgrows_its_size_is_given_up_and_does_not_fill_the_disk(
 
 
 def disk_of_removed_files(lab: Lab) -> int:
-    """Bytes on the disk of files that the gateway and its processes still have open, and that nobody sees any more."""
+    """Bytes on disk of deleted files that the gateway and its processes still hold open."""
     assert lab.process is not None
     total = 0
     for process in (lab.process.pid, *descendants(lab.process.pid)):

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packages of other generations, and systems that lock and show changes late: what has succeeded, others see."""
+"""Other package generations, and systems that lock or publish changes late: other sessions see every success."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def any_generation(request: pytest.FixtureRequest, make_module_lab: Callable[...
 
 
 def listed(lab: Lab, system: str) -> dict[str, int]:
-    """In a session of its own: what others see."""
+    """What a separate session lists."""
     return {each["name"]: each["size"] for each in lab.get(f"/v1/systems/{system}/backups").json()}
 
 
@@ -91,7 +91,7 @@ def test_change_that_may_be_undone_by_a_bad_end_is_unknown(make_lab: Callable[..
     quirks(lab, "edge2", visible="after_commit", offers_commit=True)
     lab.trouble(close=trouble)
     lab.start()
-    assert lab.get("/v1/systems/edge1/backups").status_code == 200  # a read has nothing to lose
+    assert lab.get("/v1/systems/edge1/backups").status_code == 200  # a read changes nothing that could be lost
     answer = lab.run({"action": "create_new", "name": "new.plb"})
     assert answer.document["state"] == "unknown"
     assert "could not end the session" in answer.document["problem"]["detail"]
@@ -129,7 +129,7 @@ def test_upload_that_its_own_session_does_not_list_is_looked_for_in_another(make
 
 
 LOGINS_OF_AN_UPLOAD = 3
-"""One before the request's body is read, one to see whether the name is free, one to run it; others are remembered."""
+"""One before reading the request's body, one to check that the name is free, one to run it; the rest are cached."""
 
 
 @pytest.mark.parametrize("replace", [False, True])

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the vendor's package does to its process hurts no other session, and nothing of it stays."""
+"""Damage that the vendor's package does to its process affects no other session and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ CRASHES = {
     "endless": "the listing has more than 20000 backups",
     "odd": "the listing has a name or a size that no backup can have",
 }
-"""What is told of a crash in a listing."""
+"""What the gateway reports when a listing fails so."""
 
 HANGS = ("hang", "block", "interpreter", "regex", "print", "deaf")
 
 
 def assert_no_descriptor_is_left(lab: Lab, before: tuple[int, int]) -> None:
-    """Within a moment. Our own connections are not meant."""
+    """Wait up to 5 seconds, after closing the lab's own connections."""
     lab.session.close()
     deadline = time.monotonic() + 5
     while any(now > then for now, then in zip(lab.descriptors(), before, strict=True)):
@@ -123,7 +123,7 @@ def test_harm_in_a_command_is_failed_before_it_began_and_unknown_after(make_lab:
 @pytest.mark.parametrize("end", ["answer", "kill_gateway", "kill_fork_server", "stop"])
 def test_what_a_package_forks_ends_with_its_session(make_lab: Callable[..., Lab], end: str) -> None:
     lab = make_lab()
-    lab.program = AS_PROGRAM  # its processes are known by the environment that they started with
+    lab.program = AS_PROGRAM  # the test finds its processes by the environment that they started with
     lab.start()
     own = lab.all_processes()
     assert len(own) == 2
@@ -195,7 +195,7 @@ def test_fork_server_that_does_not_answer_is_replaced(make_lab: Callable[..., La
 
 @pytest.mark.parametrize("to", ["group", "each"])
 def test_signals_for_all_processes_reach_the_gateway_first(make_lab: Callable[..., Lab], to: str) -> None:
-    """Ctrl-C in a terminal is for the group; a service manager stops a service by SIGTERM to each of its processes."""
+    """Ctrl-C in a terminal signals the process group; a service manager sends SIGTERM to each process."""
     lab = make_lab()
     lab.program = ("-c", "import os, runpy; os.setpgrp(); runpy.run_module('activelogic_gateway', run_name='__main__')")
     lab.trouble(create_new="slow:1")
@@ -241,14 +241,14 @@ def _status(lab: Lab, system: str) -> int:
 @pytest.mark.skipif(os.getuid() != 0, reason="looks into the memory of other processes")
 def test_login_is_in_no_process_but_its_session_and_the_gateway(make_lab: Callable[..., Lab]) -> None:
     lab = make_lab()
-    lab.program = AS_PROGRAM  # its processes are known by the environment that they started with
+    lab.program = AS_PROGRAM  # the test finds its processes by the environment that they started with
     lab.trouble(create_new="hang")
     lab.start()
     lab.put({"action": "create_new", "name": "new.plb"})
     while "create_new" not in lab.calls():
         time.sleep(0.02)
     (session,) = lab.session_processes()
-    assert PASSWORD.encode() in memory_of(session)  # the control
+    assert PASSWORD.encode() in memory_of(session)  # control: the session does hold it
     assert PASSWORD.encode() not in memory_of(lab.fork_server())
     for each in (session, lab.fork_server()):
         for name in ("cmdline", "environ"):
@@ -258,7 +258,7 @@ def test_login_is_in_no_process_but_its_session_and_the_gateway(make_lab: Callab
     (space,) = (int(line.split()[3]) for line in limits.splitlines() if line.startswith("Max address space"))
     assert core == ["0", "0"]
     assert 1024 * MIB < space < 1200 * MIB
-    opened = {os.readlink(path) for path in Path(f"/proc/{session}/fd").iterdir()}  # noqa: PTH115 (may be no path)
+    opened = {os.readlink(path) for path in Path(f"/proc/{session}/fd").iterdir()}  # noqa: PTH115 (may not be a path)
     assert not [each for each in opened if str(lab.folder / "state") in each or "gateway.pem" in each]
 
 

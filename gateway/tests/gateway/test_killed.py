@@ -1,9 +1,9 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""kill -9 of the gateway at random moments under load: nothing half made, nothing twice, nothing unaccounted for.
+"""kill -9 of the gateway at random moments under load: no partial results, no repeated commands, no lost operations.
 
-``GATEWAY_KILLS`` says how often, ``GATEWAY_SEED`` which moments; both are printed when the test fails.
+``GATEWAY_KILLS`` is the number of kills and ``GATEWAY_SEED`` seeds their moments; a failing test prints both.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LONGEST_LOAD = 0.8
 
 @dataclass
 class Asked:
-    """One operation that a client asked for. No two have the same system, action and name."""
+    """One operation that a client requested. System, action and name together are unique."""
 
     system: str
     body: dict[str, Any]
@@ -56,7 +56,7 @@ class Asked:
 
 
 class Client(threading.Thread):
-    """Creates, restores, removes, uploads and downloads until the gateway is gone."""
+    """Creates, restores, removes, uploads and downloads until the gateway is killed."""
 
     def __init__(self, url: str, ca: Path, number: str, asked: list[Asked]) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Client(threading.Thread):
                 else:
                     self.upload_download_remove(system, name)
         except requests.RequestException:
-            pass  # killed
+            pass  # the gateway was killed
         except Exception as error:
             self.surprises.append(repr(error))
         finally:
@@ -129,13 +129,13 @@ class Client(threading.Thread):
 @pytest.fixture
 def killed(make_lab: Callable[..., Lab]) -> Lab:
     lab = make_lab(systems=SYSTEMS)
-    # Every command takes a little, so that kills find some in the middle.
+    # Slow every command down, so that kills interrupt some.
     lab.trouble(**dict.fromkeys(("create_new", "restore", "remove", "upload", "download"), "slow:0.02"))
     lab.start()
     return lab
 
 
-# A connection that is killed in its handshake is left to the garbage collector by the client's library.
+# The client library leaves a connection that is killed during its handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <ssl.SSLSocket:pytest.PytestUnraisableExceptionWarning")
 def test_killed_at_random_moments_under_load(killed: Lab) -> None:
     print(f"GATEWAY_KILLS={KILLS} GATEWAY_SEED={SEED}")
@@ -170,13 +170,13 @@ def test_killed_at_random_moments_under_load(killed: Lab) -> None:
         go_on(killed, f"next-{SEED}-{turn}.plb")
     print(dict(outcomes))
     hit = [each for each in outcomes if each.startswith(("unknown", "failed gateway_restarted"))]
-    assert len(hit) >= 2, outcomes  # the load was such that kills found something to break
+    assert len(hit) >= 2, outcomes  # the load was high enough for kills to interrupt operations
 
 
 def account_for(lab: Lab, asked: Asked, begun: Counter[tuple[str, str, str]]) -> str:
-    """Every accepted operation has an outcome that fits what its client saw and what its system did; returns it.
+    """Check that an operation's outcome fits what its client saw and what its system did; return the outcome.
 
-    :param begun: the commands that the systems saw begin, downloads apart.
+    :param begun: the commands that began on the systems, except downloads.
     """
     response = lab.get(asked.path)
     if response.status_code == 404:
@@ -202,7 +202,7 @@ def account_for(lab: Lab, asked: Asked, begun: Counter[tuple[str, str, str]]) ->
 
 
 def check_systems(lab: Lab, everything: list[Asked]) -> None:
-    """What is listed is whole, and is what the outcomes say."""
+    """Listed backups are complete and match the outcomes of the operations."""
     asked = {each.command: each for each in everything}
 
     def state_of(system: str, action: str, name: str) -> str:
@@ -230,7 +230,7 @@ def check_systems(lab: Lab, everything: list[Asked]) -> None:
 
 
 def go_on(lab: Lab, name: str) -> None:
-    """Every system takes the next commands, and nothing of the killed ones is left on it."""
+    """Every system runs the next commands, and the killed ones left nothing on it."""
     for system in SYSTEMS:
         for action in ("create_new", "restore", "remove"):
             answer = lab.run({"action": action, "name": name}, system=system)

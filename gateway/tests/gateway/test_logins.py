@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Refused logins: how many are tried, whom they stop, and what a login that is no longer right still opens."""
+"""Failed logins: how many are tried, whom they block, and what an outdated password still gives access to."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _From(HTTPAdapter):
 
 @contextmanager
 def from_address(lab: Lab, address: str) -> Iterator[Lab]:
-    """The lab as a client at another address has it."""
+    """The lab as seen by a client at another address."""
     ours, lab.session = lab.session, requests.Session()
     lab.session.verify, lab.session.trust_env = ours.verify, False
     lab.session.mount("https://", _From(address))
@@ -57,7 +57,7 @@ def from_address(lab: Lab, address: str) -> Iterator[Lab]:
 
 
 def all_at_once(lab: Lab, logins: list[tuple[str, str, str]]) -> Counter[int]:
-    """Statuses of reads of (system, user, password), all under way at the same time."""
+    """Statuses of concurrent reads, one for each (system, user, password)."""
 
     def read(each: tuple[str, str, str]) -> int:
         system, user, password = each
@@ -128,7 +128,7 @@ def test_guessing_over_many_users_is_stopped(ten: Lab) -> None:
     assert response.status_code == 429
     detail = response.json()["detail"]
     assert "client address 127.0.0.1 has reached the limit of 30 refused logins a minute over all users" in detail
-    # Neither another address nor the first login at another system is held up.
+    # Neither another address nor the first login to another system is blocked.
     assert ten.get("/v1/systems/edge1").status_code == 200
     with from_address(ten, "127.0.0.2"):
         assert ten.get("/v1/systems/edge0").status_code == 200
@@ -151,14 +151,14 @@ def test_a_login_that_worked_passes_an_address_at_its_limit_which_grows_with_the
 
 
 def test_systems_that_cannot_be_reached_cost_an_address_nothing(ten: Lab) -> None:
-    """Where no connection can be made the vendor's package may raise what it raises for a wrong password."""
+    """If it can't connect, the vendor's package may raise the same exception as for a wrong password."""
     add_user(ten, "edge0", "other", "other-password-5521")
     ten.trouble(connect="raise:PLDBIOError")
     for _round in range(4):
         assert all_at_once(ten, [(system, "admin", PASSWORD) for system in TEN]) == {401: 10}
     ten.trouble()
     guesses = [("edge0", f"user{number}", "guess") for number in range(40)]
-    assert all_at_once(ten, guesses) == {401: 30, 429: 10}  # all of the limit was left
+    assert all_at_once(ten, guesses) == {401: 30, 429: 10}  # the whole limit was still available
 
 
 def test_a_login_that_works_takes_back_its_refusals(ten: Lab) -> None:
@@ -295,13 +295,13 @@ def test_a_stranger_is_not_told_which_systems_there_are(make_lab: Callable[..., 
         lab.trouble(connect=trouble)
         assert "office" not in lab.get("/v1/systems/edge2", user="nobody", password="guess2").text
     lab.trouble()
-    # A user who has shown a login that works is told.
+    # After a successful login, the user learns that the system is unknown.
     assert lab.get("/v1/systems/edge1").status_code == 200
     response = lab.get("/v1/systems/edge9")
     assert (response.status_code, response.json()["kind"]) == (404, "unknown_system")
 
 
-# What an old password still opens
+# What an old password still gives access to
 
 
 def change_password(lab: Lab, password: str) -> dict[str, str]:
@@ -311,7 +311,7 @@ def change_password(lab: Lab, password: str) -> dict[str, str]:
 
 @pytest.fixture
 def changed(make_lab: Callable[..., Lab]) -> Iterator[tuple[Lab, str, str]]:
-    """A gateway with a finished download and a running write of a user whose password was changed since."""
+    """A gateway with a finished download and a running write of a user whose password has since changed."""
     lab = make_lab(limits={"failed_logins_per_minute": 50})
     lab.start()
     lab.create("there.plb")
@@ -358,7 +358,7 @@ def test_a_password_that_a_write_finds_refused_is_forgotten(make_lab: Callable[.
     change_password(lab, "new-password-of-the-test")
     answer = lab.put({"action": "remove", "name": "there.plb"})
     assert answer.status_code == 202  # the login worked a moment ago
-    found = lab.finish(lab.path_of(answer))  # its own end is told to who asked for it
+    found = lab.finish(lab.path_of(answer))  # the user who requested it still learns its outcome
     assert (found.document["state"], found.kind) == ("failed", "authentication_failed")
     assert lab.get(path).status_code == 401
     assert (lab.backups() / "there.plb").is_file()

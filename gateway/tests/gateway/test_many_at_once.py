@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Many clients at once: all are served, and writes on one system still run one at a time."""
+"""Many concurrent clients: all are served, and writes on one system still run one at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ten(make_module_lab: Callable[..., Lab]) -> Lab:
 
 
 def most_at_once(notes: list[dict[str, Any]], by: Callable[[dict[str, Any]], str]) -> Counter[str]:
-    """How many commands ran on the systems' side at the same time, at most."""
+    """The maximum number of concurrent commands on the systems' side."""
     now: Counter[str] = Counter()
     most: Counter[str] = Counter()
     for note in notes:
@@ -49,7 +49,7 @@ def test_fifty_creates_over_ten_systems_succeed_one_at_a_time_each(ten: Lab) -> 
         assert {path.name for path in ten.backups(system).iterdir()} == {f"{number}.plb" for number in range(EACH)}
     notes = [note for note in ten.notes() if note["call"] == "create_new"]
     assert most_at_once(notes, lambda note: note["host"]) == dict.fromkeys(SYSTEMS, 1)
-    assert most_at_once(notes, lambda note: note["call"])["create_new"] > 1  # several systems side by side
+    assert most_at_once(notes, lambda note: note["call"])["create_new"] > 1  # systems in parallel
 
 
 def test_fifty_downloads_over_ten_systems_succeed(ten: Lab) -> None:
@@ -69,7 +69,7 @@ def test_fifty_downloads_over_ten_systems_succeed(ten: Lab) -> None:
         contents = list(pool.map(download, PAIRS))
     assert contents == [hashlib.sha256(f"{system} {number}".encode()).digest() for system, number in PAIRS]
     notes = [note for note in ten.notes() if note["call"] == "download"]
-    assert max(most_at_once(notes, lambda note: note["host"]).values()) > 1  # reads wait for no lane
+    assert max(most_at_once(notes, lambda note: note["host"]).values()) > 1  # reads do not queue in a lane
 
 
 def test_writes_of_every_kind_share_one_lane(ten: Lab) -> None:
@@ -99,7 +99,7 @@ def test_nine_waiting_writes_are_one_too_many_and_room_comes_back(ten: Lab) -> N
     for response in responses:
         if response.status_code == 503:
             assert (response.json()["kind"], int(response.headers["retry-after"]) > 0) == ("too_busy", True)
-            assert ten.get(ten.path_of(response)).status_code == 404  # nothing is left of it
+            assert ten.get(ten.path_of(response)).status_code == 404  # the refused operation was not stored
         else:
             assert ten.request("DELETE", ten.path_of(response)).status_code == 200
     assert ten.finish(first).document["state"] == "succeeded"

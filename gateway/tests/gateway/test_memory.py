@@ -1,9 +1,9 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Large files, several at once: neither the gateway's memory nor that of its sessions grows with them.
+"""Concurrent large transfers: neither the gateway's memory nor that of its sessions grows with the file size.
 
-``GATEWAY_TRANSFER_MIB`` says how large; what was measured is printed. The disk holds nine times as much for a while.
+``GATEWAY_TRANSFER_MIB`` sets the file size; the test prints its measurements and needs nine times that disk space.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def quiet(make_lab: Callable[..., Lab]) -> Iterator[Lab]:
 
 
 def all_at_once(lab: Lab, transfer: Callable[[str], object], way: str) -> None:
-    """Transfer all names at once, and hold the memory against what it was when the gateway was idle."""
+    """Transfer all names concurrently, and compare the memory with that of the idle gateway."""
     assert lab.process is not None
     idle = resident(lab.process.pid, "VmHWM")
     watch = MostMemory(lambda: sum(map(held, lab.session_processes())))

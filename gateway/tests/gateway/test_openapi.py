@@ -36,13 +36,13 @@ LISTED = {
     ("PUT", ONE + "/content"): {200, 400, 401, 404, 408, 409, 411, 415, 507},
     ("PUT", ONE + "/commit"): {200, 202, 401, 404, 409, 415, 422, 503},
 }
-"""The routes as they were designed, and the statuses that their clients have to know."""
+"""The routes, and the statuses that clients must handle."""
 
 NEVER_AN_ANSWER = {
     "unknown_backup", "wrong_machine", "cancelled", "abandoned", "replace_failed", "transfer_incomplete",
     "gateway_restarted",
 }  # fmt: skip
-"""Kinds that only stand in the document of an operation that failed."""
+"""Kinds that occur only in the document of a failed operation."""
 
 
 def walk(part: Any) -> Iterator[dict[str, Any]]:

@@ -1,10 +1,9 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every status of every route in the OpenAPI document, from a live gateway, as the document describes it.
+"""A live gateway produces every status of every route as the OpenAPI document describes it.
 
-Which tests there are is read from the document: a status that nobody can produce fails, unless ``NOT_PRODUCED`` says
-why not.
+The document determines the test cases: a status without a producer fails, unless ``NOT_PRODUCED`` gives a reason.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @dataclass
 class Got:
-    """An answer: its status, its headers by small letters, and its body."""
+    """A response: its status, its headers with lower-case names, and its body."""
 
     status: int
     headers: dict[str, str]
@@ -40,7 +39,7 @@ class Got:
 
 
 class Asker:
-    """Asks one route of a lab's gateway."""
+    """Sends requests to one route of a lab's gateway."""
 
     def __init__(self, lab: Lab, operation_id: str) -> None:
         self.lab = lab
@@ -48,19 +47,19 @@ class Asker:
         self.method, self.path, _ = OPERATIONS[operation_id]
 
     def target(self, path: str | None = None, system: str = "edge1") -> str:
-        """The route's path, with a new operation or on the one that has this path."""
+        """The route's path, for the operation at ``path`` or a new one."""
         operation = path.rsplit("/", 1)[1] if path else str(uuid.uuid4())
         return self.path.format(system=system, operation=operation)
 
     def send(self, target: str | None = None, **options: Any) -> Got:
-        """Ask with a body that fits the route, unless ``options`` bring another one."""
+        """Send a body that fits the route, unless ``options`` contain another one."""
         if not {"json", "data"} & set(options):
             options.update(BODIES.get(self.operation_id, {}))
         response = self.lab.request(self.method, target or self.target(), **options)
         return Got(response.status_code, {k.lower(): v for k, v in response.headers.items()}, response.content)
 
     def send_raw(self, headers: bytes, seconds: float = 5.0) -> Got:
-        """Ask over a socket of our own, with these header lines and nothing behind them."""
+        """Send only these header lines, over a raw socket."""
         answer = self.lab.raw(f"{self.method} {self.target()} HTTP/1.1\r\n".encode() + headers, seconds)
         head, _, body = answer.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
@@ -68,7 +67,7 @@ class Asker:
         return Got(int(first.split()[1]), {name.lower(): value for name, value in pairs}, body)
 
     def with_trouble(self, connect: str) -> Got:
-        """Ask while every login at the system ends so."""
+        """Send a request while every login to the system has this trouble."""
         self.lab.trouble(connect=connect)
         try:
             return self.send()
@@ -91,7 +90,7 @@ def downloaded(lab: Lab) -> str:
 
 
 def awaiting(lab: Lab, content: bytes | None = None) -> str:
-    """Path of an upload, with its content if there is one."""
+    """Path of an upload, with its content if given."""
     path = lab.path_of(lab.put({"action": "upload", "name": f"{uuid.uuid4()}.plb", "size": len(CONTENT)}))
     if content is not None:
         assert lab.request("PUT", path + "/content", data=content).status_code == 200
@@ -167,7 +166,7 @@ ON_ALL: dict[int, Callable[[Asker], Got]] = {
     504: lambda ask: ask.with_trouble("hang"),
     507: lambda ask: ask.with_trouble("full"),
 }
-"""For statuses that every route gives in one way; 429, 500 and 503 have gateways of their own."""
+"""Producers for statuses that every route gives in the same way; 429, 500 and 503 have their own gateways."""
 
 CASES = [
     pytest.param(operation_id, int(status), id=f"{operation_id}-{status}")
@@ -178,20 +177,20 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def willing(make_module_lab: Callable[..., Lab]) -> Lab:
-    """Logs in for every request, and is impatient."""
+    """A gateway with short timeouts that logs in for every request."""
     limits = {
         "remember_login_seconds": 0.001, "read_seconds": 1, "header_seconds": 1, "upload_bytes": 10**6,
         "spool_bytes": 10**5, "failed_logins_per_minute": 1000,
     }  # fmt: skip
     lab = make_module_lab(limits=limits)
     lab.start()
-    assert lab.get("/v1/systems/edge1").status_code == 200  # who has logged in is told which systems there are
+    assert lab.get("/v1/systems/edge1").status_code == 200  # after a successful login, unknown systems give 404
     return lab
 
 
 @pytest.fixture(scope="module")
 def locked(make_module_lab: Callable[..., Lab]) -> Lab:
-    """Has seen too many failed logins."""
+    """A gateway with too many failed logins."""
     lab = make_module_lab(limits={"failed_logins_per_minute": 1})
     lab.start()
     assert lab.get("/v1/systems/edge1", password="wrong").status_code == 401
@@ -200,7 +199,7 @@ def locked(make_module_lab: Callable[..., Lab]) -> Lab:
 
 @pytest.fixture(scope="module")
 def broken(make_module_lab: Callable[..., Lab]) -> Lab:
-    """Has lost its database."""
+    """A gateway without its database table."""
     lab = make_module_lab()
     lab.start()
     with sqlite3.connect(lab.folder / "state" / "operations.sqlite") as database:
@@ -211,19 +210,19 @@ def broken(make_module_lab: Callable[..., Lab]) -> Lab:
 
 @pytest.fixture(scope="module")
 def busy(make_module_lab: Callable[..., Lab]) -> Lab:
-    """Has one session for all, which somebody else uses."""
+    """A gateway with only one session, which is in use."""
     lab = make_module_lab(limits={"sessions": 1, "remember_login_seconds": 0.001})
     lab.start()
     return lab
 
 
 def hold_the_session(lab: Lab) -> None:
-    """Have a command keep the one session, unless one does already."""
+    """Occupy the only session with a hanging command, unless it is already in use."""
     if lab.get("/v1/systems/edge1").status_code != 503:
         lab.trouble(create_new="hang")
         deadline = time.monotonic() + 10
         while (asked := lab.put({"action": "create_new", "name": "long.plb"})).status_code == 503:
-            assert time.monotonic() < deadline  # the process of the session just used may be ending yet
+            assert time.monotonic() < deadline  # the previous session's process may still be ending
         path = lab.path_of(asked)
         while "create_new" not in lab.calls():
             assert time.monotonic() < deadline

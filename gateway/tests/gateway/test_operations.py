@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Operations: one owner, one outcome, and never twice."""
+"""Operations: each has one owner and one outcome, and never runs twice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def troubled_for_all(make_module_lab: Callable[..., Lab]) -> Lab:
 
 @pytest.fixture
 def troubled(troubled_for_all: Lab) -> Lab:
-    """A gateway of the module over an SDK that misbehaves as told; each test finds edge1 empty, and no call noted."""
+    """The module's gateway with the misbehaving SDK; each test starts without backups on edge1 or recorded calls."""
     lab = troubled_for_all
     lab.trouble()
     lab.assert_no_session_is_left()

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the vendor's package prints: in the log, bounded, without passwords, and never among the audit lines."""
+"""Output of the vendor's package goes to the log, bounded and without passwords, never into the audit log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PASSWORDS = (
 
 
 def parts(password: str) -> set[str]:
-    """Pieces of a password by which it would be known in a text, in whatever form."""
+    """Encodings of a password that must not occur in a text."""
     data = password.encode()
     return {password, " ".join(password.split()), data.hex(), data.hex().upper(), data.hex(":")}
 
@@ -44,7 +44,7 @@ def test_password_is_in_no_form_in_the_log(make_lab: Callable[..., Lab]) -> None
     for number, password in enumerate(PASSWORDS):
         for form in forms(f"müller{number}", password):
             word, said = form.split(maxsplit=1)
-            assert log.count(f": edge1: {word} ") == len(PASSWORDS)  # the control: it was there to be caught
+            assert log.count(f": edge1: {word} ") == len(PASSWORDS)  # control: every form was printed
             assert said not in log, word
         for part in parts(password):
             assert part not in log
@@ -67,7 +67,7 @@ def test_no_piece_of_a_password_is_left_where_a_text_is_cut() -> None:
         said = excerpt(text, [secret], most)
         assert len(said) <= most
         assert not any(secret[start : start + 6] in said for start in range(len(secret) - 5)), (secret, text, most)
-    assert set(excerpt(f"{'ab' * 100}-" * 40, ["ab" * 100 + "-"], 300)) <= {"*"}  # which becomes much shorter
+    assert set(excerpt(f"{'ab' * 100}-" * 40, ["ab" * 100 + "-"], 300)) <= {"*"}  # redaction makes it much shorter
 
 
 def test_only_audit_lines_are_on_standard_output(make_lab: Callable[..., Lab]) -> None:
@@ -86,8 +86,8 @@ def test_only_audit_lines_are_on_standard_output(make_lab: Callable[..., Lab]) -
     log = lab.errors()
     for said in ("written to descriptor 1", "written to descriptor 2", "written by C"):
         assert f": edge1: {said}\n" in log
-    assert log.count(": nowhere: y\n") == 100  # of 5000
-    assert len(log) < 200_000  # of very much more
+    assert log.count(": nowhere: y\n") == 100  # of 5000 printed
+    assert len(log) < 200_000  # the package printed far more
     assert "of its output were dropped" in log
 
 

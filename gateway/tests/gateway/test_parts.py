@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small parts: names, ranges, logins, certificates, the SDK's exceptions, redaction, turns, listings."""
+"""Small units: names, ranges, logins, certificates, the SDK's exceptions, redaction, turns, listings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads, who may read, and what a login costs."""
+"""Reads, who may read, and the number of logins needed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_listing_is_what_the_system_has(lab: Lab) -> None:
     "word", ["EDGE1", "edge", "edge11", "edge1 ", " edge1", "edge1.", "127.0.0.1", "*", "edge1%00"]
 )
 def test_a_system_is_found_by_its_exact_name_alone(lab: Lab, word: str) -> None:
-    assert lab.get("/v1/systems/edge1").status_code == 200  # who has logged in is told what there is
+    assert lab.get("/v1/systems/edge1").status_code == 200  # after a successful login, unknown systems give 404
     for path in ("", "/backups", "/operations"):
         response = lab.get(f"/v1/systems/{word}{path}")
         assert (response.status_code, response.json()["kind"]) == (404, "unknown_system")
@@ -49,7 +49,7 @@ def test_a_system_is_found_by_its_exact_name_alone(lab: Lab, word: str) -> None:
 
 
 def test_a_system_is_found_by_its_address_and_no_other_is_dialled(lab: Lab) -> None:
-    response = lab.get("/v1/systems/nowhere/backups")  # the address of the system "down", where nothing is
+    response = lab.get("/v1/systems/nowhere/backups")  # the address of the system "down", where nothing listens
     assert (response.status_code, response.json()["kind"]) == (502, "unreachable")
     problem = response.json()
     assert problem["exception"] == "ConnectionRefusedError"

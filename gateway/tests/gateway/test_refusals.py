@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the server refuses before any route sees it; over raw sockets, where a client library would hide it."""
+"""Requests that the server refuses before routing; over raw sockets, because a client library would hide details."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def status(answer: bytes) -> int:
 
 
 def test_a_plain_request_is_answered(lab: Lab) -> None:
-    """The control for all tests below."""
+    """Control for all tests below."""
     assert status(lab.raw(HEALTH + HOST + b"Connection: close\r\n\r\n")) == 200
 
 
@@ -129,7 +129,7 @@ def test_large_documents_are_refused(lab: Lab) -> None:
     ],
 )
 def test_quoted_separators_lead_nowhere(lab: Lab, path: bytes) -> None:
-    assert lab.get("/v1/systems/edge1").status_code == 200  # who has logged in is told what there is
+    assert lab.get("/v1/systems/edge1").status_code == 200  # after a successful login, unknown systems give 404
     assert status(lab.raw(b"GET " + path + b" HTTP/1.1\r\n" + HOST + LOGIN + b"Connection: close\r\n\r\n")) == 404
 
 
@@ -315,7 +315,7 @@ def test_old_tls_is_refused(lab: Lab, version: str) -> None:
 
 @contextmanager
 def _old_server(lab: Lab) -> Iterator[int]:
-    """A server that takes any TLS, to show that the client of these tests can speak it; gives its port."""
+    """The port of a server that accepts any TLS version, to prove that the client of these tests supports it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings():

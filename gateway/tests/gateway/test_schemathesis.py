@@ -1,10 +1,10 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""schemathesis against a live gateway: no finding in the gateway, and a finding in each defect that is planted.
+"""schemathesis against a live gateway: no findings in the gateway, and it finds each planted defect.
 
-``SCHEMATHESIS_EXAMPLES`` says how many requests it makes up for each operation; ``make test-all`` has more of them. A
-defect is looked for in one operation that has it.
+``SCHEMATHESIS_EXAMPLES`` sets how many requests it generates for each operation; ``make test-all`` uses more. The
+search for a defect covers one operation that has it.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ import_before_forking(
 
 SEED = 20261124
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "60"))
-"""Of each operation in the fuzzing phase, at most."""
+"""Maximum number of examples per operation in the fuzzing phase."""
 MOST = 65536
-"""Bytes of an upload at most."""
+"""Maximum size of an upload in bytes."""
 LIMITS = {
-    # What would make an answer depend on how fast the machine is.
+    # High enough that answers don't depend on the speed of the machine.
     "failed_logins_per_minute": 10**6,
     "waiting_writes_per_system": 10**6,
     "waiting_downloads_per_system": 10**6,
@@ -63,11 +63,11 @@ REACHED = {
     "put_content": {200, 400, 401, 404, 409, 422},
     "commit_operation": {200, 202, 400, 401, 404, 409, 415, 422},
 }
-"""Statuses that the run must see, or it did not get far enough."""
+"""Statuses that a run must see; without them it did not get far enough."""
 
 
 def seeds(lab: Lab) -> str:
-    """Prepare operations of every kind, and say which they are."""
+    """Prepare operations of every kind, and return them as JSON for the hooks."""
     content = lab.create("seed.plb")
     body = {"action": "create_new", "name": "created.plb"}
     created = lab.run(body).path
@@ -94,7 +94,7 @@ def seeds(lab: Lab) -> str:
 
 
 def fuzz(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run schemathesis on the lab's gateway, with all checks and phases."""
+    """Run schemathesis with all checks and phases on the lab's gateway."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(GATEWAY_FOLDER),

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one client, user or system can take of the gateway: bodies, the spool, queues and sessions."""
+"""How much of the gateway's resources one client, user or system can use: bodies, spool, queues and sessions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OTHER = {"user": "other", "password": "other-password-5521"}
 def begun(
     lab: Lab, method: str, path: str, size: int, body: bytes, password: str = PASSWORD
 ) -> Iterator[ssl.SSLSocket]:
-    """A request of which the body has only begun."""
+    """A request whose body has only begun."""
     login = base64.b64encode(f"admin:{password}".encode()).decode()
     head = f"{method} {path} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Basic {login}\r\nContent-Length: {size}\r\n"
     context = ssl.create_default_context(cafile=str(lab.folder / "ca.pem"))
@@ -60,7 +60,7 @@ def test_a_login_is_checked_before_a_body_is_read(make_lab: Callable[..., Lab]) 
     path = lab.path_of(lab.put({"action": "upload", "name": "up.plb", "size": 5000}))
     for target in (path, path + "/content", path + "/commit", path[:-4] + "beef"):
         with begun(lab, "PUT", target, 5000, b"", password=f"wrong{target[-4:]}") as sock:
-            sock.settimeout(5)  # header_seconds, after which a slow body is ended, are more
+            sock.settimeout(5)  # less than header_seconds, the timeout of a slow body
             assert status(sock) == 401
 
 
@@ -70,7 +70,7 @@ def test_a_gap_in_a_body_is_limited_whatever_came_before(make_lab: Callable[...,
     path = upload(lab, "gap.plb", 10_000_000)
     began = time.monotonic()
     with begun(lab, "PUT", path + "/content", 10_000_000, bytes(4_000_000)) as sock:
-        assert status(sock) == 408  # not after the 3900 s in which that much may come slowly
+        assert status(sock) == 408  # without waiting for the 3900 s that a slow body of this size may take
     assert time.monotonic() - began < 15
     until(lambda: spooled(lab) == 0)
 
@@ -88,7 +88,7 @@ def test_every_reception_counts_and_is_ended_when_the_room_is_full(make_lab: Cal
         ]
         until(lambda: len(list((lab.folder / "state" / "spool").iterdir())) == 5)
         for sock in socks:
-            with contextlib.suppress(OSError):  # it may have been ended in the middle
+            with contextlib.suppress(OSError):  # the gateway may have closed the connection
                 sock.sendall(bytes(3_900_000))
         until(lambda: spooled(lab) <= 5_000_000)
         for _look in range(20):
@@ -181,7 +181,7 @@ def test_a_read_ends_with_its_client(make_lab: Callable[..., Lab]) -> None:
         until(lambda: "list" in lab.calls())
         assert lab.get("/v1/systems/edge2/backups").status_code == 503
     lab.trouble()
-    until(lambda: lab.get("/v1/systems/edge2/backups").status_code == 200)  # not only after read_seconds
+    until(lambda: lab.get("/v1/systems/edge2/backups").status_code == 200)  # without waiting for read_seconds
 
 
 def test_a_system_that_hangs_at_login_leaves_the_sessions_of_others(make_lab: Callable[..., Lab]) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a start may find: damaged and foreign state, many unfinished operations, clocks that jump, unread logs."""
+"""Starting with damaged or foreign state, many unfinished operations, clock jumps, and logs that nobody reads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ INSERT = "INSERT INTO operations VALUES ('edge1', 'admin', ?, ?, ?, NULL, NULL, 
 
 
 def start_in_vain(lab: Lab, *, limit: str = "") -> str:
-    """Start a gateway that ends at once; returns the one sentence that it says."""
+    """Start a gateway that exits at once; return the one line that it prints."""
     (lab.folder / "gateway.yml").write_text(yaml.safe_dump(lab.settings), encoding="utf-8")
     command = [sys.executable, "-m", "activelogic_gateway", "serve", "--config", str(lab.folder / "gateway.yml")]
     if limit:
@@ -40,7 +40,7 @@ def start_in_vain(lab: Lab, *, limit: str = "") -> str:
 
 
 def stopped(make_lab: Callable[..., Lab]) -> Lab:
-    """A gateway that ran once."""
+    """A stopped gateway that ran once."""
     lab = make_lab(sdk="activelogic_embedded")
     lab.start()
     assert lab.stop() == 0
@@ -122,7 +122,7 @@ def test_many_unfinished_operations_hold_up_no_start(make_lab: Callable[..., Lab
 
 
 def test_a_clock_that_is_ahead_makes_no_operation_run_twice(make_lab: Callable[..., Lab]) -> None:
-    """The clock can't be set here: instead, everything that is stored is eight days old."""
+    """The test can't set the clock, so it makes all stored data eight days old instead."""
     lab = make_lab(sdk="activelogic_embedded", limits={"owner_seconds": 0.4})
     lab.start()
     path = lab.run({"action": "create_new", "name": "once.plb"}).path
@@ -132,7 +132,7 @@ def test_a_clock_that_is_ahead_makes_no_operation_run_twice(make_lab: Callable[.
         rows.execute("UPDATE operations SET created = ?, finished = ?", (old, old))
     rows.close()
     lab.start()
-    time.sleep(0.5)  # operations are forgotten several times meanwhile
+    time.sleep(0.5)  # expired operations are purged several times meanwhile
     assert lab.get(path).json()["state"] == "succeeded"
     again = {"action": "create_new", "name": "once.plb"}
     assert lab.put(again, operation=path.rpartition("/")[2]).json()["state"] == "succeeded"
@@ -205,7 +205,7 @@ def test_too_few_descriptors_are_told_at_the_start(make_lab: Callable[..., Lab])
 
 
 def test_a_log_that_nobody_reads_stops_nothing(make_lab: Callable[..., Lab]) -> None:
-    """Audit log and error log go to pipes that are full, and stay full."""
+    """The audit log and the error log go to full pipes that nobody empties."""
     lab = make_lab(sdk="activelogic_embedded")
     lab.settings["audit_log"] = "-"
     ready = lab.folder / "ready.json"

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Operations that wait for others, ends by force, and systems that are stuck."""
+"""Waiting operations, forced cancellation, and stuck systems."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def lab(shared: Lab) -> Lab:
 
 
 def running(lab: Lab, body: dict[str, Any]) -> str:
-    """Path of an operation that runs."""
+    """Path of a running operation."""
     path = lab.path_of(lab.put(body))
     lab.wait_until_running(path)
     return path
 
 
 def works(lab: Lab) -> bool:
-    """Whether the system takes the next write."""
+    """Whether the system runs the next write."""
     return bool(lab.run({"action": "create_new", "name": f"{uuid.uuid4()}.plb"}).document["state"] == "succeeded")
 
 
@@ -59,7 +59,7 @@ def test_a_queued_write_says_what_it_waits_for(lab: Lab) -> None:
     assert lab.get("/v1/systems/edge1/operations", **OTHER).json()[0]["waiting_for"] == waiting_for
     assert lab.get(first).json()["waiting_for"] is None
     assert lab.put({"action": "create_new", "name": "x.plb"}, system="edge2").json()["waiting_for"] is None
-    # Another user's operation is none of theirs to end.
+    # A user can't cancel another user's operation.
     assert lab.request("DELETE", first + "?force=true", **OTHER).status_code == 404
     lab.request("DELETE", lab.path_of(second))
     assert lab.get(path, **OTHER).json()["waiting_for"]["ahead"] == 1
@@ -95,7 +95,7 @@ def test_the_owner_can_end_a_write_that_hangs_and_its_outcome_is_unknown(lab: La
     assert (document["state"], document["cause"], document["problem"]) == ("unknown", "ended_by_owner", None)
     lab.trouble()
     assert lab.run({"action": "create_new", "name": f"after-{trouble}.plb"}).document["state"] == "succeeded"
-    assert lab.request("DELETE", path + "?force=true").status_code == 200  # sent again
+    assert lab.request("DELETE", path + "?force=true").status_code == 200  # repeated
 
 
 def test_a_write_that_had_not_been_sent_is_failed_when_its_owner_ends_it(lab: Lab) -> None:
@@ -140,13 +140,13 @@ def test_health_and_the_log_tell_which_system_is_stuck(make_lab: Callable[..., L
     def stuck(user: str = "admin") -> Any:
         return lab.get("/healthz", user=user).json()["stuck_systems"]
 
-    assert stuck() is None  # this login was not seen to work yet
+    assert stuck() is None  # this login has not succeeded yet
     assert lab.get("/v1/systems/edge1").status_code == 200
     assert (stuck(), stuck(user="")) == ([], None)
     lab.trouble(list="hang")
     assert lab.get("/v1/systems/edge2/backups").status_code == 504
     assert stuck() == ["edge2"]
-    assert lab.get("/v1/systems/edge2").status_code == 200  # a login alone is no answer to a listing
+    assert lab.get("/v1/systems/edge2").status_code == 200  # a login alone does not prove that listings work
     assert stuck() == ["edge2"]
     assert "system edge2 is stuck: could not list the backups within" in lab.errors()
     lab.trouble()
