@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The arrangement of the gateway's sources: how big things are, and who knows whom."""
+"""The structure of the gateway's sources: sizes, and allowed imports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_LINES_OF_A_CLASS = 300
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """The modules that a file imports, without their dots."""
+    """The modules that a file imports, without leading dots."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             yield node.module or ""
@@ -48,4 +48,4 @@ def test_http_is_spoken_in_the_api_and_the_server_alone() -> None:
         for path in (SOURCES / "activelogic_gateway").rglob("*.py")
         if any(each.split(".")[0] == "starlette" for each in imports_of(path))
     }
-    assert speakers == {"api", "server.py"}  # the server takes the application
+    assert speakers == {"api", "server.py"}  # the server imports the type of the application

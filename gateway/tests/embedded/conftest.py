@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fixtures: a root with systems, and programs that use them in processes of their own."""
+"""Fixtures: a root with systems, and programs that use them in separate processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ connection = sdk.sync_connect("edge1", "admin", {PASSWORD!r})
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root with the system edge1, which this process and its children find."""
+    """A root with the system edge1, set in the environment of this process and its children."""
     folder = tmp_path / "systems"
     admin.create_system(folder, "edge1", "admin", PASSWORD)
     monkeypatch.setenv(ROOT_VARIABLE, str(folder))
@@ -35,13 +35,13 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def login() -> tuple[str, str, str]:
-    """Host, user and password of the one who may do everything on edge1."""
+    """Host, user and password of the administrator of edge1."""
     return "edge1", "admin", PASSWORD
 
 
 @pytest.fixture
 def start(root: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Starts programs that have a ``connection`` to edge1; what still runs at the end of the test is killed."""
+    """Start programs that have a ``connection`` to edge1; those still running at the end of the test are killed."""
     running: list[subprocess.Popen[str]] = []
 
     def run(program: str, *arguments: str) -> subprocess.Popen[str]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The format of backups: what was written is read, and nothing else is."""
+"""The backup format: written archives can be read, and nothing else is accepted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ARCHIVE = Archive({"Config": {"ä": [1, None, "x"]}, "Ruleset": {"rules": []}})
 
 
 def pack(members: dict[str, bytes], change: Any = None) -> bytes:
-    """A compressed tar made by hand."""
+    """A compressed tar with these members."""
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for name, content in members.items():
@@ -41,7 +41,7 @@ def members_of(packed: bytes) -> dict[str, bytes]:
 
 
 def made_by_hand(resources: dict[str, Any], /, **changed: Any) -> bytes:
-    """An archive with a fitting manifest, but for ``changed``."""
+    """An archive with a matching manifest, except for ``changed``."""
     documents = {
         name: json.dumps(data, sort_keys=True, ensure_ascii=False, indent=1) for name, data in resources.items()
     }
@@ -77,7 +77,7 @@ def test_no_flipped_bit_changes_what_is_read() -> None:
             accepted += 1
         except ArchiveError:
             pass
-    assert accepted < len(packed) * 8 / 100  # few bits of a compressed stream mean nothing (RFC 1951)
+    assert accepted < len(packed) * 8 / 100  # only a few bits of a compressed stream are insignificant (RFC 1951)
 
 
 def test_no_part_of_an_archive_is_one() -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command activelogic-embedded: a few times as its users run it, else in a forked process, which starts sooner."""
+"""The command activelogic-embedded: sometimes run as users do, mostly in a forked process, which starts faster."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_program(*arguments: object, stdin: str = "") -> subprocess.CompletedProc
 
 
 def fails(*arguments: object, stdin: str = "") -> str:
-    """The command ends with 2 and one line on standard error, which is returned."""
+    """Run the command, which must exit with status 2 and one line on standard error; return that line."""
     done = run(*arguments, stdin=stdin)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1

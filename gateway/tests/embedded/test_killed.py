@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""kill -9 at any moment: what is listed is whole, and the system goes on working."""
+"""kill -9 at any moment: listed backups are complete, and the system keeps working."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def listed(login: Login) -> dict[str, int]:
 
 
 def go_on(root: Path, login: Login) -> None:
-    """The system takes the next command, and nothing of the dead is left."""
+    """The system runs the next command, and the killed process left nothing behind."""
     with sdk.sync_connect(*login) as connection:
         backup = connection.backup()
         assert backup.create_new("next") == "next"
@@ -91,7 +91,7 @@ def test_killed_while_it_uploads(start: Start, root: Path, login: Login, tmp_pat
             assert (root / "edge1" / "backups" / name).read_bytes() == content
             (root / "edge1" / "backups" / name).unlink()
         go_on(root, login)
-    assert interrupted  # at least one was hit in the middle
+    assert interrupted  # at least one kill interrupted a command
 
 
 def test_killed_while_it_restores(start: Start, root: Path, login: Login) -> None:

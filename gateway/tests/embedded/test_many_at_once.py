@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many processes, threads and coroutines at once."""
+"""Many concurrent processes, threads and coroutines."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_sessions_leave_no_threads_behind(root: Path, login: Login) -> None:
         connection = sdk.sync_connect(*login)
         connection.backup().list(sdk.BackupFile)
         connection.close()
-    sdk.sync_connect(*login).backup().list(sdk.BackupFile)  # never closed, but dropped
+    sdk.sync_connect(*login).backup().list(sdk.BackupFile)  # garbage-collected without close()
     with pytest.raises(ConnectionRefusedError):
         sdk.sync_connect("nowhere", *login[1:])
     assert threading.active_count() == before

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Quirks: the other answers, and troubles."""
+"""Quirks: alternative behaviour and faults of the embedded system."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from activelogic_embedded.quirks import QuirkError
 
 Login = tuple[str, str, str]
 CONTENT = bytes(range(256)) * 8192
-"""2 MiB: more than one piece of a transfer."""
+"""2 MiB: more than one chunk of a transfer."""
 
 
 @pytest.fixture

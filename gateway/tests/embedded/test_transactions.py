@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Quirks of sessions: a lock that is kept, changes that others see late, cached listings, logins that meet an error."""
+"""Quirks of sessions: locks, changes that other sessions see late, cached listings, failing logins."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def on_disk(root: Path) -> list[str]:
 
 
 def is_locked(login: Login) -> bool:
-    """Whether a new session meets the lock."""
+    """Whether the lock blocks a new session."""
     with sdk.sync_connect(*login) as connection:
         try:
             connection.backup().remove("nothing")
@@ -108,7 +108,7 @@ def test_others_see_what_a_session_did_when_it_commits_or_ends(quirks: Any, logi
             connection.close()
         else:
             del connection, backup
-            gc.collect()  # the exceptions above have known them
+            gc.collect()  # the exceptions above referenced them
         with pytest.raises(PLDBNewDataCommitted):
             names(reader)
     assert on_disk(root) == ["after", "kept", "new", "restored"]
@@ -259,7 +259,7 @@ def test_an_earlier_generation_has_fewer_names_and_ends_with_its_objects(quirks:
 def test_what_happened_before_the_machine_restarted_is_over(
     quirks: Any, login: Login, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clock of these things begins anew then."""
+    """The clock of outages and completion times restarts at boot."""
     quirks(outage=600, complete_after=600)
     with sdk.sync_connect(*login) as connection:
         connection.backup().create_new("whole")

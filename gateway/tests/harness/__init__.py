@@ -1,4 +1,4 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests share: live gateways, waiting, processes as /proc shows them, and the OpenAPI document."""
+"""Shared test helpers: live gateways, waiting, processes in /proc, and the OpenAPI document."""

@@ -1,10 +1,10 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs in processes that are forked from one that has imported them: each starts in a few milliseconds.
+"""Programs forked from a process that has already imported them: each starts in a few milliseconds.
 
-For what does not depend on how the process of a program starts, or on its command line. What a program starts itself,
-as the gateway does with the process of its sessions, starts as ever.
+Use it where neither the way a program starts nor its command line matters. A program's own child processes, such as
+the gateway's fork server, start as usual.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ _context.set_forkserver_preload(_imported)
 
 
 def import_before_forking(*modules: str) -> None:
-    """Have modules imported before programs are forked, too; to be called before the first one is."""
+    """Import more modules before forking; call this before the first fork."""
     _imported.extend(modules)
     _context.set_forkserver_preload(_imported)
 
 
 def stop_forking() -> None:
-    """End the process that programs are forked from, and wait for it; it starts again when it is needed."""
+    """Stop the process that programs are forked from, and wait for it; it restarts when needed."""
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 class ForkedProgram:
-    """A program that runs; to be used like its :class:`subprocess.Popen`.
+    """A running program, used like a :class:`subprocess.Popen`.
 
-    :param function: what the program runs, as ``module:name``.
-    :param arguments: of its command line, without the program.
-    :param environment: all of it.
-    :param stdout: file that gets what it prints, after what is there; ``stderr`` likewise.
-    :param stdin: file that it reads; it reads nothing without one.
+    :param function: the function that the program runs, as ``module:name``.
+    :param arguments: its command-line arguments, without the program name.
+    :param environment: its complete environment.
+    :param stdout: file to which its output is appended; ``stderr`` likewise.
+    :param stdin: file for standard input, which is empty by default.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class ForkedProgram:
 
     @property
     def pid(self) -> int:
-        """The number of the process."""
+        """The process ID."""
         assert self._process.pid is not None
         return self._process.pid
 
     def poll(self) -> int | None:
-        """What the process exited with, or the signal that ended it, negative; ``None`` while it runs."""
+        """The exit status, or the negated number of the signal that ended the process; ``None`` while it runs."""
         return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end, and return what :meth:`poll` does.
+        """Wait for the process to end, and return the same as :meth:`poll`.
 
         :param timeout: in seconds.
-        :raises subprocess.TimeoutExpired: when it still runs then.
+        :raises subprocess.TimeoutExpired: if it is still running then.
         """
         self._process.join(timeout)
         code = self._process.exitcode
@@ -88,12 +88,12 @@ class ForkedProgram:
         return code
 
     def send_signal(self, number: int) -> None:
-        """Send the process a signal, if it still runs."""
+        """Send the process a signal if it is still running."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill the process if it still runs."""
+        """Kill the process if it is still running."""
         self.send_signal(signal.SIGKILL)
 
 
@@ -105,11 +105,11 @@ def run_forked(
     folder: Path | None = None,
     timeout: float = 60,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, and return what it exited with and has printed.
+    """Run a program to its end, and return its exit status and output.
 
-    :param environment: of the program; that of the tests without one.
+    :param environment: of the program; by default that of the tests.
     :param timeout: in seconds.
-    :raises subprocess.TimeoutExpired: when it still runs then; it was killed.
+    :raises subprocess.TimeoutExpired: if it was still running then and was killed.
     """
     with tempfile.TemporaryDirectory() as name:
         read, stdout, stderr = (Path(name, each) for each in ("stdin", "stdout", "stderr"))
@@ -129,7 +129,7 @@ def run_forked(
 def _run(
     function: str, arguments: list[str], environment: dict[str, str], files: tuple[str, str, str], folder: str
 ) -> None:
-    """Become the program: with this environment, in this folder, and with these files as its streams."""
+    """Run the program in this process, with this environment, working directory and standard streams."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)

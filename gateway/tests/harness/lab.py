@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A live gateway over TLS, in a process of its own, with embedded systems behind it."""
+"""A live gateway over TLS, in a separate process, with embedded systems behind it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from tests.harness.waiting import until
 
 PASSWORD = "Xq7-correct-horse-9zT4"
 AS_PROGRAM = ("-m", "activelogic_gateway")
-"""What starts a gateway as its users do."""
+"""Python arguments that start a gateway as users do."""
 GATEWAY_FOLDER = Path(__file__).parents[2]
-"""Processes find the stand-ins for the vendor's package from here."""
+"""Processes import the stand-ins for the vendor's package from here."""
 
 TROUBLED = "tests.harness.sdks.troubled"
 FINAL = ("succeeded", "failed", "unknown")
@@ -42,7 +42,7 @@ FINAL = ("succeeded", "failed", "unknown")
 
 @dataclass
 class Answer:
-    """What came back for an operation."""
+    """The answer to an operation."""
 
     path: str
     document: dict[str, Any]
@@ -63,12 +63,12 @@ class Lab:
     url: str = ""
     session: requests.Session = field(default_factory=requests.Session)
     program: tuple[str, ...] = ()
-    """Arguments for Python that start the gateway as a program of its own; without any it is forked."""
+    """Python arguments that start the gateway as a separate program; if empty, it is forked."""
     function: str = GATEWAY
-    """What a forked gateway runs."""
+    """The function that a forked gateway runs."""
     environment: dict[str, str] = field(default_factory=dict)
     output: str = "stderr"
-    """Name of the file for standard output."""
+    """Name of the file that gets standard output."""
 
     def start(self) -> None:
         ready = self.folder / "ready.json"
@@ -98,7 +98,7 @@ class Lab:
         self.url = json.loads(ready.read_text(encoding="utf-8"))["url"]
 
     def stop(self, how: int = signal.SIGTERM) -> int:
-        """End the gateway, and return its exit code. The client keeps its idle connection open."""
+        """Stop the gateway, and return its exit status. The client keeps its idle connection open."""
         self.ask_to_stop(how)
         assert self.process is not None
         try:
@@ -109,7 +109,7 @@ class Lab:
             raise
 
     def ask_to_stop(self, how: int = signal.SIGTERM) -> None:
-        """Send a signal, and do not wait for the end."""
+        """Send a signal without waiting for the gateway to end."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(how)
@@ -118,12 +118,12 @@ class Lab:
         return (self.folder / "stderr").read_text(encoding="utf-8")
 
     def session_processes(self) -> list[int]:
-        """What runs below the process that sessions are forked from."""
+        """The descendants of the fork server."""
         assert self.process is not None
         return [each for server in children(self.process.pid) for each in descendants(server)]
 
     def all_processes(self) -> set[int]:
-        """Everything that was started with the lab's environment, whoever its parent is by now."""
+        """All processes started with the lab's environment, whatever their parent is now."""
         mark = f"TROUBLE_FOLDER={self.folder}".encode()
         found = set()
         for path in Path("/proc").glob("[0-9]*/environ"):
@@ -133,7 +133,7 @@ class Lab:
         return found
 
     def descriptors(self) -> tuple[int, int]:
-        """How many the gateway has open, and the process that sessions are forked from."""
+        """The numbers of descriptors that the gateway and its fork server have open."""
         assert self.process is not None
         gateway, server = (
             len(list(Path(f"/proc/{each}/fd").iterdir())) for each in (self.process.pid, self.fork_server())
@@ -141,14 +141,14 @@ class Lab:
         return gateway, server
 
     def assert_no_session_is_left(self) -> None:
-        """Within a moment: the last session of a request that was answered may be just ending."""
+        """Wait a moment first, since the session of the last answered request may still be ending."""
         deadline = time.monotonic() + 5
         while left := self.session_processes():
             assert time.monotonic() < deadline, left
             time.sleep(0.02)
 
     def fork_server(self) -> int:
-        """The process that sessions are forked from."""
+        """The process ID of the fork server."""
         assert self.process is not None
         (found,) = children(self.process.pid)
         return found
@@ -157,7 +157,7 @@ class Lab:
         return [json.loads(line) for line in (self.folder / "audit.log").read_text(encoding="utf-8").splitlines()]
 
     def refusals(self, kind: str, at_least: int = 1) -> list[dict[str, Any]]:
-        """The audit lines about what was refused so; they are written after the client has been told."""
+        """The audit lines of refusals of this kind, which are written after the client has its answer."""
         deadline = time.monotonic() + 5
         while True:
             found = [line for line in self.audit() if line["outcome"]["kind"] == kind]
@@ -166,7 +166,7 @@ class Lab:
             time.sleep(0.05)
 
     def trouble(self, **calls: str) -> None:
-        """Tell the SDK how to misbehave from now on."""
+        """Set how the SDK misbehaves from now on."""
         part = self.folder / "trouble.part"
         part.write_text(json.dumps(calls), encoding="utf-8")
         part.replace(self.folder / "trouble.json")
@@ -176,18 +176,18 @@ class Lab:
         return path.read_text(encoding="utf-8").split() if path.exists() else []
 
     def notes(self) -> list[dict[str, Any]]:
-        """When commands on backups began and ended on the systems' side, in order."""
+        """Records of when commands on backups began and ended on the systems' side, in order."""
         path = self.folder / "notes"
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
     def backups(self, system: str = "edge1") -> Path:
-        """Where the embedded system keeps its backups: the other side, seen without the gateway."""
+        """The folder where the embedded system stores its backups, to check them without the gateway."""
         return self.folder / "systems" / system / "backups"
 
     def request(
         self, method: str, path: str, *, user: str = "admin", password: str = PASSWORD, **options: Any
     ) -> requests.Response:
-        auth: Any = (user.encode(), password.encode()) if user else None  # bytes go out as they are
+        auth: Any = (user.encode(), password.encode()) if user else None  # bytes are sent unchanged
         return self.session.request(method, self.url + path, auth=auth, timeout=40, **options)
 
     def get(self, path: str, **options: Any) -> requests.Response:
@@ -203,13 +203,13 @@ class Lab:
         return str(response.request.path_url)
 
     def run(self, body: dict[str, Any], **options: Any) -> Answer:
-        """Ask for an operation and wait for its end."""
+        """Request an operation and wait until it ends."""
         response = self.put(body, **options)
         assert response.status_code in (200, 202), response.text
         return self.finish(self.path_of(response))
 
     def wait_until_running(self, path: str) -> None:
-        """Wait until an operation runs, for ten seconds at most."""
+        """Wait until an operation runs, for at most ten seconds."""
         until(lambda: bool(self.get(path).json()["state"] == "running"))
 
     def finish(self, path: str) -> Answer:
@@ -223,7 +223,7 @@ class Lab:
         raise AssertionError("the operation did not end")
 
     def create(self, name: str, system: str = "edge1") -> bytes:
-        """Make a backup through the gateway and return its bytes, read on the system's side."""
+        """Create a backup through the gateway, and return its bytes from the system's disk."""
         assert self.run({"action": "create_new", "name": name}, system=system).document["state"] == "succeeded"
         return (self.backups(system) / name).read_bytes()
 
@@ -239,7 +239,7 @@ class Lab:
 
     @contextlib.contextmanager
     def connected(self, address: str = "127.0.0.1", timeout: float = 10.0) -> Iterator[ssl.SSLSocket]:
-        """A TLS connection to the gateway from one of this machine's addresses; its limit is in seconds."""
+        """A TLS connection to the gateway from one of this machine's addresses; the timeout is in seconds."""
         context = ssl.create_default_context(cafile=str(self.folder / "ca.pem"))
         port = int(self.url.rsplit(":", 1)[1])
         with (
@@ -249,7 +249,7 @@ class Lab:
             yield sock
 
     def raw(self, data: bytes, seconds: float = 5.0) -> bytes:
-        """Send bytes over TLS and return all that comes back until the end, or for so long."""
+        """Send bytes over TLS, and return everything received until the connection closes or the time is up."""
         received = b""
         with self.connected(timeout=seconds) as sock, contextlib.suppress(TimeoutError, ConnectionResetError):
             sock.sendall(data)
@@ -271,6 +271,6 @@ def descendants(process: int) -> list[int]:
 
 
 def add_user(lab: Lab, system: str, username: str, password: str, privilege: str = "write") -> None:
-    """Add a user to an embedded system, or give one another password."""
+    """Add a user to an embedded system, or change a user's password."""
     levels = {EVERY_RESOURCE: Level[privilege.upper()]}
     admin.set_user(lab.folder / "systems", system, username, password, levels)

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The OpenAPI document in docs/, as tests look things up in it."""
+"""Look-ups in the OpenAPI document in docs/ for the tests."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
     for path, methods in DOCUMENT["paths"].items()
     for method, described in methods.items()
 }
-"""Method, path and description, by the operation's id."""
+"""Method, path and description of each operation, by its ID."""
 
 
 def resolve(part: dict[str, Any]) -> dict[str, Any]:
-    """What a part of the document refers to, or the part itself."""
+    """The target of a reference; any other part of the document as it is."""
     if "$ref" not in part:
         return part
     found: Any = DOCUMENT
@@ -33,7 +33,7 @@ def resolve(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def matches(value: Any, schema: dict[str, Any]) -> bool:
-    """Whether a value is as a schema in the document says; raises ``ValidationError`` if not."""
+    """Validate a value against a schema in the document; raise ``ValidationError`` if it does not match."""
     whole = {**schema, "components": DOCUMENT["components"]}
     validator = jsonschema.Draft202012Validator(whole, format_checker=jsonschema.FormatChecker())
     validator.validate(value)

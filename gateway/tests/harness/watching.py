@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a gateway is like for others while something happens to it: whether they are served, and its memory."""
+"""Watching a gateway during a test: whether it serves other clients, and how much memory it uses."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import requests
 from tests.harness.lab import PASSWORD, Lab
 
 WITHIN = 2.0
-"""Seconds in which a healthy system is served, whatever happens to others."""
+"""Seconds within which a healthy system is served, whatever happens to others."""
 
 
 @contextlib.contextmanager
 def served_meanwhile(lab: Lab, system: str) -> Iterator[None]:
-    """A healthy system is served within :data:`WITHIN` throughout the block, more than once.
+    """Check that a healthy system is served within :data:`WITHIN` throughout the block, more than once.
 
-    Every other request is made on a new connection.
+    Every second request closes its connection, so that the next one opens a new one.
     """
     slow: list[tuple[float, int | str]] = []
     times = 0
@@ -63,7 +63,7 @@ def served_meanwhile(lab: Lab, system: str) -> Iterator[None]:
 
 
 def held(process: int) -> int:
-    """Bytes that a process has in memory; of pages that several share, its part (PSS)."""
+    """Memory of a process in bytes, with its share of shared pages (PSS)."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for line in Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines():
             if line.startswith("Pss:"):
@@ -72,7 +72,7 @@ def held(process: int) -> int:
 
 
 def resident(process: int, field: str = "VmRSS") -> int:
-    """Bytes that a process has in memory, or (``VmHWM``) the most that it ever had; 0 when it has ended."""
+    """Resident memory of a process in bytes, or its peak (``VmHWM``); 0 if it has ended."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for line in Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines():
             if line.startswith(f"{field}:"):
@@ -81,9 +81,9 @@ def resident(process: int, field: str = "VmRSS") -> int:
 
 
 class MostMemory(threading.Thread):
-    """Looks at the most that something has in memory over a time.
+    """Records the peak memory over a period.
 
-    :param measure: how much that is now, in bytes.
+    :param measure: returns the current memory in bytes.
     """
 
     def __init__(self, measure: Callable[[], int]) -> None:

@@ -1,4 +1,4 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What schemathesis and the gateways under it load: hooks, excluded findings, planted defects."""
+"""Loaded by schemathesis and the fuzzed gateways: hooks, excluded findings, planted defects."""

@@ -1,10 +1,10 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Defects that are planted on purpose, to see that schemathesis finds them.
+"""Planted defects, to prove that schemathesis finds them.
 
-As a program it is ``activelogic-gateway`` with the defect that ``GATEWAY_DEFECT`` names. Each one changes what the
-gateway takes or answers, on one kind of request; the gateway's own files know nothing of it.
+Run as a program, it is ``activelogic-gateway`` with the defect that ``GATEWAY_DEFECT`` names. Each defect changes what
+the gateway accepts or answers for one kind of request, without touching the gateway's own files.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from activelogic_gateway.api import parameters
 
 program: Any = cli
 logins: Any = sessions.CallerSessions
-"""A module and a class whose members are replaced."""
+"""A module and a class whose members the defects replace."""
 
 
 @dataclass
 class Exchange:
-    """A request, and the answer to it, which a defect may change."""
+    """A request and its answer, which a defect may change."""
 
     method: str
     path: str
@@ -42,11 +42,11 @@ class Exchange:
     body: bytes
 
     def on(self, method: str, ending: str) -> bool:
-        """Whether this is the method on the route whose path matches ``.../<ending>``."""
+        """Whether the request has this method and a path that matches ``.../<ending>``."""
         return self.method == method and re.fullmatch(f"/v1/systems/[^/]+{ending}", self.path) is not None
 
     def change(self, **members: Any) -> None:
-        """Change members of a JSON body; ``None`` takes one out."""
+        """Change members of a JSON body; ``None`` removes one."""
         document = json.loads(self.body)
         for name, value in members.items():
             if value is None:
@@ -58,7 +58,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Defect:
-    """What is wrong, the operation that is enough to find it, the codes of the findings that tell it, and how it is."""
+    """What is wrong, the operation to fuzz, the codes of the findings that reveal it, and how to plant it."""
 
     what: str
     operation_id: str
@@ -213,7 +213,7 @@ DEFECTS = {
 
 
 class Spoiled:
-    """An application whose answers are changed by a defect before they are sent."""
+    """An application in which a defect changes answers before they are sent."""
 
     def __init__(self, inner: ASGIApp, answer: Callable[[Exchange], None]) -> None:
         self._inner = inner

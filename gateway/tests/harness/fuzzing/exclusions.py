@@ -1,9 +1,9 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Findings of schemathesis that are none, each with its reason; there are no exclusions anywhere else.
+"""False positives of schemathesis, each with its reason; there are no exclusions anywhere else.
 
-An entry names the route, the check, and what the answer was: anything else that the check finds is still a finding.
+An entry names the route, the check and the answer; anything else that the check reports is still a finding.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A finding of ``check`` on ``operation_id`` where the answer has this status, and is a problem of this kind."""
+    """A finding of ``check`` on ``operation_id`` if the answer has this status and is a problem of this kind."""
 
     operation_id: str
     check: str
@@ -92,7 +92,7 @@ EXCLUSIONS = (
 
 
 def reason_against(operation_id: str, checks: tuple[str, ...], status: int, body: bytes) -> str | None:
-    """Why a finding of one of ``checks`` is none; ``None`` if it is one."""
+    """Why a finding of one of ``checks`` is a false positive; ``None`` if it is a real one."""
     try:
         document = json.loads(body)
     except ValueError:

@@ -1,11 +1,11 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hooks by which schemathesis gets behind the first door: operations that exist, bodies that fit, ranges within.
+"""Hooks that let schemathesis get past basic validation: existing operations, fitting bodies, satisfiable ranges.
 
-What is replaced depends on the case alone, so a run with the same seed sends the same. Data that was made invalid on
-purpose stays as it is. ``FUZZING_SEEDS`` holds, as JSON, what the test has prepared (:class:`Seeds`), and
-``FUZZING_STATUSES`` names a file that gets one line for each answer: the route, the phase, and the status.
+Replacements depend only on the case, so runs with the same seed send the same requests. Deliberately invalid data is
+left alone. ``FUZZING_SEEDS`` holds what the test prepared, as JSON. ``FUZZING_STATUSES`` names a file that gets one
+line for each answer: the method, the route, the phase and the status.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ CONTENT_HEADERS: tuple[dict[str, str], ...] = (
 )
 
 DIGESTS: dict[str, str] = {}
-"""Of the contents that were sent in scenarios, by operation."""
+"""SHA-256 digests of the contents sent in scenarios, by operation."""
 
 
 def send(method: str, path: str, body: bytes | None = None, media_type: str = "application/json") -> Any:
-    """Ask the gateway, beside schemathesis, and return the JSON of its answer."""
+    """Send the gateway a request outside schemathesis, and return the JSON of its answer."""
     login = base64.b64encode(f"{SEEDS['user']}:{SEEDS['password']}".encode()).decode("ascii")
     headers = {"Authorization": f"Basic {login}", "Content-Type": media_type}
     request = urllib.request.Request(SEEDS["url"] + path, body, headers, method=method)
@@ -63,7 +63,7 @@ def path_of(operation: str) -> str:
 
 
 def new_upload(size: int = 5) -> str:
-    """An upload that awaits its content."""
+    """Create an upload that awaits its content."""
     operation = str(uuid.uuid4())
     body = {"action": "upload", "name": f"{operation}.plb", "size": size}
     send("PUT", path_of(operation), json.dumps(body).encode())
@@ -71,21 +71,21 @@ def new_upload(size: int = 5) -> str:
 
 
 def filled_upload() -> str:
-    """An upload that awaits its commit; its content is b"hello"."""
+    """Create an upload that awaits its commit, with the content b"hello"."""
     operation = new_upload()
     send("PUT", path_of(operation) + "/content", b"hello", "application/octet-stream")
     return operation
 
 
 def kept_upload() -> str:
-    """An upload that awaits its content; another one if the last one was committed or deleted meanwhile."""
+    """An upload that awaits its content; a new one if the last one has been committed or deleted."""
     if send("GET", path_of(SEEDS["upload"]))["state"] != "awaiting_content":
         SEEDS["upload"] = new_upload(SEEDS["upload_size"])
     return str(SEEDS["upload"])
 
 
 def kept_download() -> str:
-    """A download with content; another one if the last one's was deleted meanwhile."""
+    """A download with content; a new one if the last one's content has been deleted."""
     try:
         send("HEAD", path_of(SEEDS["download"]) + "/content")
     except urllib.error.HTTPError:
@@ -96,20 +96,20 @@ def kept_download() -> str:
 
 
 def fitting(body: Any, size: int) -> bytes:
-    """The body in so many bytes."""
+    """The body, repeated or cut to this many bytes."""
     piece = bytes(body) if isinstance(body, (bytes, bytearray)) and body else b"x"
     return (piece * (size // len(piece) + 1))[:size]
 
 
 def choice(case: Any) -> int:
-    """A number that depends on the case alone."""
+    """A number that depends only on the case."""
     return zlib.crc32(
         repr((case.path_parameters, case.query, dict(case.headers or {}), case.body)).encode("utf-8", "surrogatepass")
     )
 
 
 def valid_path(case: Any) -> bool:
-    """Whether the path was not made invalid on purpose."""
+    """Whether the path is valid; schemathesis makes some invalid on purpose."""
     system, operation = case.path_parameters.get("system"), case.path_parameters.get("operation", SEEDS["created"])
     return (
         isinstance(system, str)
@@ -120,7 +120,7 @@ def valid_path(case: Any) -> bool:
 
 
 def shape_new_operation(case: Any, number: int) -> None:
-    """Sizes that may be uploaded, backups that exist, and operations that are new, or were there before."""
+    """Use sizes that may be uploaded, backups that exist, and operations that are new or already known."""
     body = case.body
     known = number % 16 in (1, 2)
     case.path_parameters = {**case.path_parameters, "operation": SEEDS["created"] if known else str(uuid.uuid4())}
@@ -176,7 +176,7 @@ SHAPES = {
 
 
 def shape_step(case: Any, operation_id: str) -> None:
-    """A step of a scenario: a new operation, also when the scenario is run again, or that of the step before."""
+    """Shape a step of a scenario: a new operation (even when the scenario is repeated) or that of the previous step."""
     if case.meta is None or case.meta.generation.mode.is_negative or not valid_path(case):
         return
     case.path_parameters = {**case.path_parameters, "system": SEEDS["system"]}
@@ -203,14 +203,14 @@ def shape_step(case: Any, operation_id: str) -> None:
 
 
 def send_what_is_undeclared(case: Any) -> None:
-    """Give a query parameter that no description has a value that reaches the URL: nothing is sent of an empty list."""
+    """Give undeclared query parameters a value, because an empty list would not appear in the URL."""
     declared = {each.name for each in case.operation.query}
     case.query.update({name: "x" for name, value in case.query.items() if name not in declared and not value})
 
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Put prepared things into a case."""
+    """Replace parts of a case with prepared objects."""
     operation_id = case.operation.definition.raw["operationId"]
     send_what_is_undeclared(case)
     if case.meta is not None and case.meta.phase.name.value == "stateful":
@@ -228,7 +228,7 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 
 @schemathesis.hook
 def after_call(context: Any, case: Any, response: Any) -> None:
-    """Note the status."""
+    """Record the status."""
     operation_id = case.operation.definition.raw["operationId"]
     phase = case.meta.phase.name.value if case.meta is not None else "none"
     with STATUSES.open("a", encoding="ascii") as stream:
@@ -237,6 +237,6 @@ def after_call(context: Any, case: Any, response: Any) -> None:
 
 @schemathesis.hook
 def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
-    """Keep a finding unless the exclusions name it."""
+    """Keep a finding unless it is excluded."""
     operation_id = case.operation.definition.raw["operationId"]
     return reason_against(operation_id, failure.checks, response.status_code, response.content) is None

@@ -1,4 +1,4 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stand-ins for the vendor's package, which gateways import in their own processes."""
+"""Stand-ins for the vendor's package, imported by the gateways' processes."""

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An SDK of a generation whose connections have ``close()``, which need not be awaited, and are no context managers."""
+"""An SDK generation whose connections have a synchronous ``close()`` and are not context managers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Passwords as a careless package prints them."""
+"""Forms in which a careless package may print a password."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import quote, quote_plus
 
 
 def forms(username: str, password: str) -> list[str]:
-    """Lines of a word and one form each, which a careless package may print."""
+    """Lines that a careless package may print, each with a label and one form."""
     data, pair = password.encode(), f"{username}:{password}".encode()
     return [
         f"plain {password}",

@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An SDK that can't be forked once it is imported: its calls run on a loop in a thread that is started then."""
+"""An SDK that must not be forked after its import, which starts a thread with a loop that runs its calls."""
 
 from __future__ import annotations
 

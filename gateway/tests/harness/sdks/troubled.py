@@ -1,21 +1,21 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An SDK for the gateway's tests: the embedded one, which notes its calls and can be told to misbehave.
+"""An SDK for the gateway's tests: the embedded one, which records its calls and misbehaves on request.
 
-``TROUBLE_FOLDER`` holds ``calls`` (one line a call), ``notes`` (a JSON line when a command on backups begins, and one
-when it ends) and ``trouble.json``: for a call's name (``connect``, ``list``, ``create_new``, ..., ``close``;
-``list@HOST`` for one system) one of ``hang`` (awaits for ever), ``block`` (blocks the loop), ``block_thread`` (blocks
-a thread of the loop's executor), ``block_pool`` (blocks a thread of an executor of its own), ``lost`` (PLDBIOError
-before the command), ``lost_after`` (the same when it has happened), ``stale`` (PLDBNewDataCommitted), ``short`` (a
-download or upload that is one byte short), ``endless`` (a download that goes on), ``endless_thread`` (the same, and
-it can't be cancelled), ``refuse`` (an upload of what begins with "bad" is refused), ``bug`` (an exception that nobody
-documented), ``raise:CLASS`` (an exception of the SDK or of Python), ``unreadable`` (an exception whose text can't be
-had), ``full`` (a full disk), ``tell`` (the password in the log and in an exception), ``tell_late`` (in the log, after
-three seconds), ``first`` (a session lists what it has listed first), or ``slow:SECONDS``.
+``TROUBLE_FOLDER`` holds ``calls`` (one line per call), ``notes`` (a JSON line when a command on backups begins, and
+one when it ends) and ``trouble.json``: for the name of a call (``connect``, ``list``, ``create_new``, ..., ``close``;
+``list@HOST`` for one system) one of ``hang`` (awaits forever), ``block`` (blocks the loop), ``block_thread`` (blocks a
+thread of the loop's executor), ``block_pool`` (blocks a thread of a separate executor), ``lost`` (PLDBIOError before
+the command), ``lost_after`` (the same after the command), ``stale`` (PLDBNewDataCommitted), ``short`` (a download or
+upload that is one byte short), ``endless`` (a download that never ends), ``endless_thread`` (the same, and it can't be
+cancelled), ``refuse`` (refuses uploads whose content begins with "bad"), ``bug`` (an undocumented exception),
+``raise:CLASS`` (an exception of the SDK or of Python), ``unreadable`` (an exception whose ``str()`` fails), ``full``
+(a full disk), ``tell`` (the password in the log and in an exception), ``tell_late`` (in the log, after three seconds),
+``first`` (a session repeats its first listing), or ``slow:SECONDS``.
 
-What is in :data:`HARM` hurts its process: it crashes, keeps the interpreter, eats memory, prints without end, leaves
-children behind, and more.
+The entries of :data:`HARM` damage their process: they crash it, hold the interpreter lock, exhaust memory, print
+endlessly, leave child processes behind, and more.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ FOLDER = Path(os.environ["TROUBLE_FOLDER"])
 
 
 def _trouble(call: str, host: str) -> str:
-    """What a call is to do, on this host or on each."""
-    if call != "close":  # which is no command
+    """The trouble set for a call, on this host or on all."""
+    if call != "close":  # closing is not a command
         _note_call(call)
     try:
         trouble: dict[str, str] = json.loads((FOLDER / "trouble.json").read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def _note_call(call: str) -> None:
 
 
 def _note(**members: object) -> None:
-    """In one write, so that lines of several threads and of a killed process stay whole."""
+    """Use a single write, so that lines of concurrent threads and of a killed process stay intact."""
     handle = os.open(FOLDER / "notes", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         os.write(handle, (json.dumps(members) + "\n").encode())
@@ -103,7 +103,7 @@ async def _meet(call: str, host: str) -> str:
 
 
 def _keep_the_interpreter() -> None:
-    ctypes.PyDLL(None).sleep(30)  # unlike CDLL, it does not release the lock
+    ctypes.PyDLL(None).sleep(30)  # unlike CDLL, PyDLL does not release the GIL
 
 
 def _eat_memory() -> None:
@@ -113,7 +113,7 @@ def _eat_memory() -> None:
 
 
 def _eat_memory_slowly() -> None:
-    """In small pieces, and without giving any back when there is none left."""
+    """Allocate small pieces, and free none when memory runs out."""
     eaten.extend(str(number) for number in iter(int, 1))
 
 
@@ -134,7 +134,7 @@ def _print_natively() -> None:
 
 
 def _leave_children() -> None:
-    """One that ignores what can be ignored, one in a session of its own, and one whose parent has ended."""
+    """One blocks signals, one is in another process session, and one is an orphan in another process session."""
     for kind in ("deaf", "own_session", "orphan"):
         if os.fork() == 0:
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
@@ -153,7 +153,7 @@ def _be_deaf() -> None:
 
 
 def _write_everywhere() -> None:
-    """Into every descriptor that is open: one of them is the way to the gateway."""
+    """Write to every open descriptor, one of which leads to the gateway."""
     for number in range(3, 40):
         with contextlib.suppress(OSError):
             os.write(number, b"\xff\xff\xff\xffthis is no answer")
@@ -197,7 +197,7 @@ HARM: dict[str, Callable[[], object]] = {
 
 
 async def _write_for_ever(path: str) -> None:
-    """At most 50 MB a second."""
+    """Write at most 50 MB per second."""
     with Path(path).open("wb", buffering=0) as stream:  # noqa: ASYNC230
         while True:
             stream.write(bytes(500_000))
@@ -221,7 +221,7 @@ class _Backup:
 
     @asynccontextmanager
     async def _noted(self, call: str, name: str) -> AsyncIterator[str]:
-        """Yields the trouble that is left to the command; loses the answer afterwards where that was asked for."""
+        """Yield the trouble that the command itself must handle; afterwards, lose the answer if requested."""
         note = {"call": call, "host": self._host, "name": name}
         _note(begins=True, **note)
         try:

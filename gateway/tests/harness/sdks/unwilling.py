@@ -1,7 +1,7 @@
 # Copyright (c) Contributors to the netops.activelogic collection
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An SDK that can't be imported, for the reason that ``UNWILLING`` names."""
+"""An SDK whose import fails in the way that ``UNWILLING`` names."""
 
 from __future__ import annotations
 
