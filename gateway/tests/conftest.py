@@ -14,7 +14,7 @@ from tests.harness.forked_programs import stop_forking
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Cache the bytecode of the programs that tests start outside the sources: tests start hundreds of programs."""
+    """Cache bytecode outside the sources, also for the hundreds of programs that tests start."""
     cache = config.cache
     assert cache is not None
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -23,6 +23,6 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def forking_ends() -> Iterator[None]:
-    """Wait for the fork server to end, so that the resources its programs used are charged to the tests."""
+    """Stop the process that programs are forked from, so that their resource usage counts as that of the tests."""
     yield
     stop_forking()

@@ -368,7 +368,7 @@ def polls_that_are_left(attacker: Attacker) -> None:
 
 @attack(1)
 def the_process_that_sessions_are_forked_from_is_killed(attacker: Attacker) -> None:
-    """As the OOM killer would, not a client. Once only: a lost session is reported to its client."""
+    """The OOM killer may do this, but no client. It happens once, because each lost session fails a request."""
     if attacker.times == 0:
         time.sleep(SECONDS / 2)
         os.kill(attacker.lab.fork_server(), signal.SIGKILL)

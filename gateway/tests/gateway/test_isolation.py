@@ -38,7 +38,7 @@ CRASHES = {
     "endless": "the listing has more than 20000 backups",
     "odd": "the listing has a name or a size that no backup can have",
 }
-"""What the gateway reports when a listing fails so."""
+"""The reason that the gateway reports for each kind of harm in a listing."""
 
 HANGS = ("hang", "block", "interpreter", "regex", "print", "deaf")
 
