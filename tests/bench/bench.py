@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Measure the modules side by side with what a user would take instead, and print a table. What ``make bench`` runs."""
+"""Benchmark the modules against the obvious alternatives and print a table. Run by ``make bench``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ PROGRAMS = ("curl", "sha256sum")
 
 
 def main() -> int:
-    """Run the command; 0 when everything was measured, also where a goal is missed."""
+    """Run the command; returns 0 when everything was measured, even if a goal was missed."""
     options = _parser().parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _unwind)
@@ -53,7 +53,7 @@ def main() -> int:
         print(f"bench.py: {error}", file=sys.stderr)
         return 1
     if options.scale < 1:
-        rows = [replace(row, goal=None) for row in rows]  # they are about the full sizes
+        rows = [replace(row, goal=None) for row in rows]  # the goals apply to the full sizes only
     print(f"\n{_machine()}\n\n{table(rows)}")
     return 0
 
@@ -71,7 +71,7 @@ def _unwind(number: int, _frame: FrameType | None) -> None:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """:raises BenchError: when something that is needed is missing."""
+    """:raises BenchError: when a requirement is missing."""
     unknown = sorted(set(options.works) - set(WORKS))
     if unknown:
         raise BenchError(f"{unknown[0]!r} is none of {', '.join(WORKS)}")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The listings of many systems, against a plain request for the same documents."""
+"""Listing many systems, compared with plain requests for the same documents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GOAL = 1.0
 
 
 def listings(stage: Stage) -> list[Row]:
-    """Both are whole runs of the command ``ansible``."""
+    """Both sides are complete runs of the command ``ansible``."""
     hosts = list(stage.lab.systems[: stage.number(SYSTEMS)])
     for host in hosts:
         for number in range(BACKUPS):

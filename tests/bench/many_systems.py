@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role on many systems, against a program with threads that does the same calls without any pause."""
+"""The role on many systems, compared with a threaded program that makes the same calls without pausing."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ BYTES_OF_BACKUP = 10_000_000
 
 
 def many_systems(stage: Stage) -> list[Row]:
-    """From no backup to one that is made, complete, fetched and verified, on every system."""
+    """On every system: make a backup, wait until it is complete, fetch it and verify it."""
     hosts = list(stage.lab.systems[: stage.number(SYSTEMS)])
     stage.runner.hosts = tuple(hosts)
     filler = base64.b64encode(secrets.token_bytes(round(BYTES_OF_BACKUP * min(1.0, stage.scale)))).decode("ascii")
-    for host in hosts:  # gzip takes from base64 about what base64 added
+    for host in hosts:  # gzip undoes the growth that base64 causes
         Store(stage.lab.root / host).change("Config", lambda data: {**data, "filler": filler})
 
     def role() -> float:
@@ -90,7 +90,7 @@ def many_systems(stage: Stage) -> list[Row]:
 
 
 def _processor_seconds(stage: Stage) -> tuple[float, float]:
-    """What commands that have ended used, and what the gateway has used."""
+    """CPU seconds used by finished child processes, and by the gateway."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     gateway = Path(f"/proc/{stage.lab.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     ticks = int(gateway[11]) + int(gateway[12])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The most memory that the module's process has with a small file and with a large one, each way."""
+"""Peak memory of the module's process with a small and with a large file, in each direction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GOAL = 8.0
 
 
 def memory(stage: Stage) -> list[Row]:
-    """Fetches and pushes, of random bytes."""
+    """Fetch and push random bytes."""
     backups = stage.backups(stage.lab.systems[0])
     files = {"small": stage.large_file("small", MIB_OF_SMALL), "large": stage.large_file("large", MIB_OF_LARGE)}
     for name, file in files.items():

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Back up many systems with threads: the calls of the role's modules, with no pause between two listings.
+"""Back up many systems with threads: the same calls as the role's modules, without a pause between two listings.
 
-Its task comes as JSON on standard input.
+Reads its task as JSON from standard input.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ POLLS = 10
 
 
 class System:
-    """One system, at the gateway."""
+    """One system behind the gateway."""
 
     def __init__(self, task: dict[str, Any], name: str) -> None:
         self._url = f"{task['url']}/v1/systems/{name}"
@@ -41,13 +41,13 @@ class System:
         return answer
 
     def look(self, times: int) -> None:
-        """Who the system is, and what it lists, so many times."""
+        """Get the system's identity, then list its backups ``times`` times."""
         self.call("GET", "")
         for _number in range(times):
             self.call("GET", "/backups")
 
     def run(self, body: dict[str, str]) -> tuple[str, dict[str, Any]]:
-        """Give an operation to the gateway; returns its path and its result when it has succeeded."""
+        """Run an operation on the gateway; returns its path and its result once it has succeeded."""
         path = f"/operations/{uuid.uuid4()}"
         self.call("PUT", path, json=body)
         for _number in range(POLLS):
@@ -57,7 +57,7 @@ class System:
         raise TimeoutError(f"{path} does not end: {document}")
 
     def fetch(self, path: str, target: Path, sha256: str) -> None:
-        """Write the content of a download to a file, on disk."""
+        """Download content to a file and sync it to disk."""
         digest = hashlib.sha256()
         answer = self.call("GET", f"{path}/content", stream=True)
         with answer, target.open("wb") as file:
@@ -87,7 +87,7 @@ def save(task: dict[str, Any], name: str) -> None:
 
 
 def main() -> None:
-    """Do it on all systems."""
+    """Save all systems."""
     task = json.load(sys.stdin)
     with ThreadPoolExecutor(task["threads"]) as pool:
         list(pool.map(lambda name: save(task, name), task["systems"]))

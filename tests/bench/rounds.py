@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The arithmetic: rounds of two or more sides in turn, what a pair of sides shows, and whether that is good."""
+"""The arithmetic of the benchmark: alternating rounds, ratios, and whether a goal is met."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ HEAD = ("work", "against", "median", "of the other", "result", "goal", "")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: the figures of ours and of the other, in the order of their rounds.
+    """One line of the table: our figures and those of the alternative, by round.
 
-    :param goal: the most that is good; ``None`` where nothing is demanded.
-    :param unit: ``s`` for seconds, which are divided, or ``MiB``, which are subtracted.
+    :param goal: the highest acceptable result; ``None`` if there is no goal.
+    :param unit: ``s`` (seconds; compared as a ratio) or ``MiB`` (compared as a difference).
     """
 
     work: str
@@ -31,19 +31,19 @@ class Row:
 
     @property
     def result(self) -> float:
-        """The median of the rounds' own results: the two figures of a round saw the same machine."""
+        """The median of the per-round results: both figures of a round were measured under the same load."""
         pairs = zip(self.ours, self.others)
         return median(ours - other if self.unit == "MiB" else ours / other for ours, other in pairs)
 
     @property
     def verdict(self) -> str:
-        """Whether the goal is met; empty without one."""
+        """Whether the goal is met; empty without a goal."""
         if self.goal is None:
             return ""
         return "met" if self.result <= self.goal else "missed"
 
     def cells(self) -> list[str]:
-        """The line as :data:`HEAD` has it."""
+        """The cells of the line, in the order of :data:`HEAD`."""
         medians = [f"{median(each):.2f} {self.unit}" for each in (self.ours, self.others)]
         number = "{:+.1f} MiB" if self.unit == "MiB" else "{:.2f}"
         goal = "" if self.goal is None else "<= " + number.format(self.goal)
@@ -53,10 +53,10 @@ class Row:
 def in_turn(
     sides: Mapping[str, Callable[[], float]], rounds: int, tell: Callable[[str], None]
 ) -> dict[str, list[float]]:
-    """Measure all sides (A B A B ...), so that what else the machine does meets all of them.
+    """Measure all sides in turn (A B A B ...), so that other load on the machine affects all of them alike.
 
-    :param sides: each call does a side's work once and returns its figure.
-    :return: the figures of each side, in the order of the rounds.
+    :param sides: each call does the work of one side once and returns its figure.
+    :return: the figures of each side, by round.
     """
     figures: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds):
@@ -68,7 +68,7 @@ def in_turn(
 
 
 def table(rows: Sequence[Row]) -> str:
-    """All lines, with the columns one below the other; it is also Markdown."""
+    """The table as text with aligned columns, which is also valid Markdown."""
     lines = [list(HEAD), *(row.cells() for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEAD))]
     lines.insert(1, ["-" * width for width in widths])

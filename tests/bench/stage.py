@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where all work is measured: a laboratory, large files, the clock, and the ways to run a module or a command."""
+"""The benchmark environment: a lab, large files, timing, and ways to run a module or a command."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.harness.module_process import start_module
 MIB = 1024 * 1024
 HERE = Path(__file__).parent
 LIMIT = 600
-"""Seconds that one measured run may take."""
+"""Timeout of one measured run, in seconds."""
 
 LOOK_SECONDS = 0.05
 
 
 class BenchError(Exception):
-    """Something can't be measured; the text says why."""
+    """Something can't be measured; the text gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class LargeFile:
 
 
 class Stage:
-    """What the kinds of work share.
+    """What all benchmarks share.
 
-    :param scale: factor of all sizes and numbers; 1 is what the goals are about.
-    :param tell: says how far it is.
+    :param scale: factor for all sizes and counts; the goals apply to 1.
+    :param tell: prints progress.
     """
 
     def __init__(self, lab: Lab, folder: Path, rounds: int, scale: float, tell: Callable[[str], None]) -> None:
@@ -58,10 +58,10 @@ class Stage:
         self.scale = scale
         self.tell = tell
         self.runner = Runner(lab, GATEWAY, folder)
-        self.runner.variables["ansible_python_interpreter"] = sys.executable  # for both sides: nobody looks for one
+        self.runner.variables["ansible_python_interpreter"] = sys.executable  # for both sides: no interpreter discovery
 
     def number(self, most: int) -> int:
-        """So many systems, scaled."""
+        """The scaled number of systems."""
         return max(2, round(most * self.scale))
 
     def backups(self, system: str) -> Path:
@@ -69,7 +69,7 @@ class Stage:
         return self.lab.root / system / "backups"
 
     def large_file(self, name: str, mib: float) -> LargeFile:
-        """Write random bytes, which nothing can compress."""
+        """Write a file of random, incompressible bytes."""
         path = self.folder / name
         pieces = max(1, round(mib * self.scale))
         digest = hashlib.sha256()
@@ -81,24 +81,24 @@ class Stage:
         return LargeFile(path, pieces * MIB, digest.hexdigest())
 
     def empty_folder(self, name: str) -> Path:
-        """A folder with nothing in it."""
+        """Create an empty folder."""
         path = self.folder / name
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir()
         return path
 
-    # What is timed
+    # Timing
 
     @staticmethod
     def seconds(work: Callable[[], object]) -> float:
-        """Wall time of some work, which does not pay for what was written before it."""
+        """Wall time of some work; earlier writes are flushed to disk first."""
         os.sync()
         since = time.monotonic()
         work()
         return time.monotonic() - since
 
     def transfer(self, **options: Any) -> tuple[dict[str, Any], float]:
-        """Run the module as a process of its own; returns its result, and the most memory (MiB) that it had."""
+        """Run the module in its own process; returns its result and its peak memory in MiB."""
         given = login_options(self.lab, self.lab.systems[0], GATEWAY, **options)
         process = start_module("activelogic_backup_transfer", given, {"HOME": str(self.folder)}, hurry=False)
         deadline, peak = time.monotonic() + LIMIT, 0
@@ -124,7 +124,7 @@ class Stage:
         return succeeded(self.runner.run(command))
 
     def shell(self, script: str, digest: str, file: Path, name: str) -> None:
-        """Run one of the shell scripts here, which use curl."""
+        """Run one of the shell scripts in this folder, which use curl."""
         login = self.folder / "login"
         login.touch(mode=0o600)
         login.write_text(f'user = "{self.lab.username}:{self.lab.password}"\n', encoding="utf-8")
@@ -146,7 +146,7 @@ class Stage:
 
 
 def most_memory(pid: int) -> int:
-    """The most bytes (VmHWM) that a process had in memory so far; 0 when it has ended."""
+    """Peak memory (VmHWM) of a process in bytes; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -155,6 +155,6 @@ def most_memory(pid: int) -> int:
 
 
 def require(condition: bool, said: str) -> None:
-    """:raises BenchError: when work was not done as it had to be: its time would mean nothing."""
+    """:raises BenchError: when the work was not done properly, which makes its time meaningless."""
     if not condition:
         raise BenchError(said)

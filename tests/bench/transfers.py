@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One large backup, fetched and pushed: the module, also within Ansible, against a shell script with curl."""
+"""Fetching and pushing one large backup: the module, alone and within Ansible, against a shell script with curl."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NAME = "large.plb"
 GOAL = 0.9
 SHA256SUM = "sha256sum"
 OPENSSL = "openssl dgst -r -sha256"
-"""It may use what the processor offers for SHA-256 where ``sha256sum`` does not; measured where it is installed."""
+"""May use the CPU's SHA-256 instructions where ``sha256sum`` does not; measured only if it is installed."""
 
 
 def fetch(stage: Stage) -> list[Row]:
-    """From the system into a verified file on disk."""
+    """From the system to a verified file on disk."""
     file = stage.large_file("large", MIB_OF_FILE)
     held = stage.backups(stage.lab.systems[0]) / NAME
     held.hardlink_to(file.path)
@@ -57,7 +57,7 @@ def fetch(stage: Stage) -> list[Row]:
 
 
 def push(stage: Stage) -> list[Row]:
-    """From a file to the system, which has to list it with its size."""
+    """From a file to the system, which must list it with the right size."""
     file = stage.large_file("large", MIB_OF_FILE)
     held = stage.backups(stage.lab.systems[0]) / NAME
     options = {"direction": "push", "src": str(file.path), "name": NAME, "verify": "size"}

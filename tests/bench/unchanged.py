@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A second fetch of a large backup that has not changed, against get_url, which only looks at the file."""
+"""Fetching an unchanged large backup again, compared with get_url, which only checks the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GOAL = 1.15
 
 
 def unchanged(stage: Stage) -> list[Row]:
-    """Both are whole runs of the command ``ansible``, on a file that was fetched before."""
+    """Both sides are complete runs of the command ``ansible``, on a file that has been fetched before."""
     edge = stage.lab.systems[0]
     file = stage.large_file("large", MIB_OF_FILE)
     held = stage.backups(edge) / NAME
@@ -26,7 +26,7 @@ def unchanged(stage: Stage) -> list[Row]:
     dest = stage.empty_folder("fetched")
     options = {"direction": "fetch", "name": NAME, "dest": f"{dest}/"}
     stage.ansible([edge], TRANSFER, options)
-    address = f"{stage.lab.url}/v1/systems/{edge}/backups"  # which is never asked
+    address = f"{stage.lab.url}/v1/systems/{edge}/backups"  # never contacted
     looked_at = {"url": address, "dest": str(dest / NAME), "checksum": f"sha256:{file.sha256}"}
 
     def run(module: str, given: dict[str, str]) -> float:
