@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Back up three embedded systems, fetch the backups, break one system, and bring it back. What ``make demo`` runs."""
+"""Back up three embedded systems, fetch the backups, break one system and restore it. Run by ``make demo``."""
 
 from __future__ import annotations
 
@@ -23,33 +23,33 @@ HERE = Path(__file__).parent
 WORK = HERE.parent.parent / ".demo"
 ARCHIVE = WORK / "archive"
 VICTIM = "edge2"
-"""The system that is broken and brought back; restore.yml names it too."""
+"""The system that is broken and restored; restore.yml names it too."""
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-"""What ends the demonstration early: a closed terminal, Ctrl-C, somebody's ``kill``."""
+"""Signals that end the demo early: terminal closed, Ctrl-C, ``kill``."""
 
 LIMIT = 300
-"""Seconds that a command may take."""
+"""Timeout of a command, in seconds."""
 
 
 class StoppedError(BaseException):
-    """Somebody asked the demonstration to end."""
+    """The demo was asked to stop."""
 
 
 def stop(number: int, _frame: FrameType | None) -> None:
-    """End by unwinding, so that what was started is stopped."""
+    """Unwind the stack, so that everything that was started is stopped."""
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     raise StoppedError(number)
 
 
 def heading(text: str) -> None:
-    """Say what comes next."""
+    """Print the heading of the next step."""
     print(f"\n=== {text}\n", flush=True)
 
 
 def processes() -> dict[int, tuple[str, int]]:
-    """The state (a letter) and the parent of every process."""
+    """State (one letter) and parent of every process, by process id."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -59,14 +59,14 @@ def processes() -> dict[int, tuple[str, int]]:
 
 
 def end(first: int) -> None:
-    """End a process and all below it: Ansible's workers have sessions of their own, and some outlive a SIGTERM."""
+    """Kill a process and its descendants: Ansible's workers run in their own sessions, and some survive SIGTERM."""
     doomed = [first]
     for each in doomed:
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, signal.SIGSTOP)
         deadline = time.monotonic() + 1
         while processes().get(each, ("Z", 0))[0] not in "TtZX" and time.monotonic() < deadline:
-            time.sleep(0.01)  # a fork under way is finished before it stops
+            time.sleep(0.01)  # let a fork in progress finish before it stops
         doomed += [pid for pid, (_state, parent) in processes().items() if parent == each]
     for each in doomed:
         with contextlib.suppress(ProcessLookupError):
@@ -74,7 +74,7 @@ def end(first: int) -> None:
 
 
 def run(command: list[str]) -> None:
-    """Show a command and run it to its end.
+    """Print a command and run it.
 
     :raises LabError: when it fails.
     """
@@ -97,9 +97,9 @@ def run(command: list[str]) -> None:
 
 
 def ruleset(lab: Lab) -> Any:
-    """The rules of the system that is broken and brought back, as the system itself shows them.
+    """The rules of the broken system, as the system itself shows them.
 
-    :raises LabError: when it does not show them.
+    :raises LabError: when the system can't show them.
     """
     command = [str(BIN / "activelogic-embedded"), "show", str(lab.root), VICTIM, "Ruleset"]
     try:
@@ -109,9 +109,9 @@ def ruleset(lab: Lab) -> Any:
 
 
 def demonstrate(lab: Lab) -> None:
-    """Show it all.
+    """Run all steps.
 
-    :raises LabError: as soon as something is not as it has to be.
+    :raises LabError: at the first unexpected result.
     """
     inventory = str(lab.inventory)
     heading(f"A gateway at {lab.url}, with three embedded systems behind it")
@@ -142,12 +142,12 @@ def demonstrate(lab: Lab) -> None:
 def main() -> int:
     """Run the demonstration in a fresh folder."""
     for number in SIGNALS:
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup keeps its promise
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # respect nohup
             signal.signal(number, stop)
     start = time.monotonic()
     lab = Lab(WORK)
     try:
-        lab.stop()  # of an earlier run that was killed
+        lab.stop()  # left over from a killed run
         remove(WORK)
         with lab:
             demonstrate(lab)
