@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Print docs/errors.md, the page of everything that can go wrong, from the collection's own table."""
+"""Print docs/errors.md, the reference of all errors, from the collection's own table."""
 
 from __future__ import annotations
 

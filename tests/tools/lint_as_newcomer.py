@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run ``ansible-lint`` as somebody would who has cloned the repository and has nothing else: no collection installed.
+"""Run ``ansible-lint`` as in a fresh clone: without any collection installed.
 
-``lint_as_newcomer.py REPOSITORY`` copies what git tracks, or would, into a fresh repository, and runs it there.
+``lint_as_newcomer.py REPOSITORY`` copies all tracked and new files into a fresh repository and runs it there.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Run it and return its exit code."""
+    """Run ansible-lint and return its exit code."""
     root = Path(sys.argv[1]).resolve()
     git = ["git", "-C", str(root), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     names = subprocess.run(git, check=True, capture_output=True).stdout.split(b"\0")
@@ -26,7 +26,7 @@ def main() -> int:
         checkout, home = Path(folder) / "checkout", Path(folder) / "home"
         home.mkdir()
         for name in filter(None, map(os.fsdecode, names)):
-            if (root / name).is_file():  # and was not removed
+            if (root / name).is_file():  # not deleted in the work tree
                 (checkout / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(root / name, checkout / name)
         subprocess.run(["git", "init", "--quiet", str(checkout)], check=True)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Import the artifact as Galaxy does, and read what it says: it succeeds in spite of violations.
+"""Import the artifact as Galaxy does, and check the log: the importer succeeds in spite of violations.
 
 ``run_importer.py ENVIRONMENT ARTIFACT``: ENVIRONMENT is a virtual environment with ``galaxy-importer``.
 """
@@ -20,7 +20,7 @@ END = ["...ansible-lint run complete", "Collection loading complete", "Importer 
 
 
 def main() -> int:
-    """Run it; everything that is not the usual report counts as a finding."""
+    """Run the importer; any unexpected line of its log counts as a finding."""
     binaries, artifact = Path(sys.argv[1]).resolve() / "bin", Path(sys.argv[2]).resolve()
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(

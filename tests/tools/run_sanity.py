@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run ``ansible-test sanity`` on an installed copy of the collection, with nothing but Python packages at hand.
+"""Run ``ansible-test sanity`` on an installed copy of the collection, without downloading anything but packages.
 
 ``run_sanity.py COPY HOME [ARGUMENTS...]``: COPY is ``.../ansible_collections/netops/activelogic``, HOME a folder for
-the environments that ansible-test makes. Further arguments go to ``ansible-test sanity``.
+ansible-test's virtual environments. Further arguments are passed to ``ansible-test sanity``.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import sys
 from pathlib import Path
 
 PIP_VERSIONS = ("23_1_2", "24_2", "25_2", "25_3", "26_0")
-"""Versions whose bootstrap script some version of ansible-test wants to download."""
+"""pip versions whose bootstrap script some version of ansible-test tries to download."""
 
 NETWORK_VARIABLES = ("PIP_", "SSL_", "REQUESTS_", "HTTP", "NO_PROXY")
-"""How variables begin that pip may need to reach its index."""
+"""Prefixes of the variables that pip may need to reach its index."""
 
 BOOTSTRAP = "import ensurepip\nensurepip.bootstrap()\n"
 
@@ -28,15 +28,15 @@ def main() -> int:
     """Run the tests and return their exit code."""
     copy, home, *arguments = sys.argv[1:]
     if not Path(copy, "MANIFEST.json").is_file():
-        # Without files ansible-test skips everything, and says that it succeeded.
+        # Without files ansible-test skips everything and reports success.
         print(f"no collection is installed in {copy}", file=sys.stderr)
         return 1
     cache = Path(home).resolve() / ".ansible" / "test" / "cache"
     cache.mkdir(parents=True, exist_ok=True)
     for version in PIP_VERSIONS:
-        # Instead of a download: Python brings a pip of its own.
+        # Use the pip that Python bundles instead of downloading one.
         (cache / f"get_pip_{version}.py").write_text(BOOTSTRAP, encoding="ascii")
-    # In the copy's own repository ansible-test finds all files; in that of a folder above they are ignored ones.
+    # ansible-test lists files with git: in a repository of its own it finds all of them; a parent's would ignore them.
     subprocess.run(["git", "init", "--quiet", copy], check=True)
     binaries = Path(sys.executable).parent
     real = Path(os.path.realpath(sys.executable)).parent  # not a version manager's shim
