@@ -2,4 +2,4 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tests of the collection, by what they test; what several of them use is in :mod:`tests.harness`."""
+"""Tests of the collection, by subject; :mod:`tests.harness` holds what several of them use."""

@@ -2,4 +2,4 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What several suites use: the laboratory, runs of modules and of Ansible, logins, and an observer of the systems."""
+"""The shared test harness: the lab, runs of modules and of Ansible, logins, and an observer of the systems."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible's commands, run in a clean environment with an inventory of the laboratory's systems."""
+"""Run Ansible's commands in a clean environment with an inventory of the lab's systems."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ INFO = "netops.activelogic.activelogic_backup_info"
 TRANSFER = "netops.activelogic.activelogic_backup_transfer"
 
 FAILURES = ("failed", "unreachable")
-"""Outcomes of a task, as the callback ``record`` names them, that make a command fail."""
+"""Task outcomes, as the callback ``record`` names them, that make a command fail."""
 
 HERE = Path(__file__).parent
 
 
 @dataclass
 class Run:
-    """What one command did: its exit code, all that it printed, and the result of each task.
+    """The outcome of one command: its exit code, its whole output, and the result of each task.
 
-    :ivar host: the one whose results are asked for where none is named.
+    :ivar host: default host for the methods below.
     """
 
     code: int
@@ -42,18 +42,18 @@ class Run:
     host: str = "edge1"
 
     def result(self, host: str | None = None, task: str | None = None) -> dict[str, Any]:
-        """The last result of a host, or of one of its tasks."""
+        """The last result of a host, or of one task on it."""
         found: dict[str, Any] = self._last(host, task)["result"]
         return found
 
     def diff(self, host: str | None = None) -> Any:
-        """What the last task of a host returned as its diff."""
+        """The diff returned by a host's last task."""
         return self._last(host, None)["diff"]
 
     def of_task(self, name: str) -> Run:
-        """What one task did, and what the screen showed of it.
+        """Restrict the run to one task and its output.
 
-        :raises AssertionError: when it did not run.
+        :raises AssertionError: when the task did not run.
         """
         lines = [line for line in self.results if line["task"] == name]
         begin = f"TASK [{name}] "
@@ -70,7 +70,7 @@ class Run:
 
 
 def succeeded(run: Run) -> Run:
-    """The run itself, when its command succeeded."""
+    """Assert that the command succeeded; returns the run."""
     assert run.code == 0, run.output
     return run
 
@@ -80,10 +80,10 @@ def _given(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Runner:
-    """Ansible commands in a clean environment, with an inventory of the laboratory's systems.
+    """Runs Ansible commands in a clean environment, with an inventory of the lab's systems.
 
-    :ivar variables: of all hosts.
-    :ivar host_variables: of single hosts, in place of those; None leaves one out.
+    :ivar variables: variables of all hosts.
+    :ivar host_variables: variables of single hosts, which override those; None removes one.
     """
 
     def __init__(self, lab: Lab, way: str, folder: Path) -> None:
@@ -95,17 +95,17 @@ class Runner:
         self.hosts = tuple(lab.systems)
 
     def reach(self, host: str, way: str) -> None:
-        """Let one host be reached in this way, whatever the way of the others is."""
+        """Reach one host in this way, whichever way the others use."""
         others = {key: None for each in WAYS for key in self._login(each)}
         self.host_variables.setdefault(host, {}).update({**others, **self._login(way)})
 
     def _login(self, way: str) -> dict[str, Any]:
         login = login_options(self.lab, "", way, retries=1, retry_delay=0.1)
-        del login["host"]  # in an inventory it is the name of the host
+        del login["host"]  # the inventory's host name is used instead
         return {f"activelogic_{option}": value for option, value in login.items()}
 
     def inventory(self, **variables: Any) -> str:
-        """Write an inventory; a variable that is None is left out."""
+        """Write an inventory, without the variables that are None; returns its path."""
         merged = {**self.variables, **variables}
         differing = {key for own in self.host_variables.values() for key in own}
         hosts = {
@@ -119,9 +119,9 @@ class Runner:
         return str(path)
 
     def environment(self, more: Mapping[str, str | None]) -> dict[str, str]:
-        """The environment of a command: nothing of this machine's user, no proxy, no bundle of certificates.
+        """The environment of a command, without user settings, proxies and certificate bundles of this machine.
 
-        A value of ``more`` that is None takes a variable away.
+        A value of None in ``more`` removes a variable.
         """
         variables = {
             "PATH": f"{BIN}:/usr/bin:/bin",
@@ -142,7 +142,7 @@ class Runner:
         return {name: value for name, value in variables.items() if value is not None}
 
     def run(self, command: list[str], environment: Mapping[str, str | None] | None = None) -> Run:
-        """Run a command of Ansible to its end, at most five minutes long."""
+        """Run an Ansible command; it may take five minutes."""
         record = self.folder / "record.jsonl"
         record.unlink(missing_ok=True)
         done = subprocess.run(
@@ -170,14 +170,14 @@ class Runner:
         variables: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Run:
-        """Run a module of the collection on a host, with options as a user gives them."""
+        """Run a module of the collection on a host, with the options written as a user writes them."""
         command = ["ansible", host, "-i", self.inventory(**(variables or {})), "-m", f"netops.activelogic.{module}"]
         if options:
             command += ["-a", json.dumps(options)]
         return self.run([*command, *(["--check"] if check else []), *(["--diff"] if diff else [])], environment)
 
     def playbook(self, playbook: str, *, check: bool = False, variables: Mapping[str, Any] | None = None) -> Run:
-        """Run a playbook, by its path or its name in the collection."""
+        """Run a playbook, given by path or by name within the collection."""
         command = ["ansible-playbook", "-i", self.inventory(), playbook]
         command += ["-e", json.dumps(variables)] if variables else []
         return self.run([*command, *(["--check"] if check else [])])
@@ -190,7 +190,7 @@ class Runner:
         process_environment: Mapping[str, str | None] | None = None,
         **keywords: Any,
     ) -> Run:
-        """Run a play of these tasks, with more keywords of the play, and more arguments of the command."""
+        """Run these tasks as a play, with further play keywords and command-line arguments."""
         document = [{"hosts": hosts, "gather_facts": False, "tasks": [dict(task) for task in tasks], **keywords}]
         path = self.folder / "play.yml"
         path.write_text(yaml.safe_dump(document, allow_unicode=True, sort_keys=False), encoding="utf-8")

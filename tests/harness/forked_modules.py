@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Modules in processes that are forked from one that has imported them: each starts in a few milliseconds.
+"""Modules forked from a process that has already imported them: each starts in a few milliseconds.
 
-For what does not depend on how the process of a module starts, or on what is on its path. The process of the vendor's
-package is forked from that of the module.
+For tests that do not depend on how the module's process starts or on its import path. The process of the vendor's
+package is in turn forked from the module's.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _context.set_forkserver_preload(
 
 
 class ForkedModule:
-    """A module that runs; to be used like the :class:`subprocess.Popen` that ``start_module`` returns."""
+    """A running module, with the interface of the :class:`subprocess.Popen` that ``start_module`` returns."""
 
     def __init__(self, name: str, options: Mapping[str, Any], environment: Mapping[str, str], point: str, hurry: bool):
         self._output: IO[str] = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by communicate
@@ -48,28 +48,28 @@ class ForkedModule:
 
     @property
     def pid(self) -> int:
-        """The number of the process."""
+        """The process id."""
         assert self._process.pid is not None
         return self._process.pid
 
     @property
     def returncode(self) -> int:
-        """What the process exited with, or the signal that ended it, negative.
+        """The exit code, or the negative number of the signal that ended the process.
 
-        :raises AssertionError: while it runs.
+        :raises AssertionError: if it is still running.
         """
         code = self._process.exitcode
         assert code is not None, "the module still runs"
         return code
 
     def poll(self) -> int | None:
-        """What the process exited with; ``None`` while it runs."""
+        """The exit code; ``None`` while it is running."""
         return self._process.exitcode
 
     def communicate(self, timeout: float = 60) -> tuple[str, None]:
-        """Wait for the end, and return all that was printed.
+        """Wait for the process to end and return its output.
 
-        :raises subprocess.TimeoutExpired: when it still runs after that many seconds.
+        :raises subprocess.TimeoutExpired: when it takes longer than ``timeout`` seconds.
         """
         self._process.join(timeout)
         if self._process.exitcode is None:
@@ -83,19 +83,19 @@ class ForkedModule:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill the process if it still runs."""
+        """Kill the process if it is still running."""
         self._process.kill()
 
 
 def start_forked(
     name: str, options: Mapping[str, Any], environment: Mapping[str, str], *, point: str = "", hurry: bool = True
 ) -> ForkedModule:
-    """Start a module as ``start_module`` does, but for the start of its process."""
+    """Like ``start_module``, but forked."""
     return ForkedModule(name, options, environment, point, hurry)
 
 
 def _run(name: str, options: str, environment: dict[str, str], point: str, hurry: bool, output: str) -> None:
-    """Become the module: with this environment and this output, and with nothing that belongs to the parent."""
+    """Become the module: set up its environment and output, and drop what belongs to the parent."""
     os.environ.clear()
     os.environ.update(environment)
     descriptor = os.open(output, os.O_WRONLY | os.O_APPEND)

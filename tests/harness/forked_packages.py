@@ -4,8 +4,8 @@
 
 """The process of the vendor's package, forked from one that has imported it: it starts in a few milliseconds.
 
-For what does not depend on how that process starts. It runs the same program with the same arguments as the one that
-the client starts, in a session of its own, without any open file but the socket, and with its output dropped.
+For tests that do not depend on how that process starts. It runs the same program with the same arguments as the
+client would, in its own session (setsid), with no open file but the socket, and its output is discarded.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _context.set_forkserver_preload(["activelogic_embedded", "activelogic_embedded.g
 
 
 class ForkedChild:
-    """A process that is forked from this one; for a process without threads, such as that of a module.
+    """A process forked from this one, which must have no threads (a module's process has none).
 
-    To be used like the :class:`subprocess.Popen` of the client, and with its arguments.
+    Takes the arguments of the client's :class:`subprocess.Popen` and has its interface.
     """
 
     def __init__(self, program: Sequence[str], *, pass_fds: Sequence[int], **_same: Any) -> None:
@@ -43,16 +43,16 @@ class ForkedChild:
             _become(program, pass_fds[0])
 
     def poll(self) -> int | None:
-        """What the process exited with, or the signal that ended it, negative; ``None`` while it runs."""
+        """The exit code, or the negative number of the signal that ended it; ``None`` while it is running."""
         if self.returncode is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             self.returncode = os.waitstatus_to_exitcode(status) if pid else None
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end, at most so many seconds.
+        """Wait at most ``timeout`` seconds for it to end.
 
-        :raises subprocess.TimeoutExpired: when it still runs.
+        :raises subprocess.TimeoutExpired: when it is still running.
         """
         pause, deadline = 0.0005, None if timeout is None else time.monotonic() + timeout
         while (code := self.poll()) is None:
@@ -63,15 +63,15 @@ class ForkedChild:
         return code
 
     def kill(self) -> None:
-        """Kill the process if it still runs."""
+        """Kill the process if it is still running."""
         if self.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
 
 
 class ServedChild:
-    """A process that is forked by a server of its own, which has imported the package and has no threads.
+    """A process forked by a separate fork server, which has imported the package and has no threads.
 
-    To be used like the :class:`subprocess.Popen` of the client, and with its arguments.
+    Takes the arguments of the client's :class:`subprocess.Popen` and has its interface.
     """
 
     def __init__(self, program: Sequence[str], *, pass_fds: Sequence[int], **_same: Any) -> None:
@@ -82,17 +82,17 @@ class ServedChild:
 
     @property
     def returncode(self) -> int | None:
-        """What the process exited with, as far as :meth:`poll` or :meth:`wait` has seen it."""
+        """The exit code that :meth:`poll` or :meth:`wait` last saw."""
         return self._process.exitcode
 
     def poll(self) -> int | None:
-        """What the process exited with, or the signal that ended it, negative; ``None`` while it runs."""
+        """The exit code, or the negative number of the signal that ended it; ``None`` while it is running."""
         return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end, at most so many seconds.
+        """Wait at most ``timeout`` seconds for it to end.
 
-        :raises subprocess.TimeoutExpired: when it still runs.
+        :raises subprocess.TimeoutExpired: when it is still running.
         """
         self._process.join(timeout)
         if self._process.exitcode is None:
@@ -100,12 +100,12 @@ class ServedChild:
         return self._process.exitcode
 
     def kill(self) -> None:
-        """Kill the process if it still runs."""
+        """Kill the process if it is still running."""
         self._process.kill()
 
 
 class _Descriptor:
-    """An open file that goes to a process which the server forks."""
+    """A file descriptor passed to a process that the fork server starts."""
 
     def __init__(self, number: int) -> None:
         self._number = number
@@ -120,14 +120,14 @@ def _detached(duplicate: Any) -> int:
 
 
 def fork_packages(child: type[ForkedChild | ServedChild]) -> None:
-    """Have the client in this process fork the process of the package from now on."""
+    """Make the client in this process fork the package's process from now on."""
     client: Any = importlib.import_module(f"{_SDK}._sdk_process")
     client.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": child})
 
 
 @contextmanager
 def packages_forked() -> Iterator[None]:
-    """Within the block, processes of the package are forked by a server."""
+    """Within the block, a fork server starts the package's processes."""
     fork_packages(ServedChild)
     try:
         yield
@@ -136,7 +136,7 @@ def packages_forked() -> Iterator[None]:
 
 
 def start_packages() -> None:
-    """Have the client start the process of the package, as it does by itself."""
+    """Make the client start the package's process in its normal way again."""
     client: Any = importlib.import_module(f"{_SDK}._sdk_process")
     client.subprocess = subprocess
 
@@ -148,7 +148,7 @@ def _serve(program: Sequence[str], environment: dict[str, str], descriptor: int)
 
 
 def _become(program: Sequence[str], descriptor: int) -> None:
-    """Run the program of ``python -c`` in this process, to its end, with one open file under the number it expects."""
+    """Run the program of ``python -c`` in this process; one descriptor stays open under the number it expects."""
     code = 1
     try:
         os.setsid()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Pythons of this machine that are too old for the modules."""
+"""Installed Python versions that are too old for the modules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OLD = ("3.6", "3.7", "3.8")
 
 @cache
 def old_pythons() -> dict[str, str]:
-    """Paths of the interpreters that run, by their numbers: those in ``PATH``, and those of pyenv."""
+    """Paths of working interpreters by version: those in ``PATH``, and those of pyenv."""
     found = {}
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
     for number in OLD:
@@ -26,7 +26,7 @@ def old_pythons() -> dict[str, str]:
             if each is None:
                 continue
             done = subprocess.run([each, "--version"], capture_output=True, text=True, timeout=60, check=False)
-            if done.stdout.startswith(f"Python {number}."):  # a shim of pyenv may stand for one that is not there
+            if done.stdout.startswith(f"Python {number}."):  # pyenv has shims for versions that it lacks
                 found[number] = each
                 break
     return found

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A laboratory: embedded systems, certificates, and a running gateway, below one folder.
+"""A lab in one folder: embedded systems, certificates, and a running gateway.
 
-For demonstrations and tests. The command ``python -m tests.harness.lab up FOLDER`` starts one that outlives it, and
-``python -m tests.harness.lab down FOLDER`` ends that.
+For the demo and the tests. ``python -m tests.harness.lab up FOLDER`` starts one that keeps running, and
+``python -m tests.harness.lab down FOLDER`` stops it.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from activelogic_embedded.store import StoreError
 
 SYSTEMS = ("edge1", "edge2", "edge3")
 BIN = Path(sys.executable).parent
-"""Where the programs are that were installed with the Python that runs this."""
+"""Folder with the programs installed next to the current Python."""
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 MARK = "activelogic-laboratory"
-"""Name of an empty file by which a laboratory's folder is told from any other."""
+"""Name of the empty file that marks a folder as a lab's."""
 
 
 class LabError(Exception):
-    """The laboratory can't be started or stopped; the text says why."""
+    """The lab can't be started or stopped; the text gives the reason."""
 
 
 class Lab:
     """Embedded systems and a gateway in front of them.
 
-    :param folder: where everything goes; made where it is missing.
+    :param folder: the lab's folder; created if missing.
     :param systems: names of the systems.
-    :param later: names of further systems that the gateway knows, which whoever needs one makes.
+    :param later: names of further systems that the gateway knows, which tests create when they need them.
     """
 
     def __init__(self, folder: Path, systems: Sequence[str] = SYSTEMS, later: Sequence[str] = ()) -> None:
@@ -66,7 +66,7 @@ class Lab:
 
     @property
     def inventory(self) -> Path:
-        """An inventory of the systems, to be reached through the gateway."""
+        """An inventory of the systems behind the gateway."""
         return self.folder / "inventory" / "hosts.yml"
 
     @property
@@ -81,7 +81,7 @@ class Lab:
 
     @property
     def pid(self) -> int:
-        """The process of the running gateway."""
+        """The process id of the running gateway."""
         return int(self._pid_file.read_text(encoding="ascii"))
 
     def __enter__(self) -> Lab:
@@ -99,9 +99,9 @@ class Lab:
         self.stop()
 
     def prepare(self) -> None:
-        """Make systems, certificates, the configuration of the gateway, and an inventory.
+        """Create the systems, the certificates, the gateway's configuration, and an inventory.
 
-        :raises LabError: when the folder is there and not empty.
+        :raises LabError: when the folder exists and is not empty.
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(self.folder.iterdir()):
@@ -141,9 +141,9 @@ class Lab:
         self._write(self.inventory, yaml.safe_dump(inventory, sort_keys=False, width=1000))
 
     def start(self) -> None:
-        """Start the gateway on a free port and wait until it answers.
+        """Start the gateway on a free port and wait until it responds.
 
-        :raises LabError: with the end of its log, when it does not.
+        :raises LabError: when it does not respond; the text contains the end of its log.
         """
         self._ready.unlink(missing_ok=True)
         command = [str(BIN / "activelogic-gateway"), "serve", "--config", str(self.folder / "gateway.yml")]
@@ -164,7 +164,7 @@ class Lab:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """Stop the gateway that :meth:`start` started, here or in a process before this one, if it runs."""
+        """Stop the gateway if it is running, even if another process started it."""
         if self._process is not None:
             pid = self._process.pid
         elif self._pid_file.exists():
@@ -187,7 +187,7 @@ class Lab:
         return self.folder / "gateway.pid"
 
     def _is_ours(self, pid: int) -> bool:
-        """Whether the process runs and is the gateway of this laboratory."""
+        """Whether the process is running and is this lab's gateway."""
         if self._process is not None and self._process.poll() is not None:
             return False
         try:
@@ -206,9 +206,9 @@ class Lab:
 
 
 def remove(folder: Path) -> None:
-    """Remove the folder of a laboratory, if there is one.
+    """Remove the folder of a lab, if it exists.
 
-    :raises LabError: when the folder is something else, and not empty.
+    :raises LabError: when it is a non-empty folder of something else.
     """
     if not folder.exists() or not any(folder.iterdir()):
         return

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run a module as Ansible does, in a process of its own, which can kill itself at a named point of the code.
+"""Run a module as Ansible does, in its own process, which can kill itself at a given point of the code.
 
-As a program it takes the module's name, the point as ``<module_utils>:<function>:<before or after>:<how many times
-before>``, and whether pauses between looks are shortened. The options come as JSON on standard input.
+Command-line arguments: the module's name; the point, as ``<module_utils>:<function>:<before or after>:<number of calls
+to let pass>``; and whether to shorten polling pauses. The options come as JSON on standard input.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 COLLECTION = "ansible_collections.netops.activelogic.plugins"
 MODULES = ("activelogic_backup", "activelogic_backup_info", "activelogic_backup_transfer")
 PAUSE = 0.1
-"""Seconds of the shortened pauses."""
+"""The shortened pauses, in seconds."""
 
 
 def start_module(
@@ -35,12 +35,12 @@ def start_module(
     wrapper: Sequence[str] = (),
     hurry: bool = True,
 ) -> subprocess.Popen[str]:
-    """Start a module; its result goes to standard output.
+    """Start a module, which writes its result to standard output.
 
-    :param environment: what is other than in this process.
-    :param point: where it kills itself; an empty one is never reached.
-    :param wrapper: the beginning of a command that runs it.
-    :param hurry: shorten the pauses between two looks.
+    :param environment: variables that are added or override this process's.
+    :param point: where it kills itself; empty for never.
+    :param wrapper: words to put before the command.
+    :param hurry: shorten the polling pauses.
     """
     process = subprocess.Popen(
         [*wrapper, sys.executable, __file__, name, point, "hurry" if hurry else ""],
@@ -58,14 +58,14 @@ def start_module(
 
 
 def main() -> None:
-    """Run the module that the command line names, with the options from standard input."""
+    """Run the module named on the command line, with the options from standard input."""
     name, point, hurry = sys.argv[1:]
     run_module(name, json.load(sys.stdin), point, hurry=bool(hurry))
 
 
 def run_module(name: str, options: Mapping[str, Any], point: str, *, hurry: bool) -> None:
-    """Shorten the pauses where that is asked for, set the trap, and run the module in this process, to its end."""
-    from ansible.module_utils.testing import patch_module_args  # noqa: PLC0415 - only the process of a module needs it
+    """Run the module in this process, after shortening the pauses and setting the trap if requested."""
+    from ansible.module_utils.testing import patch_module_args  # noqa: PLC0415 - only the module's process needs it
 
     if hurry:
         shorten_pauses()
@@ -77,9 +77,9 @@ def run_module(name: str, options: Mapping[str, Any], point: str, *, hurry: bool
 
 
 def shorten_pauses() -> None:
-    """Make the pauses between two looks :data:`PAUSE` seconds."""
+    """Set the pauses between two listings or probes to :data:`PAUSE` seconds."""
     client: Any = importlib.import_module(f"{COLLECTION}.module_utils._client")
-    client.SETTLING_TIME = client.PROBE_PAUSE = client.DAMAGE_PAUSE = PAUSE  # logins that are refused keep their pause
+    client.SETTLING_TIME = client.PROBE_PAUSE = client.DAMAGE_PAUSE = PAUSE  # not the pause after a refused login
     sdk: Any = importlib.import_module(f"{COLLECTION}.module_utils._transport._sdk")
     sdk.STEADY_PAUSE = PAUSE
     restored: Any = importlib.import_module(f"{COLLECTION}.module_utils._module._restored")
@@ -87,7 +87,7 @@ def shorten_pauses() -> None:
 
 
 def set_trap(module: str, function: str, when: str, skip: str) -> None:
-    """Kill the process before or after the call number ``skip`` of a function."""
+    """Kill the process before or after a call of a function, once ``skip`` calls have passed."""
     place: Any = importlib.import_module(f"{COLLECTION}.module_utils.{module}")
     *parents, last = function.split(".")
     for each in parents:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs of one module without Ansible, for what the module itself does."""
+"""Run single modules without Ansible, to test what the module itself does."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from tests.harness.login import login_options
 from tests.harness.module_process import start_module
 
 SECONDS = 120.0
-"""Within which a module ends."""
+"""Timeout of a module."""
 
 FAILED = 2
-"""What the command ``ansible`` exits with when the module failed; the runs here say the same."""
+"""Exit code of the command ``ansible`` when a module failed; the runs here use it too."""
 
 
 class ModuleRunner:
-    """Modules in processes of their own, for one system that is reached in one way.
+    """Runs modules in processes of their own, for one system that is reached in one way.
 
-    :param system: the one that a run is about unless it names another.
-    :ivar hurry: whether pauses between two looks are short, for what does not depend on their length.
-    :ivar fork: whether the process is forked from one that has imported the modules, for what does not depend on how
+    :param system: the default system of a run.
+    :ivar hurry: whether to shorten polling pauses, for tests that do not depend on their length.
+    :ivar fork: whether to fork the process from one that has imported the modules, for tests that do not depend on how
         it starts and ends.
     """
 
@@ -53,7 +53,7 @@ class ModuleRunner:
         environment: Mapping[str, str] | None = None,
         **options: Any,
     ) -> subprocess.Popen[str] | ForkedModule:
-        """Start a module; an option that is None is left out."""
+        """Start a module, without the options that are None."""
         login = login_options(self.lab, host or self.system, self.way, retries=1, retry_delay=0.1)
         given = {key: value for key, value in {**login, **options}.items() if value is not None}
         given |= {"_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_remote_tmp": str(self.folder)}
@@ -62,9 +62,9 @@ class ModuleRunner:
         return begin(module, given, {**surroundings, **(environment or {})}, hurry=self.hurry)
 
     def run(self, module: str, *, host: str | None = None, **more: Any) -> Run:
-        """Run a module to its end; ``more`` is what :meth:`start` takes.
+        """Run a module to completion; ``more`` is passed to :meth:`start`.
 
-        :raises AssertionError: when its output is more, or less, than one result.
+        :raises AssertionError: when it does not print exactly one result.
         """
         system = host or self.system
         process = self.start(module, host=host, **more)
@@ -76,9 +76,9 @@ class ModuleRunner:
 
 
 def run_of(system: str, module: str, returncode: int, output: str) -> Run:
-    """What a process of a module did.
+    """Build a run from the exit code and output of a module.
 
-    :raises AssertionError: when its output is more, or less, than one result.
+    :raises AssertionError: when the output is not exactly one result.
     """
     try:
         result = json.loads(output)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a system holds, read from its files and its database, without the collection."""
+"""A system's content, read from its files and its database without the collection."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ TABLES = ("facts", "users", "privileges", "resources")
 
 
 def everything(root: Path) -> dict[str, Any]:
-    """Inode, mode, time of change and bytes of everything below a folder, and the rows of all databases.
+    """Inode, mode, mtime and content of everything in a folder, and the rows of all databases.
 
-    Of ``quirks.json`` only what was set: the rest counts what happened, which reading does too.
+    Of ``quirks.json`` only the settings: its counters change on reads too.
     """
     found: dict[str, Any] = {}
     for each in sorted(root.rglob("*")):
@@ -34,7 +34,7 @@ def everything(root: Path) -> dict[str, Any]:
             found[name] = json.loads(each.read_bytes())["quirks"]
             continue
         status = each.lstat()
-        is_parent_of_quirks = (each / QUIRKS).exists()  # replacing that file touches its folder
+        is_parent_of_quirks = (each / QUIRKS).exists()  # replacing quirks.json changes its folder's mtime
         touched = 0 if is_parent_of_quirks or each.name == "quirks.lock" else status.st_mtime_ns
         content = hashlib.sha256(each.read_bytes()).hexdigest() if each.is_file() else ""
         found[name] = (status.st_ino, status.st_mode, touched, content)
@@ -55,9 +55,9 @@ def _restores(database: Path) -> int:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a user would miss: the backups, the configuration, and the count of restores.
+    """What a user would notice: the backups, the configuration, and the number of restores.
 
-    A backup is known by inode, time of change and digest: a file that was made anew often gets the old one's inode.
+    A backup is identified by inode, mtime and digest, because a recreated file often gets the old inode.
     """
 
     backups: dict[str, tuple[int, int, str]]
@@ -66,7 +66,7 @@ class Seen:
 
 
 def look(folder: Path) -> Seen:
-    """What the system in a folder holds."""
+    """The content of the system in a folder."""
     backups = {
         each.name: (each.stat().st_ino, each.stat().st_mtime_ns, hashlib.sha256(each.read_bytes()).hexdigest())
         for each in (folder / "backups").iterdir()
@@ -77,38 +77,38 @@ def look(folder: Path) -> Seen:
 
 
 def backups_on(lab: Lab, system: str) -> dict[str, int]:
-    """Names and sizes of the backups of a system, read from its disk."""
+    """Names and sizes of a system's backups, read from its disk."""
     return {each.name: each.stat().st_size for each in (lab.root / system / "backups").iterdir()}
 
 
 def configuration_of(lab: Lab, system: str) -> Any:
-    """All configuration data of a system, by titles of resources."""
+    """All configuration data of a system, by resource title."""
     return admin.show(lab.root, system)
 
 
 def restores_on(lab: Lab, system: str) -> int:
-    """How often a backup was restored on a system, read from its database."""
+    """The number of restores on a system, read from its database."""
     return _restores(lab.root / system / "system.sqlite")
 
 
 def has_begun(lab: Lab, system: str) -> bool:
-    """Whether the first of a system's faults, which has a number of times, has happened or happens now."""
+    """Whether the first of a system's faults has been triggered; it must have ``times``."""
     state = json.loads((lab.root / system / QUIRKS).read_bytes())["state"]
     return bool(state.get("happened", {}).get("0"))
 
 
 def digest_of_systems(lab: Lab) -> str:
-    """A digest of everything that all systems hold."""
+    """A digest of the content of all systems."""
     return admin.digest(lab.root)
 
 
 def digest_of_system(lab: Lab, system: str) -> str:
-    """A digest of everything that one system holds."""
+    """A digest of the content of one system."""
     return admin.digest(lab.root, system)
 
 
 def digest_of_tree(folder: Path) -> dict[str, tuple[int, int, int, str]]:
-    """Inode, mode, time of change and content of everything in a folder."""
+    """Inode, mode, mtime and content of everything in a folder."""
     found = {}
     for each in sorted(folder.rglob("*")):
         status = each.lstat()

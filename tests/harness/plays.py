@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many plays in one run of ``ansible-playbook``, each on hosts of its own, so that a failure in one hides no other.
+"""Many plays in one run of ``ansible-playbook``, each on its own hosts, so that a failure in one hides no other.
 
-Most of the time that a test with Ansible takes is the start of the command, so tests share one.
+Tests share a run because most of their time would go into starting the command.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ PASSWORD = "{{ password_of_the_lab }}"  # noqa: S105 - a reference
 USERNAME = "{{ username_of_the_lab }}"
 WAY = "{{ way_of_the_test }}"
 FOLDER = "{{ folder_of_the_test }}"
-"""What a play may refer to: the login, the way that a host is reached, and a folder for the files of the run."""
+"""Variables for plays: the login, the way to reach a host, and a folder for the files of the run."""
 
 PREFIX = "activelogic_"
 
 
 @dataclass(frozen=True, eq=False)
 class Play:
-    """One play, of which every task runs, also after one that failed.
+    """One play; all of its tasks run, even after a failure.
 
-    :ivar name: unique in a run, of letters, digits and hyphens.
-    :ivar variables: of each host, beside or in place of the login; None leaves one out.
-    :ivar systems: one host of the inventory stands for each, in each way.
-    :ivar keywords: more keywords of the play.
+    :ivar name: unique within a run; letters, digits and hyphens.
+    :ivar variables: variables of each host, which extend or override the login; None removes one.
+    :ivar systems: the inventory has one host for each of them in each way.
+    :ivar keywords: further play keywords.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Play:
     keywords: Mapping[str, Any] = field(default_factory=dict)
 
     def host(self, way: str, system: str = "edge1") -> str:
-        """The name of a host in the inventory."""
+        """The inventory name of a host."""
         return f"{self.name}-{way}-{system}"
 
     def in_way(self, way: str) -> dict[str, Any]:
-        """The play as a playbook has it, of the hosts that are reached in this way."""
+        """The play as in a playbook, for the hosts that are reached in this way."""
         hosts = ",".join(self.host(way, system) for system in self.systems)
         tasks = [{"ignore_errors": True, **task} for task in self.tasks]
         title = f"{self.name} {way}"
@@ -59,15 +59,15 @@ class Play:
 
 
 RunOf = Callable[[Play], Run]
-"""What a play did in the way that the test goes."""
+"""Returns the outcome of a play in the current test's way."""
 
 
 class PlaysRun:
-    """The run of these plays, one host at a time, in the order in which they are given.
+    """A run of these plays, in order, one host at a time.
 
-    :param hosts: more hosts of the inventory, with their variables.
-    :param arguments: more arguments of ``ansible-playbook``.
-    :param environment: of the command.
+    :param hosts: further hosts of the inventory, with their variables.
+    :param arguments: further arguments of ``ansible-playbook``.
+    :param environment: environment of the command.
     """
 
     def __init__(
@@ -94,9 +94,9 @@ class PlaysRun:
         self._run = Runner(lab, WAYS[0], folder).run(command, environment)
 
     def of(self, play: Play, way: str) -> Run:
-        """What one play did in one way: its results by system, and what the screen showed of it.
+        """The outcome of one play in one way: its results by system, and its output.
 
-        :raises AssertionError: when the play was never begun.
+        :raises AssertionError: when the play did not start.
         """
         begin = f"PLAY [{play.name} {way}] "
         assert begin in self._run.output, self._run.output
@@ -107,7 +107,7 @@ class PlaysRun:
         return Run(2 if has_failed else 0, shown, lines, play.systems[0])
 
     def _hosts(self, play: Play) -> dict[str, dict[str, Any]]:
-        """The hosts of a play; ``ansible_host`` names the system as the name of a host in the inventory would."""
+        """The hosts of a play; ``ansible_host`` is the system, as the inventory's host name would be."""
         found = {}
         for way in play.ways:
             of_test = {
@@ -128,21 +128,21 @@ class PlaysRun:
 
 
 def connection(way: str) -> dict[str, str]:
-    """The options of the connection in this way, as references to their values."""
+    """The connection options of this way, as Jinja references to their values."""
     options = ("username", "password", "retries", "retry_delay", *route_options(way))
     return {option: f"{{{{ connection_of_the_test.{option} }}}}" for option in options}
 
 
 NO_CONNECTION = dict.fromkeys(f"{PREFIX}{option}" for way in WAYS for option in connection(way))
-"""Variables of a host that leave all options of the connection out."""
+"""Host variables that remove all connection options."""
 
 
 def look(name: str, system: str = "edge1") -> dict[str, Any]:
-    """A task that tells the names of a system's backups without any module: see :func:`looked`."""
+    """A task that lists a system's backups on disk, without any module: see :func:`looked`."""
     command = f"'ls -1 ' ~ (systems_of_the_lab | quote) ~ '/{system}/backups'"
     return {"name": name, "ansible.builtin.debug": {"msg": "{{ lookup('ansible.builtin.pipe', " + command + ") }}"}}
 
 
 def looked(run: Run, name: str, beginning: str = "") -> set[str]:
-    """What :func:`look` saw: the names that begin like that."""
+    """The names with this prefix that :func:`look` listed."""
     return {each for each in run.result(task=name)["msg"].splitlines() if each.startswith(beginning)}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Change the laboratory's systems without the collection: with their own package, in this process."""
+"""Change the lab's systems without the collection: with their own package, in this process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.harness.lab import Lab
 
 
 def make_anew(lab: Lab, system: str) -> None:
-    """Put a new system, with factory configuration and no quirks, in the place of one that the gateway knows."""
+    """Replace a system that the gateway knows by a new one with factory configuration and no quirks."""
     shutil.rmtree(lab.root / system, ignore_errors=True)
     admin.create_system(lab.root, system, lab.username, lab.password)
 
@@ -31,16 +31,16 @@ def change_configuration(lab: Lab, system: str, resource: str, key: str, value: 
 
 
 def add_user(lab: Lab, system: str, username: str, password: str) -> None:
-    """Add a user who may do everything to a system."""
+    """Add a user with full privileges to a system."""
     admin.set_user(lab.root, system, username, password, {EVERY_RESOURCE: Level.WRITE})
 
 
 def log_in(lab: Lab, system: str) -> Any:
-    """A session with a system, without the collection."""
+    """Open a session with a system, without the collection."""
     os.environ["ACTIVELOGIC_EMBEDDED_ROOT"] = str(lab.root)
     return activelogic_embedded.sync_connect(system, lab.username, lab.password)
 
 
 def set_quirks(lab: Lab, system: str, **quirks: Any) -> None:
-    """Give a system the quirks of :class:`activelogic_embedded.quirks.Quirks`, and no others."""
+    """Replace a system's quirks by these, see :class:`activelogic_embedded.quirks.Quirks`."""
     admin.set_quirks(lab.root, system, **{**asdict(Quirks()), **quirks})

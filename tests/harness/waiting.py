@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Wait for what happens elsewhere, never without an end."""
+"""Wait for events elsewhere, with a deadline."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 PAUSE = 0.05
-"""Seconds between two looks."""
+"""Polling interval, in seconds."""
 
 
 def until(done: Callable[[], Any], seconds: float = 60, said: str = "") -> None:
-    """Wait until something is done.
+    """Poll until ``done`` returns something true.
 
-    :raises AssertionError: with ``said`` when it takes longer than that many seconds.
+    :raises AssertionError: with the text ``said``, after ``seconds``.
     """
     for _look in rounds_until(done, seconds, said):
         time.sleep(PAUSE)
 
 
 def rounds_until(done: Callable[[], Any], seconds: float = 60, said: str = "") -> Iterator[None]:
-    """Let the loop that asks go on, without a pause, until something is done.
+    """Yield until ``done`` returns something true; the caller's loop does the pausing.
 
-    :raises AssertionError: with ``said`` when it takes longer than that many seconds.
+    :raises AssertionError: with the text ``said``, after ``seconds``.
     """
     deadline = time.monotonic() + seconds
     while not done():

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write every task result as a line of JSON to the file in RECORD_FILE, so that tests need not parse a screen."""
+"""Append every task result as a line of JSON to the file in RECORD_FILE, so that tests need not parse the screen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ description: Writes each result as a line of JSON to the file that the environme
 
 
 class CallbackModule(CallbackBase):
-    """Records what every task returned, as Ansible shows it."""
+    """Records what every task returned, as Ansible displays it."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
@@ -39,17 +39,17 @@ class CallbackModule(CallbackBase):
             target.write(json.dumps(line) + "\n")
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """A task that succeeded."""
+        """Record a task that succeeded."""
         self._record("ok", result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """A task that failed."""
+        """Record a task that failed."""
         self._record("failed", result)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        """A task that was skipped."""
+        """Record a task that was skipped."""
         self._record("skipped", result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """A host that could not be reached."""
+        """Record a host that could not be reached."""
         self._record("unreachable", result)
