@@ -2,4 +2,4 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tests of transfers through faults: of the connection, the systems, the disk, and by kills."""
+"""Fault injection tests of transfers: faults of the connection, of the systems and of the disk, and kills."""

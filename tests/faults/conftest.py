@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One laboratory for all tests of a worker; each test has a system in a known state and folders of its own."""
+"""One lab for all tests of a worker; each test gets a system in a known state and its own folders."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without FAULTS=full the tests of the full form are left out."""
+    """Deselect the tests marked ``full`` unless FAULTS=full."""
     if os.environ.get("FAULTS") == "full":
         return
     left_out = [each for each in items if each.get_closest_marker("full")]

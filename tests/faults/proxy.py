@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A loopback proxy between client and gateway that ends TLS itself and does harm where it is told to.
+"""A loopback proxy between client and gateway that terminates TLS and injects the faults it is given.
 
-Nothing in it depends on chance: the same faults and the same requests give the same bytes.
+It is deterministic: the same faults and the same requests produce the same bytes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DOWNLOAD = r"GET .*/content"
 UPLOAD = r"PUT .*/content"
 COMMIT = r"PUT .*/commit"
 ELSEWHERE = "/elsewhere"
-"""Where redirects lead to: a path that the proxy answers itself."""
+"""Target of redirects: a path that the proxy answers itself."""
 
 OPENINGS = ("mute", "mute after TLS", "certificate")
 REQUESTS = ("reset up", "stall up", "drip up", "flip up", "truncate up", "gzip up", "no range")
@@ -56,28 +56,27 @@ ANSWERS = (
 )
 DRIP_SECONDS = 0.3
 LONGEST = 120.0
-"""Seconds after which even a silent connection ends."""
+"""Seconds after which even a silent connection is closed."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One trouble.
+    """A fault to inject.
 
-    :param does: of a connection that opens: ``mute`` (says nothing, not even TLS), ``mute after TLS``, ``certificate``
-        (of an authority that nobody trusts). Of a request's body: ``... up``; of its head: ``no range`` (which is left
-        out). In place of an answer: ``status``, ``redirect``, or ``page`` (to log in, as what stands before a network
-        shows it). Of an answer: ``lose`` (the request is carried out, then RST), ``reset`` (RST after ``at`` bytes of
-        the body), ``stall``, ``drip`` (a byte every 0.3 s from there on), ``drip head``, ``length too large`` (and the
-        connection stays open), ``length too small`` (half of it), ``truncate`` (half the body, with a length that
-        fits), ``gzip`` (encoded, and says so), ``flip`` (one bit of the byte ``at``), ``other range`` (says that it is
-        another part than was asked for), ``no length`` (in HTTP/1.0, where the end of the connection is that of the
-        body).
+    :param does: On connection setup: ``mute`` (sends nothing, not even TLS), ``mute after TLS``, ``certificate`` (of an
+        untrusted CA). In a request: ``... up`` affects the body, ``no range`` drops the header. In place of an answer:
+        ``status``, ``redirect``, or ``page`` (a login page, as a captive portal sends it). In an answer: ``lose`` (the
+        request is carried out, then RST), ``reset`` (RST after ``at`` bytes of the body), ``stall``, ``drip`` (one byte
+        every 0.3 s from ``at`` on), ``drip head``, ``length too large`` (and the connection stays open),
+        ``length too small`` (half of it), ``truncate`` (half the body, with a matching length), ``gzip`` (with the
+        matching header), ``flip`` (one bit of byte ``at``), ``other range`` (claims a different range than requested),
+        ``no length`` (HTTP/1.0, where closing the connection ends the body).
     :param route: a regular expression for ``METHOD /path``.
     :param at: a position in the body, in bytes.
-    :param times: how often it happens; ``None`` is always.
-    :param after: how many fitting connections or requests pass before.
-    :param status: of ``status``.
-    :param retry_after: seconds in the header Retry-After of ``status``.
+    :param times: how often it happens; ``None`` means always.
+    :param after: number of matching connections or requests to let pass first.
+    :param status: the status code of ``status``.
+    :param retry_after: seconds in the Retry-After header of ``status``.
     """
 
     does: str
@@ -123,7 +122,7 @@ class _Answer:
 
 
 class _EndError(Exception):
-    """The connection is over."""
+    """The connection has ended."""
 
 
 class Proxy:
@@ -148,17 +147,17 @@ class Proxy:
         self._threads: list[threading.Thread] = []
         self._listener = socket.socket()
         self.seen: list[str] = []
-        """``METHOD /path`` of each request whose head has arrived."""
+        """``METHOD /path`` of each request whose head has been received."""
 
         self.happened: list[str] = []
-        """What each fault that has happened does, in order."""
+        """``does`` of each fault that has happened, in order."""
 
     @property
     def url(self) -> str:
         return f"https://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Proxy:
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # inherited: little is taken unread
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)  # inherited: limits unread data
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(64)
         self._listener.settimeout(0.1)
@@ -185,7 +184,7 @@ class Proxy:
                 self._start(self._serve, connection)
 
     def _due(self, kinds: Iterable[str], route: str = "") -> Fault | None:
-        """The first fault of these kinds that happens now; it is counted."""
+        """The first fault of these kinds that is due now; it is counted."""
         with self._lock:
             found = None
             for number, fault in enumerate(self._faults):
@@ -243,7 +242,7 @@ class Proxy:
         return _Request(method, path, headers)
 
     def _await_bytes(self, connection: ssl.SSLSocket) -> None:
-        """Wait for a request, and notice the end of the proxy meanwhile."""
+        """Wait for a request, or for the proxy to stop."""
         while not (connection.pending() or select.select([connection], [], [], 0.1)[0]):
             if self._stopped.is_set():
                 raise _EndError
@@ -320,7 +319,7 @@ class Proxy:
         raise _EndError
 
     def _wait(self, connection: socket.socket) -> None:
-        """Say nothing until the proxy ends, however long the client waits."""
+        """Stay silent until the proxy stops, however long the client waits."""
         self._stopped.wait(LONGEST)
         connection.close()
         raise _EndError
@@ -347,7 +346,7 @@ def _damaged(body: bytes, does: str, at: int) -> bytes:
 
 
 def _reset(connection: socket.socket) -> None:
-    """End a connection with RST."""
+    """Close a connection with RST."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     os.close(connection.detach())
     raise _EndError

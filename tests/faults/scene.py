@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A system with one backup, a folder with an older copy of it, the module as a process, and a naive client."""
+"""A system with one backup, a folder with an older copy of it, runs of the module, and a naive client."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ BACKUP = "activelogic_backup"
 NAME = "wanted.plb"
 SIZE = 2_500_000
 SLACK = 12.0
-"""Seconds beyond its own clocks in which a module starts and ends on a busy machine."""
+"""Seconds beyond its timeouts that a module may take to start and end on a busy machine."""
 
 PATIENCE = 3.0
-"""Seconds after which a client that has no clocks counts as one that hangs."""
+"""Seconds after which a client without timeouts counts as hanging."""
 
 CLOCKS: dict[str, Any] = {
     "connect_timeout": 1.5,
@@ -53,12 +53,12 @@ CLOCKS: dict[str, Any] = {
     "retry_max_delay": 0.5,
 }
 OLD_REQUESTS = os.environ.get("FAULTS_URLLIB3_1", "")
-"""A folder with requests on urllib3 1.26, which the modules then use; empty for those that are installed."""
+"""A folder with requests on urllib3 1.26 for the modules to use; empty to use the installed version."""
 
 
 def noise(seed: str, size: int = SIZE) -> bytes:
-    """Bytes that no compression shortens, the same for the same seed."""
-    return random.Random(seed).randbytes(size)  # noqa: S311 - no secret
+    """Incompressible bytes, the same for the same seed."""
+    return random.Random(seed).randbytes(size)  # noqa: S311 - not for security
 
 
 WANTED = noise("wanted")
@@ -67,12 +67,12 @@ PUSHED = noise("pushed", SIZE + 1000)
 
 
 def python_path() -> str:
-    """Where the modules find Python packages before all others."""
+    """The import path that the modules search first."""
     return ":".join(path for path in (OLD_REQUESTS, os.environ.get("PYTHONPATH", "")) if path)
 
 
 def version_of_urllib3() -> str:
-    """What the modules use."""
+    """The version of urllib3 that the modules use."""
     command = [sys.executable, "-c", "import requests, urllib3; print(urllib3.__version__)"]
     environment = {**os.environ, "PYTHONPATH": python_path()}
     return subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=60).stdout
@@ -80,7 +80,7 @@ def version_of_urllib3() -> str:
 
 @dataclass
 class Outcome:
-    """How a run of the module ended; ``seconds`` of wall time."""
+    """How a run of the module ended; ``seconds`` is its wall time."""
 
     code: int
     output: str
@@ -97,7 +97,7 @@ class Outcome:
 
 
 class Scene:
-    """One test's surroundings. ``dest`` is where fetched backups go, and holds an old copy and a note."""
+    """The environment of one test. Backups are fetched into ``dest``, which holds an old copy and a note."""
 
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab = lab
@@ -112,7 +112,7 @@ class Scene:
         self._spooled_before = set(names(self._spool))
 
     def set_up(self) -> None:
-        """Bring system and folders into their known state."""
+        """Bring the system and the folders into their known state."""
         set_quirks(self.lab, EDGE)
         for each in self.backups.iterdir():
             each.unlink()
@@ -125,13 +125,13 @@ class Scene:
         self.src.write_bytes(PUSHED)
 
     def proxy(self, faults: Iterable[Fault]) -> Proxy:
-        """A proxy in front of the gateway; :attr:`url` leads through it from now on."""
+        """A proxy in front of the gateway, with these faults; to use it, set :attr:`url` to its URL."""
         return Proxy(self.lab.folder, urlsplit(self.lab.url).port or 0, faults)
 
     # The module
 
     def options(self, way: str = GATEWAY, **more: Any) -> dict[str, Any]:
-        """Options of the connection, with short clocks."""
+        """Connection options with short timeouts."""
         proxied = {"gateway_url": self.url} if way == GATEWAY else {}
         return login_options(self.lab, EDGE, way, **{**proxied, **CLOCKS, **more})
 
@@ -140,7 +140,7 @@ class Scene:
     ) -> subprocess.Popen[str] | ForkedModule:
         """Start a module in a process of its own; ``point`` and ``wrapper`` as in :mod:`module_process`.
 
-        It is forked where nothing else is on its path.
+        It is forked unless it needs a wrapper or another import path.
         """
         environment = {
             "HOME": str(self.folder),
@@ -153,7 +153,7 @@ class Scene:
         return start_module(module, options, environment, point=point, wrapper=wrapper)
 
     def end(self, process: subprocess.Popen[str] | ForkedModule, since: float) -> Outcome:
-        """Wait for a module, at most a minute."""
+        """Wait at most a minute for a module to end."""
         try:
             output, _none = process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
@@ -170,7 +170,7 @@ class Scene:
     def run(
         self, options: Mapping[str, Any], point: str = "", wrapper: Sequence[str] = (), module: str = TRANSFER
     ) -> Outcome:
-        """Run a module to its end."""
+        """Run a module to completion."""
         since = time.monotonic()
         return self.end(self.start(options, point, wrapper, module), since)
 
@@ -184,26 +184,26 @@ class Scene:
         """Run ``activelogic_backup`` through the gateway."""
         return self.run(self.options(**options), module=BACKUP)
 
-    # What is there afterwards
+    # The state afterwards
 
     def listed(self) -> dict[str, str]:
         """Names and digests of the system's backups, read from its disk."""
         return {each.name: digest(each.read_bytes()) for each in self.backups.iterdir()}
 
     def kept(self) -> list[bytes]:
-        """What is in the module's temporary folder."""
+        """The content of the files in the module's temporary folder."""
         return [each.read_bytes() for each in self.tmp.rglob("*") if each.is_file()]
 
     def spooled(self) -> list[str]:
-        """What the gateway keeps of this test's transfers."""
+        """Files that the gateway's spool holds for this test's transfers."""
         return sorted(set(names(self._spool)) - self._spooled_before)
 
     def python(self, text: str) -> None:
-        """Have Python code run at the start of each module from now on."""
+        """Make each module run this Python code when it starts from now on."""
         (self.site / "sitecustomize.py").write_text(text, encoding="utf-8")
 
     def require_together(self, path: Path | None = None) -> None:
-        """Each side file that is there belongs to the file beside it."""
+        """Require that each existing side file matches the backup file beside it."""
         path = path or self.dest / NAME
         found = digest(path.read_bytes())
         sums, manifest = path.with_name(f"{path.name}.sha256"), path.with_name(f"{path.name}.json")
@@ -213,13 +213,13 @@ class Scene:
             assert json.loads(manifest.read_text(encoding="utf-8"))["sha256"] == found
 
     def require_old(self, folder: Path | None = None) -> None:
-        """The folder is as it was."""
+        """Require that the folder is unchanged."""
         folder = folder or self.dest
         assert names(folder) == sorted([NAME, "note"])
         assert (folder / NAME).read_bytes() == OLD
 
     def require_new(self) -> None:
-        """The folder holds the whole backup, with what accompanies it, and nothing else."""
+        """Require that the folder holds the intact backup and its side files, and nothing else but the note."""
         assert names(self.dest) == sorted([NAME, f"{NAME}.json", f"{NAME}.sha256", "note"])
         assert (self.dest / NAME).read_bytes() == WANTED
         subprocess.run(
@@ -229,7 +229,7 @@ class Scene:
         assert (manifest["size"], manifest["sha256"]) == (SIZE, digest(WANTED))
 
     def log_in(self) -> Any:
-        """A session with the system, without the collection."""
+        """Open a session with the system, without the collection."""
         return log_in(self.lab, EDGE)
 
 
@@ -242,9 +242,9 @@ def digest(content: bytes) -> str:
 
 
 class Naive:
-    """A client that does the same calls with ``requests``, and checks nothing: no status, no length, no digest.
+    """A client that makes the same calls with ``requests`` but checks nothing: no status, no length, no digest.
 
-    :param seconds: its timeout; ``None`` is none, as ``requests`` has it by default.
+    :param seconds: its timeout; ``None`` is the default of ``requests``, no timeout.
     """
 
     def __init__(self, scene: Scene, seconds: float | None = None) -> None:
@@ -265,11 +265,11 @@ class Naive:
 
     def _call(self, method: str, path: str, **more: Any) -> requests.Response:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a certificate that nobody verifies
+            warnings.simplefilter("ignore")  # about the unverified certificate
             return self._session.request(method, self._system + path, timeout=self._seconds, **more)
 
     def fetch(self, target: Path) -> None:
-        """Download into ``target``; what goes wrong is raised by ``requests``, or is not noticed."""
+        """Download into ``target``; errors are those that ``requests`` raises, others go unnoticed."""
         path = f"/operations/{uuid.uuid4()}"
         self._call("GET", "/backups")
         self._call("PUT", path, json={"action": "download", "name": NAME})
@@ -278,7 +278,7 @@ class Naive:
             shutil.copyfileobj(response.raw, file)
 
     def start_curl(self, target: Path) -> subprocess.Popen[bytes]:
-        """The same download, with curl in a process of its own."""
+        """Start the same download with curl."""
         path = f"/operations/{uuid.uuid4()}"
         self._call("PUT", path, json={"action": "download", "name": NAME})
         self._call("GET", f"{path}?wait=1")

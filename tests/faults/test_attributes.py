@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Owner, group, mode and flags of fetched files: all three files alike, the same in check mode, nothing half done."""
+"""Owner, group, mode and flags of fetched files: the same for all three files and in check mode, all or nothing."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_modes(scene: Scene, archive: Path, mode: Any, expected: str) -> None:
 def test_a_later_change_reaches_each_of_the_three(
     scene: Scene, archive: Path, changed: dict[str, Any], lost: str
 ) -> None:
-    """Also where only one of them is other than it should be; and check mode says so before."""
+    """Even if only one of them differs from what it should be; check mode predicts it."""
     assert fetch(scene, archive).code == 0
     assert fetch(scene, archive, **changed).result["changed"] is True
     wanted = looks(archive / NAME)
@@ -124,7 +124,7 @@ def test_flags_come_last_and_stay(scene: Scene, archive: Path) -> None:
     for check in (True, False):
         outcome = fetch(scene, archive, check, attributes="+i", mode="0640")
         assert (outcome.code, outcome.result["changed"]) == (0, False), outcome.output
-    # Neither another backup nor another mode can come over it; that is one sentence, and nothing is left.
+    # Neither another backup nor another mode can replace it: one clear error, and no leftovers.
     (scene.backups / NAME).write_bytes(b"of today" + WANTED)
     before = digest_of_tree(archive)
     for check in (True, False):
@@ -156,7 +156,7 @@ def test_the_group_of_a_folder_that_passes_it_on_stays(scene: Scene, archive: Pa
     assert {looks(archive / "below" / name) for name in THREE} == {(0, NOBODY, "0640")}
 
 
-# File systems that can't do everything
+# File systems that lack features
 
 SHARE = """
 import errno, fcntl, os
@@ -220,7 +220,7 @@ def test_tasks_with_the_same_process_id_share_a_folder(scene: Scene) -> None:
     assert EDGE in (scene.dest / f"{NAME}.json").read_text(encoding="utf-8")
 
 
-# A folder that another user may write to
+# A folder that another user can write to
 
 
 def test_a_link_in_place_of_the_temporary_file_is_not_written_through(scene: Scene) -> None:

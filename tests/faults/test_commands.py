@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Commands that reach the gateway and whose every answer is lost: nobody may say that they did not run."""
+"""Commands that reach the gateway while every answer is lost: none may be reported as not executed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SILENCE = (
     Fault("lose", POLL, times=TRIES),
     Fault("lose", GIVE_UP),
 )
-"""All that one command and the questions about it are answered."""
+"""Loses all answers to one command and to the polls for its state."""
 
 BY_SIZE = {"verify": "size"}
 
@@ -38,7 +38,7 @@ def _until_made(scene: Scene, name: str) -> bool:
 def test_a_restore_that_ran_is_seen_to_have_run(scene: Scene) -> None:
     with scene.log_in() as connection:
         connection.backup().create_new("before.plb")
-    from_safety = Fault("lose", OPERATION, after=1, times=TRIES)  # the first operation makes the safety backup
+    from_safety = Fault("lose", OPERATION, after=1, times=TRIES)  # the first operation creates the safety backup
     with scene.proxy([from_safety, Fault("lose", POLL, after=1, times=TRIES), SILENCE[2]]) as proxy:
         scene.url = proxy.url
         outcome = scene.command(state="restored", name="before.plb", force=True, settle_after_restore=0.5, **BY_SIZE)

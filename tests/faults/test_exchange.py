@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A backup and its side files belong together at every moment, and a file of another machine is not replaced."""
+"""A backup always matches its side files, and a file of another machine is not replaced."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ EXCHANGE_POINTS = [
     "_files._placing:Part._move:after:2",
     "_files._placing:Part._require_together:after:0",
 ]
-"""Where a task is killed, and after how many of them the new data are in place."""
+"""Points at which a task is killed; from index NEW_FROM on, the new data are in place."""
 
 NEW_FROM = 4
 SLOW_FOLDERS = """
@@ -51,7 +51,7 @@ def fetch_options(scene: Scene, **more: Any) -> dict[str, Any]:
 
 
 def give_old_sides(scene: Scene, machineid: str) -> None:
-    """Have the old file accompanied, as a machine would have been fetched."""
+    """Give the old file the side files of a fetch from this machine."""
     manifest = {
         "machineid": machineid,
         "host": "edge0",
@@ -75,7 +75,7 @@ def test_a_kill_in_the_exchange_loses_neither_data_nor_origin(scene: Scene, inde
     scene.require_together()
     is_new = index >= NEW_FROM
     assert (scene.dest / NAME).read_bytes() == (WANTED if is_new else OLD)
-    # What is known of the old file is known to the next task, in check mode as well.
+    # The next task knows the origin of the old file, in check mode as well.
     for check in (True, False):
         outcome = scene.run({**fetch_options(scene), "_ansible_check_mode": check})
         if is_new:
@@ -113,7 +113,7 @@ os.rename = interrupted
 
 
 def test_no_other_process_sees_a_contradiction(scene: Scene) -> None:
-    """Several tasks replace one file again and again, in a folder that is slow to flush."""
+    """Several tasks replace one file repeatedly, in a folder that is slow to flush."""
     other = noise("other")
     (scene.backups / "other.plb").write_bytes(other)
     scene.python(SLOW_FOLDERS)
@@ -124,7 +124,7 @@ def test_no_other_process_sees_a_contradiction(scene: Scene) -> None:
     def watch() -> None:
         while not ended.is_set():
             before, sides, data = stamp(path), read_sides(path), path.read_bytes()
-            if stamp(path) == before:  # else they were exchanged while they were read
+            if stamp(path) == before:  # otherwise they were replaced during the read
                 seen.update(f"{name} of {digest(data)}" for name, found in sides.items() if found != digest(data))
 
     watcher = threading.Thread(target=watch)
@@ -142,7 +142,7 @@ def test_no_other_process_sees_a_contradiction(scene: Scene) -> None:
 
 
 def stamp(path: Path) -> list[tuple[int, int]]:
-    """Which files are there now."""
+    """Identifies the current files."""
     found = []
     for each in (path, path.with_name(f"{path.name}.sha256"), path.with_name(f"{path.name}.json")):
         with suppress(FileNotFoundError):
@@ -151,7 +151,7 @@ def stamp(path: Path) -> list[tuple[int, int]]:
 
 
 def read_sides(path: Path) -> dict[str, str]:
-    """The digests that the side files hold which are there."""
+    """The digests in those side files that exist."""
     found = {}
     with suppress(FileNotFoundError):
         found["sha256"] = path.with_name(f"{path.name}.sha256").read_text(encoding="utf-8").split()[0]
@@ -160,7 +160,7 @@ def read_sides(path: Path) -> dict[str, str]:
     return found
 
 
-# What lies at the destination
+# The file at the destination
 
 
 @pytest.mark.parametrize("manifest", ["of another machine", "cut off", "of a later schema", "a folder's", "absent"])
@@ -184,14 +184,14 @@ def test_what_may_be_of_another_machine_is_replaced_when_the_task_says_so(scene:
             assert outcome.kind in ("conflict", "local_file")
         assert sorted(each.lstat().st_mtime_ns for each in scene.dest.iterdir()) == before
     if manifest == "a folder's":
-        return  # nothing but a file is replaced
+        return  # only a regular file is replaced
     outcome = scene.run(fetch_options(scene, other_machine=manifest != "absent"))
     assert outcome.code == 0, outcome.output
     scene.require_new()
 
 
 def test_what_another_task_fetched_meanwhile_is_not_replaced(scene: Scene) -> None:
-    """The guard looks again when nobody else can place a file any more."""
+    """The guard checks again at the point where no other task can place a file any more."""
     give_old_sides(scene, STRANGER)
     kept = scene.folder / "kept"
     (scene.dest / f"{NAME}.json").rename(kept)
@@ -202,7 +202,7 @@ def test_what_another_task_fetched_meanwhile_is_not_replaced(scene: Scene) -> No
     scene.require_together()
 
 
-# Where no rename can work
+# Where renaming fails
 
 AS_MOUNT_POINT = 'mount --bind "$0" "$1" && shift && "$@"'
 
@@ -232,7 +232,7 @@ def test_a_file_that_is_a_mount_point(scene: Scene, unsafe: bool, suffix: str) -
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 def test_a_plain_rename_onto_a_mount_point_does_not_work(scene: Scene) -> None:
-    """What the test above relies on."""
+    """The premise of the test above."""
     script = 'mount --bind "$0" "$1" && mv -f "$2" "$1"'
     (scene.folder / "new").write_bytes(b"new")
     command = ["unshare", "-m", "sh", "-c", script, str(scene.src), str(scene.dest / NAME), str(scene.folder / "new")]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A fetch through troubles between client and gateway: the old file or the whole new one, and never anything else."""
+"""A fetch with faults between client and gateway leaves either the old file or the complete new one."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FAR = 1_000_000
 
 @dataclass(frozen=True)
 class Case:
-    """Faults, and what has to come of them.
+    """A fault, and the expected result.
 
-    :param kind: of the error; empty when the fetch has to succeed.
-    :param says: what the message has to tell.
-    :param seconds: what the clocks of the options add up to.
-    :param harms: whether a naive client is harmed: JSON that breaks off, for one, is noticed by any client.
+    :param kind: kind of the expected error; empty when the fetch must succeed.
+    :param says: text that the message must contain.
+    :param seconds: the sum of the timeouts that apply.
+    :param harms: whether it harms a naive client; any client notices truncated JSON, for example.
     :param tidied: whether the client can still tell the gateway to drop the content.
     """
 
@@ -110,7 +110,7 @@ LONG = {
     "mute",
     "poll with 429",
 }
-"""Left to the full form: they take long, or their like is in the short one."""
+"""Cases only for FAULTS=full: they take long or resemble others."""
 
 
 def marked(cases: dict[str, Case]) -> list[object]:

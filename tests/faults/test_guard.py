@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What lies beside a file stops a push of it, also where that can't be read, and through links."""
+"""Side files of another origin stop a push, also when they are unreadable or reached through links."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.harness.login import DIRECT
 
 STRANGER = "ffffffffffff"
 WITHOUT_PRIVILEGES = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
-"""Root, whom permissions bind."""
+"""Root without the capabilities that bypass file permissions."""
 
 
 def manifest(content: bytes = PUSHED, **changed: Any) -> bytes:
@@ -49,7 +49,7 @@ def beside(path: Path, suffix: str, content: bytes, mode: int = 0o600) -> None:
 
 
 def linked(scene: Scene, *hops: str) -> Path:
-    """Links to the file, each to the one before, in folders of their own."""
+    """Create a chain of links to the file, each in its own folder; returns the last one."""
     path = scene.src
     for each in hops:
         link = scene.folder / each / "link.plb"
@@ -111,14 +111,14 @@ def test_a_push_that_something_speaks_against_is_refused(scene: Scene, case: str
     outcome = push(scene, src, check=len(case) % 2 == 0)
     assert (outcome.code, outcome.kind) == (1, kind), outcome.output
     assert scene.listed() == {NAME: digest(WANTED)}
-    if kind != "conflict":  # what is no question of the machine is not answered by the option about it
+    if kind != "conflict":  # other_machine only overrides conflicts
         assert push(scene, src, other_machine=True).kind == kind
         assert scene.listed() == {NAME: digest(WANTED)}
 
 
 @pytest.mark.skipif(not as_root(), reason="only root can give itself up")
 def test_permissions_bind_who_pushes_here(scene: Scene) -> None:
-    """What the test above relies on."""
+    """The premise of the test above."""
     scene.src.chmod(0o000)
     done = subprocess.run([*WITHOUT_PRIVILEGES, "cat", str(scene.src)], check=False, capture_output=True)
     assert done.returncode != 0

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A transfer that is killed with ``kill -9`` leaves the old file or the whole new one, and the next completes it."""
+"""A transfer killed with ``kill -9`` leaves the old file or the complete new one, and the next run completes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.faults.scene import NAME, OLD, PUSHED, WANTED, Naive, Outcome, Scene,
 from tests.harness.login import DIRECT, GATEWAY, WAYS
 
 RANDOM_KILLS = int(os.environ.get("RANDOM_KILLS", "1"))
-"""Random moments at which each transfer is killed."""
+"""Number of random moments at which each transfer is killed."""
 
 NEW = "new.plb"
 FETCH_POINTS = [
@@ -67,7 +67,7 @@ def require_killed(outcome: Outcome) -> None:
 
 
 def require_whole_file(scene: Scene) -> None:
-    """After a kill: old or new, with nothing beside it but side files and one folder with temporary files."""
+    """After a kill: an intact file, old or new, beside it only side files and at most one temporary folder."""
     assert (scene.dest / NAME).read_bytes() in (OLD, WANTED)
     temporary = [name for name in names(scene.dest) if name.endswith(".part")]
     assert len(temporary) <= 1
@@ -84,7 +84,7 @@ def fetch_again(scene: Scene, way: str) -> None:
 
 
 def push_again(scene: Scene, way: str) -> None:
-    """What was pushed is there after the next run; what the gateway still does for the killed one may come first."""
+    """The next run completes the push; until then the gateway may still be busy with the killed one."""
     deadline = time.monotonic() + 15
     while (outcome := scene.run(push_options(scene, way))).code and time.monotonic() < deadline:
         assert outcome.kind == "conflict", outcome.output
@@ -93,7 +93,7 @@ def push_again(scene: Scene, way: str) -> None:
 
 
 def ways_and_points(common: list[str], gateway: list[str]) -> list[object]:
-    """All points on both ways; direct, only the full form has each of them."""
+    """All points on both ways; on the direct way most of them only with FAULTS=full."""
     return [
         *(pytest.param(GATEWAY, point) for point in common + gateway),
         *(
@@ -132,7 +132,7 @@ def test_a_replaced_backup_is_kept_by_a_push_that_is_killed(scene: Scene, way: s
 def test_a_transfer_that_is_killed_at_a_random_moment(scene: Scene, way: str, direction: str, seed: int) -> None:
     options = fetch_options if direction == "fetch" else push_options
     process = scene.start(options(scene, way))
-    time.sleep(random.Random(f"{seed} {way} {direction}").uniform(0.2, 1.2))  # noqa: S311 - no secret
+    time.sleep(random.Random(f"{seed} {way} {direction}").uniform(0.2, 1.2))  # noqa: S311 - not for security
     process.kill()
     process.communicate(timeout=30)
     require_whole_file(scene)

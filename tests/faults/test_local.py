@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Troubles where the module runs: no room, no permission, something else in the way, two runs at once."""
+"""Problems where the module runs: disk full, permission denied, unusable destinations, two runs at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.harness.systems import set_quirks
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all")
 SMALL_DISK = 'mount -t tmpfs -o size=4m tmpfs "$1" && cp -a "$2/." "$1" && shift 2 && "$@"; code=$?'
-"""A shell's beginning: on a disk of 4 MiB, which holds the old file and a part of the new one."""
+"""Start of a shell script: mounts a disk of 4 MiB, with room for the old file and only a part of the new one."""
 
 
 def as_root() -> bool:
@@ -41,7 +41,7 @@ needs_root = pytest.mark.skipif(not as_root(), reason="mounting and changing the
 
 
 def on_small_disk(scene: Scene, seen: Path) -> list[str]:
-    """Words of a command that runs the rest where ``scene.dest`` is a small disk, and copies that to ``seen``."""
+    """Words to put before a command: ``scene.dest`` becomes a small disk, whose content is copied to ``seen``."""
     before = scene.folder / "before"
     shutil.copytree(scene.dest, before)
     seen.mkdir()
@@ -75,7 +75,7 @@ def test_a_full_disk_harms_who_writes_over_the_old_file(scene: Scene) -> None:
 @needs_root
 @pytest.mark.parametrize(("by_task", "said"), [(None, "busy"), (False, "busy"), (True, "")])
 def test_only_the_option_lets_a_file_be_written_over(scene: Scene, by_task: bool | None, said: str) -> None:
-    """Where a mount point can't be renamed, and AWX has set the variable by which core would switch the option on."""
+    """A mount point can't be renamed; AWX sets the variable with which ansible-core would turn the option on."""
     old = scene.dest / NAME
     script = f'mount --bind "{old}" "{old}" && exec "$@"'
     wrapper = ["env", "ANSIBLE_UNSAFE_WRITES=1", "unshare", "-m", "sh", "-c", script, "sh"]
@@ -110,7 +110,7 @@ def test_without_room_for_the_old_backup_nothing_is_replaced(scene: Scene, way: 
     assert scene.listed() == {NAME: digest(WANTED)}
 
 
-# A file that changes while it is sent
+# A file that changes during a push
 
 
 def test_a_file_that_gets_shorter_while_it_is_sent(scene: Scene) -> None:
@@ -128,7 +128,7 @@ def test_a_file_that_gets_shorter_while_the_vendors_package_sends_it(scene: Scen
 
 
 def require_shorter(scene: Scene, process: Any, is_sent: Callable[[], bool]) -> None:
-    """Cut the file while it is sent: the error names it, and nothing of it is there."""
+    """Truncate the file during the push: the error names it, and the system does not get the backup."""
     since = time.monotonic()
     while not is_sent() and time.monotonic() < since + 20:
         time.sleep(0.05)
@@ -141,18 +141,18 @@ def require_shorter(scene: Scene, process: Any, is_sent: Callable[[], bool]) -> 
 
 
 def test_a_read_that_fails_while_a_file_is_sent_names_the_file() -> None:
-    with open("/proc/self/mem", "rb", buffering=0) as unreadable:  # nothing is mapped at its start
+    with open("/proc/self/mem", "rb", buffering=0) as unreadable:  # nothing is mapped at address 0
         reader = _content._HashingReader(unreadable, "/srv/new.plb", 1000, Deadline("transfer_timeout", 60))
         with pytest.raises(LocalFileError, match=r"/srv/new\.plb: Input/output error"):
             reader.read()
 
 
-# Permissions, which do not bind root
+# Permissions, which root bypasses
 
 
 @pytest.fixture
 def shared(scene: Scene) -> Iterator[Scene]:
-    """The same, in a folder that every user can enter."""
+    """The scene in a folder that every user can enter."""
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     folder.chmod(0o755)
     ca_path = folder / "ca.pem"
@@ -215,7 +215,7 @@ def test_a_source_that_may_not_be_read_is_a_clear_error(shared: Scene) -> None:
     assert shared.listed() == {NAME: digest(WANTED)}
 
 
-# Something else in the way
+# Unusable destinations
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -262,7 +262,7 @@ def test_what_is_in_the_way_of_a_side_file_is_never_written_through(scene: Scene
         assert (outcome.code, outcome.kind) == (1, "local_file"), outcome.output
 
 
-# Two at once
+# Two runs at once
 
 
 @pytest.mark.parametrize("way", WAYS)

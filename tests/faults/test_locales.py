@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Transfers where the locale of the machine is not UTF-8: Ansible's names are UTF-8 all the same."""
+"""Transfers where the machine's locale is not UTF-8: Ansible passes file names as UTF-8 all the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def latin1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the locale de_DE in ISO-8859-1."""
     folder = tmp_path_factory.mktemp("locales")
     command = ["localedef", "--no-archive", "-i", "de_DE", "-f", "ISO-8859-1", str(folder / "de_DE.ISO-8859-1")]
-    subprocess.run(command, check=False, capture_output=True)  # it warns
+    subprocess.run(command, check=False, capture_output=True)  # localedef warns
     if not (folder / "de_DE.ISO-8859-1").exists():
         pytest.skip("localedef can't make this locale here")
     return folder
@@ -32,7 +32,7 @@ def latin1(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (GATEWAY, "Größe.plb"),
         (GATEWAY, "日本.plb"),
-        (DIRECT, "plain.plb"),  # the embedded system is a folder, in which the locale's names count
+        (DIRECT, "plain.plb"),  # the embedded system stores backups as files, whose names depend on the locale
     ],
 )
 def test_names_outside_the_locale(scene: Scene, latin1: Path, way: str, locale: str, name: str) -> None:

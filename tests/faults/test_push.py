@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A push through troubles between client and gateway: the whole backup is there, or nothing of it."""
+"""A push with faults between client and gateway leaves either the complete backup or none."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ NEW = "new.plb"
 
 @dataclass(frozen=True)
 class Case:
-    """Faults, and what has to come of them.
+    """A fault, and the expected result.
 
-    :param kind: of the error; empty when the push has to succeed.
-    :param says: what the message has to tell.
-    :param seconds: what the clocks of the options add up to.
-    :param harms: whether a naive client takes it for a success, or hangs; else ``requests`` itself raises.
+    :param kind: kind of the expected error; empty when the push must succeed.
+    :param says: text that the message must contain.
+    :param seconds: the sum of the timeouts that apply.
+    :param harms: whether a naive client reports success or hangs; otherwise ``requests`` itself raises.
     """
 
     fault: Fault
@@ -71,7 +71,7 @@ CASES = {
     "polls lost after the commit": Case(Fault("lose", POLL, times=3, after=1), harms=False, seconds=6),
 }
 LONG = {"answer drips", "commit that stalls, always", "429, always", "answer in gzip", "operation redirected", "stall"}
-"""Left to the full form: they take long, or their like is in the short one."""
+"""Cases only for FAULTS=full: they take long or resemble others."""
 
 
 def marked(cases: dict[str, Case]) -> list[object]:
@@ -129,7 +129,7 @@ def test_what_came_through_is_not_told_as_failed_when_the_clock_runs_out(scene: 
 
 
 def test_a_push_that_can_not_be_read_back_leaves_nothing(scene: Scene) -> None:
-    reading_back = Fault("status", OPERATION, times=9, after=1)  # three tries, each of which gives the operation thrice
+    reading_back = Fault("status", OPERATION, times=9, after=1)  # three tries of three requests each
     with scene.proxy([reading_back]) as proxy:
         scene.url = proxy.url
         outcome = scene.push()
@@ -150,7 +150,7 @@ def test_a_backup_that_should_be_replaced_stays_when_the_push_fails(scene: Scene
 
 
 def test_a_replaced_backup_is_put_back_when_the_new_one_can_not_be_read_back(scene: Scene) -> None:
-    reading_back = Fault("status", OPERATION, times=9, after=3)  # after the old one was read twice, and the upload
+    reading_back = Fault("status", OPERATION, times=9, after=3)  # lets two reads of the old backup and the upload pass
     with scene.proxy([reading_back]) as proxy:
         scene.url = proxy.url
         outcome = scene.push(name=NAME, force=True)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Several faults at once, drawn by a seed: whatever the run says, no file and no backup is anything but whole."""
+"""Several faults at once, drawn by a seed: whatever the run reports, every file and every backup is intact."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.faults.scene import NAME, PUSHED, SIZE, SLACK, WANTED, Scene, digest
 
 SEEDS = int(os.environ.get("FAULT_SEEDS", "3"))
 SECONDS = 45.0
-"""What the clocks add up to at most when each of the requests uses up its own tries."""
+"""Upper bound of a run, if each request uses up its retries."""
 
 
 def drawn(direction: str, seed: int) -> list[Fault]:
     """One to three faults, the same for the same seed."""
-    dice = random.Random(f"{direction} {seed}")  # noqa: S311 - no secret
+    dice = random.Random(f"{direction} {seed}")  # noqa: S311 - not for security
     content = DOWNLOAD if direction == "fetch" else UPLOAD
     faults = []
     for _number in range(dice.randint(1, 3)):
@@ -76,6 +76,6 @@ def test_a_push(scene: Scene, seed: int) -> None:
     assert there.pop(NAME) == digest(WANTED)
     if outcome.code == 0:
         assert there == {"new.plb": digest(PUSHED)}
-    elif there:  # what may be there is told
+    elif there:  # a backup that may exist must be reported
         assert there == {"new.plb": digest(PUSHED)}
         assert outcome.kind == "outcome_unknown" or "look at the backup" in outcome.message, outcome.message

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Troubles between the system and whoever speaks to it, the gateway or the module: short, cut, flipped, lost."""
+"""Faults between the system and its client, the gateway or the module: data cut, flipped, or lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TROUBLES = ("cut", "flip", "lose")
 
 
 def trouble(scene: Scene, command: str, does: str, times: int | None = None) -> None:
-    """Let the system do harm in the middle of a transfer."""
+    """Make the system inject a fault in the middle of a transfer."""
     fault: dict[str, Any] = {"command": command, "does": does, "when": "during", "at": FAR, "times": times}
     set_quirks(scene.lab, EDGE, faults=[fault])
 
@@ -51,11 +51,11 @@ def test_half_a_backup_that_is_listed_like_a_whole_one_is_not_fetched(scene: Sce
         assert (outcome.code, outcome.kind) == (1, "incomplete"), outcome.output
         scene.require_old()
         assert scene.fetch(way, verify="size").code == 0
-        outcome = scene.fetch(way)  # the half that is there now is not taken for good
+        outcome = scene.fetch(way)  # the half that is there now is not accepted
         assert (outcome.code, outcome.kind) == (1, "incomplete"), outcome.output
     finally:
         with scene.log_in() as connection:
-            connection.backup().remove(NAME)  # or else the next one of this name is half, too
+            connection.backup().remove(NAME)  # otherwise the next backup of this name would be half too
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -69,7 +69,7 @@ def test_a_fetch_that_failed_once_is_repeated(scene: Scene, way: str, does: str)
 
 @contextmanager
 def growing(scene: Scene, begins: Callable[[], Any]) -> Iterator[None]:
-    """Let the system write on to the backup all the time, once something ``begins``."""
+    """Keep appending to the backup, once ``begins`` returns something true."""
     ended = threading.Event()
 
     def grow() -> None:
@@ -169,7 +169,7 @@ def test_a_second_download_shows_what_else_the_system_has_under_the_name(scene: 
     assert scene.fetch(way, verify="content").code == 0
     assert scene.fetch(way, verify="content").result["action"] == "unchanged"
     (scene.backups / NAME).write_bytes(WANTED[::-1])
-    assert scene.fetch(way).result["action"] == "unchanged"  # its size is the same
+    assert scene.fetch(way).result["action"] == "unchanged"  # same size
     assert scene.fetch(way, verify="content").result["action"] == "fetched"
     assert (scene.dest / NAME).read_bytes() == WANTED[::-1]
 
