@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Brings a system into the situation of a row, and shows on a copy of it what its backups are worth."""
+"""Sets up a system for a row, and verifies the restorability of its backups on a copy."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Made:
-    """The configuration that was held when a backup was made, and the resource that is in it; ``None`` is all."""
+    """Configuration at the time a backup was made, and the resource that it contains (``None`` for all)."""
 
     configuration: dict[str, Any]
     resource: str | None
 
     def brought_to(self, held: dict[str, Any]) -> dict[str, Any]:
-        """What a system holds after a restore of the backup that held something else before."""
+        """The configuration of a system that held ``held``, after restoring the backup."""
         if self.resource is None:
             return self.configuration
         return {**held, self.resource: self.configuration[self.resource]}
 
 
 class Arrangement:
-    """A new system in the situation of a row.
+    """A new system, set up for a row.
 
-    ``made`` knows all its backups; ``wanted`` is the configuration in the usual ones.
+    ``made`` describes all its backups; ``wanted`` is the configuration in the standard backups.
     """
 
     def __init__(self, lab: Lab, system: str, row: Row) -> None:
@@ -84,20 +84,20 @@ class Arrangement:
         self.made[name] = Made(look(self.folder).configuration, resource)
 
     def set_quirks(self, with_faults: bool) -> None:
-        """Set the row's quirks; what has happened so far is not counted any more."""
+        """Set the row's quirks and reset their counters."""
         _set_quirks(self.lab.root, self.system, self._row.quirks, self._row.faults if with_faults else ())
 
     def let_an_hour_pass(self) -> None:
-        """What was growing is complete now."""
+        """Complete the growing backups."""
         _change_state(self.folder, lambda _state: {})
 
     def restore_elsewhere(self, name: str, elsewhere: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Restore a backup on a copy of the system that has no quirks; what is incomplete stays so.
+        """Restore a backup on a copy of the system without quirks; incomplete backups stay incomplete.
 
-        Everything on the copy is changed before, so that whatever comes back comes from the backup.
+        The copy's whole configuration is changed first, so that whatever comes back comes from the backup.
 
-        :raises activelogic_embedded.exception.PLDBError: when the copy refuses it.
-        :return: the configuration that the copy holds before and after.
+        :raises activelogic_embedded.exception.PLDBError: when the copy refuses to restore it.
+        :return: the copy's configuration before and after.
         """
         copy = elsewhere / self.system
         shutil.copytree(self.folder, copy)
@@ -122,7 +122,7 @@ def _set_quirks(root: Path, system: str, quirks: Mapping[str, Any], faults: Iter
 
 
 def _change_state(folder: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Change what came of the quirks of a system so far."""
+    """Change the recorded state of a system's quirks."""
     path = folder / QUIRKS
     document = json.loads(path.read_bytes())
     document["state"] = change(document["state"])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs a row: each of its runs with an observer, who compares what is said with what the system holds."""
+"""Runs a row and compares each reported result with what an observer sees on the system."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from tests.truth.effects import effect, kind_of
 from tests.truth.table import NOTHING, OTHERWISE, SAFETY, Effect, Outcome, Row
 
 SECONDS = 60
-"""Within which a module ends."""
+"""Timeout of a module."""
 
 SETTLE_AFTER_RESTORE = 0.5
 
 
 def module_of(row: Row) -> str:
-    """The module that a row is about."""
+    """The module that a row tests."""
     return "activelogic_backup_info" if row.state == "info" else "activelogic_backup"
 
 
 def options_of(row: Row) -> dict[str, Any]:
-    """The options of a row's task, but for the connection."""
+    """The options of a row's task, without the connection."""
     if row.state == "info":
         return dict(row.options)
     waits = {"settle_after_restore": SETTLE_AFTER_RESTORE} if row.state == "restored" else {}
@@ -43,7 +43,7 @@ def options_of(row: Row) -> dict[str, Any]:
 
 
 def outcome_of(result: dict[str, Any], expected: Outcome) -> Outcome:
-    """What a result says, with those facts that the expected outcome has too."""
+    """The reported outcome, limited to the facts of the expected one."""
     error = ""
     if result.get("failed"):
         error = result["error"]["kind"] if "error" in result else "arguments"
@@ -65,7 +65,7 @@ def _fact(result: dict[str, Any], path: str) -> Any:
 
 @dataclass(frozen=True)
 class Case:
-    """A row, a system in its situation, and the way to it."""
+    """A row, a system set up for it, and the way to reach it."""
 
     row: Row
     arrangement: Arrangement
@@ -77,7 +77,7 @@ class Case:
         return self.arrangement.lab
 
     def check(self) -> None:
-        """Run in check mode: it says what the row says, and nothing at all was written."""
+        """Run in check mode: the outcome is the row's, and nothing was written."""
         self.arrangement.set_quirks(with_faults=True)
         before = everything(self._lab.root)
         result = self._run(check=True)
@@ -85,7 +85,7 @@ class Case:
         assert everything(self._lab.root) == before, "check mode wrote something"
 
     def do(self) -> None:
-        """Run for real: it says and does what the row says, and what it says is so."""
+        """Run for real: the outcome and the effect are the row's, and the report is true."""
         self.arrangement.set_quirks(with_faults=True)
         before = look(self.arrangement.folder)
         result = self._run()
@@ -112,7 +112,7 @@ class Case:
         self._require_true(result, done)
 
     def _run(self, *, check: bool = False) -> dict[str, Any]:
-        """Run the module as Ansible does, in a process; nothing may stay in its folder for temporary files."""
+        """Run the module as Ansible does, in a process; its temporary folder must be empty afterwards."""
         lab = self._lab
         temporary = self.folder / "remote_tmp"
         temporary.mkdir(exist_ok=True)
@@ -128,14 +128,14 @@ class Case:
 
     @staticmethod
     def _require_true(result: dict[str, Any], done: Effect) -> None:
-        """``changed`` is what happened. A failure may leave it open, but never says it of nothing."""
+        """Require that ``changed`` is true to the facts; a failure may omit it, but must not claim a change in vain."""
         if not result.get("failed") or result.get("changed"):
             assert result["changed"] is (done != NOTHING), (result, done)
         if result.get("verified"):
             assert done.holds != OTHERWISE, (result, done)
 
     def _remember(self, before: Seen, after: Seen) -> None:
-        """Note what is in the backups that the run made: what the system held before it."""
+        """Record what the new backups contain: the configuration that the system had before."""
         resource = self.row.options.get("resource_name")
         for name, entry in after.backups.items():
             if before.backups.get(name) != entry:
@@ -144,13 +144,13 @@ class Case:
 
     @staticmethod
     def _require_safety_is_named(result: dict[str, Any], before: Seen, after: Seen) -> None:
-        """A safety backup that stays is named, whether the task failed or not."""
+        """A safety backup that remains is named, whether the task failed or not."""
         for name in after.backups.keys() - before.backups.keys():
             if kind_of(name) == SAFETY:
                 assert (result.get("safety_backup") or {}).get("name") == name or name in result.get("msg", ""), result
 
     def _promised(self, result: dict[str, Any]) -> list[str]:
-        """The backups that a success says can be relied on."""
+        """The backups that a successful result declares reliable."""
         if result.get("failed") or self.row.state == "absent":
             return []
         if self.row.state == "info":
@@ -158,7 +158,7 @@ class Case:
         return [each["name"] for each in (result["backup"], result["safety_backup"]) if each is not None]
 
     def _require_restorable(self, name: str) -> None:
-        """The system brings back from the backup what it held when the backup was made."""
+        """Require that restoring the backup brings back the configuration of the time it was made."""
         elsewhere = self.folder / "elsewhere" / name
         if self.row.limit:
             with pytest.raises(PLDBError, match="not complete"):

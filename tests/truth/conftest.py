@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Each worker has one laboratory; each case has a new system in it."""
+"""Each worker has one lab; each case gets a new system in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.harness.lab import Lab
 
 SYSTEMS = tuple(f"edge{number}" for number in range(1, 9))
-"""More than one, because the gateway may still be busy with the system of the case before."""
+"""More than one, because the gateway may still be busy with the previous case's system."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,5 +37,5 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def next_system() -> Iterator[str]:
-    """Names of the laboratory's systems, in turn."""
+    """Names of the lab's systems, round-robin."""
     return itertools.cycle(SYSTEMS)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What happened on a system between two looks, in the words of the table."""
+"""The difference between two observations of a system, in the terms of the table."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ KINDS = {
 
 
 def effect(before: Seen, after: Seen, wanted: dict[str, Any]) -> Effect:
-    """What happened between two looks.
+    """The effect on a system between two observations.
 
-    :param wanted: the configuration that the usual backups hold.
+    :param wanted: the configuration in the standard backups.
     """
     made = {name for name, entry in after.backups.items() if before.backups.get(name) != entry}
     kinds = {name: name if name in before.backups else kind_of(name) for name in made}
@@ -48,7 +48,7 @@ def effect(before: Seen, after: Seen, wanted: dict[str, Any]) -> Effect:
 
 
 def kind_of(name: str) -> str:
-    """The kind of a name that was not known before, or the name itself."""
+    """The kind of an unpredictable backup name, or the name itself."""
     return next((kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, name)), name)
 
 

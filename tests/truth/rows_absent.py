@@ -37,7 +37,7 @@ def _row(
 
 
 def _there(title: str, real: Outcome = REMOVED, second: Outcome = NONE, **more: Any) -> Row:
-    """A backup that is there is to be absent; it is gone where the run succeeds."""
+    """``name`` is an existing backup; it is gone if the run succeeds."""
     return _row(title, {"name": THERE}, real, () if real.error else (THERE,), second, **more)
 
 
@@ -59,7 +59,7 @@ ROWS = (
         failed("conflict"),
         second=failed("conflict"),
     ),
-    # Troubles
+    # Faults
     _there("lost before", failed("outcome_unknown"), REMOVED, check=REMOVED, faults=(fault("remove", "lose"),)),
     _there("the answer is lost", faults=(fault("remove", "lose", "after"),)),
     _row(

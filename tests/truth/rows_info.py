@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Rows of activelogic_backup_info: it never changes anything, and never fails because nothing fits."""
+"""Rows of activelogic_backup_info: it never changes anything, and never fails for lack of a matching backup."""
 
 from __future__ import annotations
 

@@ -56,26 +56,26 @@ def _row(
 
 
 def _new(title: str, real: Outcome = CREATED, second: Outcome = REUSED, **more: Any) -> Row:
-    """A name that is not there is asked for; it is made where the run succeeds."""
+    """``name`` does not exist yet; it is made if the run succeeds."""
     options = {"name": NEW, **more.pop("options", {})}
     effect = NOTHING if real.error else Effect(made=(NEW,))
     return _row(title, options, real, effect, second, **more)
 
 
 def _new_fails(title: str, kind: str, second: Outcome = CREATED, **more: Any) -> Row:
-    """What only the create itself meets: check mode can't know it, and nothing is left behind."""
+    """A failure that only the create itself reveals: check mode can't predict it, and nothing is left behind."""
     return _new(title, failed(kind), second, check=CREATED, **more)
 
 
 def _there(title: str, real: Outcome, second: Outcome = REUSED, **more: Any) -> Row:
-    """A name that is there is asked for; it is made anew where the run changes something."""
+    """``name`` exists; the backup is recreated if the run changes something."""
     options = {"name": THERE, **more.pop("options", {})}
     effect = Effect(made=(THERE,)) if real.changed else NOTHING
     return _row(title, options, real, effect, second, found=(THERE,), **more)
 
 
 def _fresh(title: str, found: tuple[str, ...], reused: str | None, second: Outcome | None = REUSED, **more: Any) -> Row:
-    """A backup that is at most two hours old is asked for, and ``reused`` fits; without one a new one is made."""
+    """Asks for a backup at most two hours old: ``reused`` is the one that fits; without it a new one is made."""
     options = {"max_age": "2h", **more.pop("options", {})}
     if reused is not None:
         return _row(title, options, Outcome("reused", facts={"backup.name": reused}), found=found, **more)
@@ -302,7 +302,7 @@ TROUBLES = (
         check=CREATED,
         faults=(fault("create_new", "refuse"),),
     ),
-    # of the look into it
+    # Faults while inspecting the new backup's content
     _new("a download that is lost once", faults=(fault("download", "lose", times=1),)),
     _new("a download that is cut once", faults=(fault("download", "cut", "during", times=1, at=100),)),
     _new(

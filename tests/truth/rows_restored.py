@@ -39,7 +39,7 @@ from tests.truth.table import (
 RESTART = {"outage": 20, "time_factor": 0.1}
 BY_SIZE = {"verify": "size"}
 SETTLE = {"settle_after_restore": 1.5}
-"""A tenth of the usual time, as the times of the quirks."""
+"""A tenth of the usual time, like the times of the quirks."""
 
 
 def _row(
@@ -64,12 +64,12 @@ def _restored(
     holds: str = IN_WANTED,
     **more: Any,
 ) -> Row:
-    """The system holds something else, and afterwards what was wanted."""
+    """The system has another configuration and is restored to the wanted one."""
     return _row(title, options or {}, real, Effect(made, restores=1, holds=holds), second, **more)
 
 
 def _held(title: str, options: Mapping[str, Any] | None = None, **more: Any) -> Row:
-    """The system holds it already, and that is shown: check mode can't know it, and nothing is left behind."""
+    """The system provably has the wanted configuration: check mode can't know that, and nothing is left behind."""
     return _row(title, options or {}, HELD, NOTHING, HELD, holds=IN_WANTED, **more)
 
 
@@ -81,22 +81,22 @@ def _restored_all_the_same(
     made: tuple[str, ...] = (SAFETY,),
     **more: Any,
 ) -> Row:
-    """The system holds it already, but nothing shows it."""
+    """The system has the wanted configuration, but that can't be proven."""
     return _row(title, options or {}, real, Effect(made, restores=1), second, holds=IN_WANTED, **more)
 
 
 def _seen_before(title: str, kind: str, options: Mapping[str, Any] | None = None, **more: Any) -> Row:
-    """What reading shows: check mode says it too, and nothing is written."""
+    """A failure that reading reveals: check mode reports it too, and nothing is written."""
     return _row(title, options or {}, failed(kind), NOTHING, more.pop("second", failed(kind)), None, **more)
 
 
 def _stopped(title: str, kind: str, options: Mapping[str, Any] | None = None, **more: Any) -> Row:
-    """What a command meets before anything is restored: no trace is left."""
+    """A failure of a command before anything is restored: nothing is left behind."""
     return _row(title, options or {}, failed(kind), NOTHING, more.pop("second", RESTORED), **more)
 
 
 def _sent(title: str, real: Outcome, second: Outcome, holds: str, restores: int = 1, **more: Any) -> Row:
-    """A failure after the restore was sent: the safety backup stays, and is named."""
+    """The outcome after the restore was sent: the safety backup remains and is named."""
     options = more.pop("options", {})
     effect = Effect((SAFETY,) if options.get("safety_backup", True) else (), restores=restores, holds=holds)
     return _row(title, options, real, effect, second, **more)
@@ -217,7 +217,7 @@ AFTERWARDS = (
         options={"safety_backup": False},
         quirks={"restores_otherwise": True},
     ),
-    # Nothing can show this: backups that never equal each other.
+    # Not provable: two backups of the same configuration always differ.
     _restored(
         "something else is restored, contents differ each time",
         real=NOT_VERIFIED,
@@ -247,7 +247,7 @@ AFTERWARDS = (
 )
 
 TROUBLES = (
-    # of the restore
+    # Faults of the restore
     _sent(
         "lost before",
         failed_after_restore("outcome_unknown"),
@@ -269,13 +269,13 @@ TROUBLES = (
     _restored("stale once", faults=(fault("restore", "stale", times=1),)),
     _stopped("always stale", "stale_data", faults=(fault("restore", "stale"),)),
     _restored("slow", faults=(fault("restore", "wait", seconds=0.5),)),
-    # of the backups that are made
+    # Faults of the backups made on the way
     _stopped("the safety backup is lost before", "outcome_unknown", faults=(fault("create_new", "lose"),)),
     _restored("the answers of all creates are lost", faults=(fault("create_new", "lose", "after"),)),
     _stopped("the safety backup is refused", "refused", faults=(fault("create_new", "refuse"),)),
     _restored("the safety backup is stale once", faults=(fault("create_new", "stale", times=1),)),
     _restored("slow creates", faults=(fault("create_new", "wait", seconds=0.2),)),
-    # of the proof
+    # Faults of the downloads that compare backups
     _restored("a download that is lost once", faults=(fault("download", "lose", times=1),)),
     _restored("downloads are always lost", real=NOT_VERIFIED, faults=(fault("download", "lose"),)),
     _restored("downloads are refused", real=NOT_VERIFIED, faults=(fault("download", "refuse"),)),
@@ -305,7 +305,7 @@ TROUBLES = (
         "a bit of the first download is another, by its size, held", BY_SIZE, second=HELD, faults=(_flip(1),)
     ),
     _held("a bit of all downloads is another, by its size, held", BY_SIZE, faults=(_flip(),)),
-    # of what is tidied up
+    # Faults of the cleanup
     _restored("backups can't be removed", made=(COMPARE, SAFETY), faults=(fault("remove", "refuse"),)),
     _row(
         "the safety backup can't be removed, held",
@@ -320,7 +320,7 @@ TROUBLES = (
     _held("the answer of the safety backup's removal is lost, held", faults=(fault("remove", "lose", "after"),)),
     _restored("a removal that is stale once", faults=(fault("remove", "stale", times=1),)),
     _restored("slow removals", faults=(fault("remove", "wait", seconds=0.2),)),
-    # of looking
+    # Faults of listings and logins
     _restored("a listing that is lost once", faults=(fault("list", "lose", times=1),)),
     _seen_before("a listing that is always lost", "unreachable", second=RESTORED, faults=(fault("list", "lose"),)),
     _seen_before("a listing that is refused", "refused", second=RESTORED, faults=(fault("list", "refuse"),)),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a row of the truth table is. The rows themselves stand in ``rows_*.py``."""
+"""The structure of the truth table. The rows are in ``rows_*.py``."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-# Backups that every system holds. They were made in the wanted configuration.
+# Backups that every system holds, made in the wanted configuration.
 WANTED = "wanted.plb"
 RULES = "rules.plb"
-"""Of the resource Ruleset alone."""
+"""Contains only the resource Ruleset."""
 
-# Backups that only some rows find.
+# Backups that only some rows use.
 THERE = "there.plb"
 NEW = "new.plb"
 COMMA = "a,b.plb"
 
-# Kinds of new backups whose names are not known before.
+# Kinds of new backups, whose names are unpredictable.
 OURS = "<ours>"
 OURS_OF_A_PART = "<ours, of a part>"
 SAFETY = "<safety>"
@@ -29,33 +29,33 @@ COMPARE = "<compare>"
 SYSTEM = "<named by the system>"
 
 THIS_MINUTE = "<the name that the system would choose>"
-"""In ``Row.found``: the names of this minute and of the next ones."""
+"""In ``Row.found``: the names of this minute and of the following ones."""
 
-# What a system holds.
+# A system's configuration.
 BEFORE = "before"
 IN_WANTED = "wanted"
 IN_RULES = "rules"
-"""The Ruleset of the wanted backup, and everything else as before."""
+"""The wanted backup's Ruleset; everything else unchanged."""
 
 OTHERWISE = "otherwise"
 
-# How an incomplete backup looks.
+# Ways in which a backup is incomplete.
 EMPTY = "empty"
 GROWING = "growing"
-"""... until an hour has passed."""
+"""Until an hour has passed."""
 
 ENDLESS = "growing for ever"
 SHORT = "short"
-"""Half of it is there, and it does not grow."""
+"""Half of its content, not growing."""
 
 MIN_SIZE = 700
-"""Bytes; more than the half of a backup, and less than a whole one."""
+"""Bytes; more than half a backup, and less than a complete one."""
 
 _START = datetime.now(timezone.utc)
 
 
 def ours(age: timedelta, prefix: str = "", suffix: str = "") -> str:
-    """A name as the collection gives it to a backup of that age."""
+    """A name that the collection would give to a backup of that age."""
     return f"{prefix}{_START - age:%Y%m%dT%H%M%SZ}-00ff{suffix}.plb"
 
 
@@ -68,11 +68,11 @@ FRESH_BY_SYSTEM = f"{_START - timedelta(minutes=30):%Y%m%d-%H.%M}.plb"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run says.
+    """The reported outcome of a run.
 
-    :param action: ``created`` and the like; empty for a failure, and for activelogic_backup_info.
-    :param changed: what is reported; a failure that says nothing counts as ``False``.
-    :param error: the kind of the error; ``arguments`` when the options never got past Ansible; empty for a success.
+    :param action: ``created`` and so on; empty for a failure, and for activelogic_backup_info.
+    :param changed: the reported value; ``False`` if a failure reports none.
+    :param error: the kind of the error; ``arguments`` when Ansible rejected the options; empty for a success.
     :param facts: other return values, by paths such as ``backup.name``.
     """
 
@@ -85,12 +85,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Effect:
-    """What a run did to the system.
+    """The effect of a run on the system.
 
-    :param made: names, or kinds of names, of backups that are new or that were made anew.
-    :param gone: names of backups that were there.
-    :param restores: how many restores the system counts.
-    :param holds: its configuration afterwards.
+    :param made: names, or kinds of names, of backups that are new or recreated.
+    :param gone: names of backups that were removed.
+    :param restores: number of restores.
+    :param holds: the configuration afterwards.
     """
 
     made: tuple[str, ...] = ()
@@ -108,13 +108,13 @@ RESTORED = Outcome("restored", True, verified=True)
 NOT_VERIFIED = Outcome("restored", True)
 HELD = Outcome("none", verified=True)
 WOULD_RESTORE = NOT_VERIFIED
-"""What check mode says of a restore: nothing is verified yet."""
+"""The outcome of a restore in check mode: nothing is verified yet."""
 
 LISTED = Outcome()
 
 
 def failed(kind: str) -> Outcome:
-    """A failure of that kind which says of no change."""
+    """A failure of that kind that reports no change."""
     return Outcome(error=kind)
 
 
@@ -125,22 +125,22 @@ def failed_after_restore(kind: str, verified: bool | None = None) -> Outcome:
 
 @dataclass(frozen=True)
 class Row:
-    """One case: what is found, what is asked for, what is said, and what is done.
+    """One case: the initial state, the task, the reported outcomes, and the effect.
 
-    :param state: of activelogic_backup; ``info`` stands for activelogic_backup_info.
+    :param state: of activelogic_backup; ``info`` means the module activelogic_backup_info.
     :param real: the outcome of the real run.
-    :param effect: that of the real run. The run in check mode never has any.
-    :param second: the outcome of a second real run, without ``faults``; ``None`` where the clock decides it.
-    :param check: the outcome in check mode; as ``real`` where it is not given.
-    :param found: backups that are there beside the usual ones, made in the configuration of now.
-    :param looks: backups that are incomplete, and how they look.
-    :param holds: ``BEFORE`` is another configuration than in the usual backups; ``IN_WANTED`` is the one in them.
+    :param effect: the effect of the real run. Check mode never has one.
+    :param second: the outcome of a second real run, without ``faults``; ``None`` if it depends on the clock.
+    :param check: the outcome in check mode; defaults to ``real``.
+    :param found: further backups that exist at the start, made in the current configuration.
+    :param looks: incomplete backups, and in which way they are.
+    :param holds: ``BEFORE`` for a configuration that differs from the standard backups', ``IN_WANTED`` for theirs.
     :param quirks: of the system, in all three runs, see :class:`activelogic_embedded.quirks.Quirks`.
-    :param faults: troubles with single commands, in the first two runs; each of the two meets all of them.
-    :param an_hour_passes: whether what was growing is complete in the second run.
-    :param limit: why a success is no proof that the backup can be restored; empty means that it is one.
-    :param fails_logins: a gateway counts failed logins of an address, so the case gets one of its own.
-    :param sampled: whether the real ``ansible`` says the same.
+    :param faults: faults of single commands, in check mode and in the first real run; their counts start anew in each.
+    :param an_hour_passes: whether growing backups are complete by the second run.
+    :param limit: why a success does not prove that the backup can be restored; empty if it does.
+    :param fails_logins: whether it gets its own gateway, because gateways count failed logins by address.
+    :param sampled: whether the row also runs with the real ``ansible``.
     """
 
     title: str
@@ -162,10 +162,10 @@ class Row:
 
     @property
     def in_check_mode(self) -> Outcome:
-        """What is said in check mode."""
+        """The expected outcome in check mode."""
         return self.real if self.check is None else self.check
 
 
 def fault(command: str, does: str, when: str = "before", times: int | None = None, **more: Any) -> dict[str, Any]:
-    """A trouble with a command, see :class:`activelogic_embedded.quirks.Fault`."""
+    """A fault of a command, see :class:`activelogic_embedded.quirks.Fault`."""
     return {"command": command, "does": does, "when": when, "times": times, **more}

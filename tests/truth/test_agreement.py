@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The real ``ansible``, at the real pace, says and does the same as the rows say."""
+"""The real ``ansible``, at real speed, agrees with the sampled rows."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Combinations that no row of the table has: whatever comes of them, what is said is so, and nothing is lost.
+"""Random combinations beyond the table: whatever the result, the report is true and nothing is lost.
 
-A seed makes the same combination each time. The environment variable ``COMBINATIONS`` says how many there are.
+Each seed gives a fixed combination. The environment variable ``COMBINATIONS`` sets their number.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ COMMANDS = ("connect", "list", "create_new", "restore", "remove", "download")
 
 
 def _options(chance: random.Random) -> dict[str, Any]:
-    """A state, and options of it that fit together."""
+    """A state with options that fit together."""
     state = chance.choice(["present", "present", "absent", "restored", "restored", "restored", "info"])
     if state == "absent":
         return {"state": state, "names": chance.sample([THERE, FRESH, RULES, "missing.plb"], 2)}
@@ -92,8 +92,8 @@ def _fault(chance: random.Random) -> dict[str, Any]:
 
 
 def combination(seed: int) -> Row:
-    """A situation, a task and troubles by chance; of what has to come of it nothing is said."""
-    chance = random.Random(seed)  # noqa: S311 - no secret
+    """A random setup, task and set of faults, without an expected outcome."""
+    chance = random.Random(seed)  # noqa: S311 - not for security
     options = _options(chance)
     state = options.pop("state")
     found = tuple(chance.sample(FOUND, chance.randrange(4)))
@@ -113,16 +113,16 @@ def combination(seed: int) -> Row:
 
 
 class Combination(Case):
-    """A case of which only that is known what holds for every one."""
+    """A case of which only the invariants of all cases are checked."""
 
     def may_go(self) -> set[str]:
-        """The backups that the task may remove or make anew."""
+        """The backups that the task may remove or recreate."""
         if self.row.state == "absent":
             return set(self.row.options["names"])
         return {THERE} if self.row.state == "present" and self.row.options.get("force") else set()
 
     def go_through(self) -> None:
-        """Check mode, then for real."""
+        """Run in check mode, then for real."""
         self.arrangement.set_quirks(with_faults=True)
         untouched = everything(self._lab.root)
         checked = self._run(check=True)
@@ -153,7 +153,7 @@ class Combination(Case):
         return {"present": {NEW, "<ours>"}, "restored": {"<safety>"}}.get(self.row.state, set())
 
     def _require_as_checked(self, checked: dict[str, Any], result: dict[str, Any]) -> None:
-        """``changed`` is what check mode said, but for the case that only a fresh backup could tell."""
+        """Require that check mode predicted ``changed``, unless only a fresh backup shows that no restore is needed."""
         if checked.get("failed") or checked["changed"] == result["changed"]:
             return
         assert (self.row.state, checked["changed"]) == ("restored", True), (checked, result)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The observer sees every kind of change, or what it does not see would be worth nothing."""
+"""The observer sees every kind of change; otherwise its checks would be worthless."""
 
 from __future__ import annotations
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The truth table: each row in check mode, for real, and a second time, in both transports.
+"""The truth table: each row runs in check mode, for real, and a second time, on both ways.
 
-Whoever reads a row knows that check mode left everything as it was, that ``changed`` is what happened, and that each
-backup of a success really brings its configuration back.
+Each row proves that check mode left everything unchanged, that ``changed`` is true to the facts, and that each backup
+of a successful result can really be restored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def test_row(row: Row, way: str, lab: Lab, next_system: Iterator[str], tmp_path:
 
 
 def go_through(case: Case) -> None:
-    """The three runs of a row."""
+    """Run the three runs of a row."""
     case.check()
     case.do()
     case.again()
@@ -50,7 +50,7 @@ def test_titles_tell_rows_apart() -> None:
 
 
 def test_only_a_restore_may_promise_a_change_that_is_none() -> None:
-    """Where check mode and the real run both succeed they say the same, but for the one case that nobody can know."""
+    """If both succeed, check mode and the real run agree, except where only a fresh backup shows a restore unneeded."""
     for row in ROWS:
         checked, real = row.in_check_mode, row.real
         if checked.error or real.error or checked.changed == real.changed:
@@ -59,7 +59,7 @@ def test_only_a_restore_may_promise_a_change_that_is_none() -> None:
 
 
 def test_check_mode_never_hides_a_failure_that_reading_shows() -> None:
-    """A real run that fails without a trace of writing may differ from check mode only in what the write met."""
+    """If only the real run fails, check mode predicted a change: the failure came from the write."""
     for row in ROWS:
         if row.real.error and not row.in_check_mode.error:
             assert row.in_check_mode.changed, row.title
