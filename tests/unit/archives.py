@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Archives that no library writes, put together field by field."""
+"""Build archives field by field, including some that no library would write."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ END_OF_TAR = bytes(1024)
 
 
 def number(value: int, size: int) -> bytes:
-    """A number as tar has it in a field of ``size`` bytes."""
+    """A number as a tar field of ``size`` bytes."""
     return f"{value:0{size - 1}o}".encode() + b"\0"
 
 
@@ -37,7 +37,7 @@ def tar_header(
     unused: bytes = b"",
     size_field: bytes | None = None,
 ) -> bytes:
-    """One block of 512 bytes with the right checksum."""
+    """A tar header block of 512 bytes with a valid checksum."""
     fields = struct.pack(
         "100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s",
         name,
@@ -61,7 +61,7 @@ def tar_header(
 
 
 def with_checksum(header: bytes) -> bytes:
-    """The same header with the checksum that fits it."""
+    """The header with its checksum corrected."""
     total = sum(header[:148]) + sum(header[156:]) + 8 * 32
     return header[:148] + f"{total:06o}".encode() + b"\0 " + header[156:]
 
@@ -75,7 +75,7 @@ def tar_member(name: bytes, content: bytes = b"", kind: bytes = b"0", **fields: 
 
 
 def pax(*records: tuple[bytes, bytes]) -> bytes:
-    """An extended header of POSIX."""
+    """A POSIX extended header."""
     return tar_member(b"pax", b"".join(pax_record(*record) for record in records), b"x")
 
 
@@ -101,7 +101,7 @@ def gzip(
 
 @dataclass(frozen=True)
 class Entry:
-    """A member of a zip archive. Everything that stands twice in it can be told apart by ``local_...``."""
+    """A zip member. The ``local_...`` fields override the local header where it may differ from the directory."""
 
     name: bytes = b"a"
     content: bytes = b"one"
@@ -136,7 +136,7 @@ class Entry:
         return packer.compress(self.content) + packer.flush()
 
     def numbers(self) -> tuple[int, int, int]:
-        """CRC, packed and unpacked size, as the central directory has them."""
+        """CRC, compressed and uncompressed size, as in the central directory."""
         crc = zlib.crc32(self.content) if self.crc is None else self.crc
         return crc, len(self.body()), len(self.content) if self.size is None else self.size
 
@@ -173,7 +173,8 @@ def zipped(
 ) -> bytes:
     """A zip archive: ``gap`` follows the first member, ``between`` the last one, ``before_end`` the directory.
 
-    Its last 22 bytes are its end. With ``wide`` 20 bytes of locator and 56 of an end in 64 bits stand before them.
+    The last 22 bytes are the end record (if ``comment`` and ``behind`` are empty). With ``wide``, 56 bytes of zip64 end
+    record and 20 bytes of locator precede it.
     """
     data, offsets = before, []
     for entry in entries:
@@ -196,17 +197,17 @@ def zipped(
 
 
 def extra(kind: int, content: bytes) -> bytes:
-    """An extra field of a zip archive."""
+    """An extra field of a zip header."""
     return struct.pack("<2H", kind, len(content)) + content
 
 
 def descriptor(content: bytes, packed: int, form: str = "<LLL") -> bytes:
-    """What follows a member whose size was not known when it began."""
+    """The data descriptor that follows a member whose size was unknown at its start."""
     return b"PK\7\x08" + struct.pack(form, zlib.crc32(content), packed, len(content))
 
 
 def altered(content: bytes, at: int, byte: int = 9) -> bytes:
-    """The same bytes but for one; a negative place counts from the end."""
+    """The bytes with one of them changed; a negative index counts from the end."""
     changed = bytearray(content)
     changed[at] = byte
     return bytes(changed)

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Archives that ask for endless time or memory of whoever reads them.
+"""Archives that try to exhaust the time or memory of their reader.
 
-Each is written by a function into a file, since some are larger than this process should be.
+Functions write them to files, since some are larger than this process should become.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ WHOLE, DAMAGED, LIMIT, UNKNOWN = "whole", "damaged", "limit", "unknown"
 
 @dataclass(frozen=True)
 class Hostile:
-    """An archive, what has to be said of it, and where a limit is what ends it, which.
+    """An archive, the expected outcome, and the expected limit, if one stops the reader.
 
-    :param seconds: how long looking into it may take.
-    :param sparse: bytes of the file, where that is larger than what is written; the rest are zeros without room.
+    :param seconds: time allowed for inspecting it.
+    :param sparse: size of the file in bytes, if larger than what is written; the rest is a hole.
     """
 
     write: Callable[[], Iterator[bytes]]
@@ -62,7 +62,7 @@ def _once(make: Callable[[], bytes]) -> Callable[[], Iterator[bytes]]:
 
 
 def _binary(size: int) -> bytes:
-    """A size in GNU's form."""
+    """A size in GNU's base-256 encoding."""
     return b"\x80" + size.to_bytes(11, "big")
 
 
@@ -84,7 +84,7 @@ def _sparse_chain(count: int) -> bytes:
 
 
 def _bomb(mib: int) -> bytes:
-    """Zeros, packed to a thousandth without packing them all."""
+    """Zeros compressed a thousandfold, without compressing all of them."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     start = packer.compress(b"x") + packer.flush(zlib.Z_FULL_FLUSH)
     zeros = packer.compress(bytes(16 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
@@ -95,7 +95,7 @@ def _xz_with_dictionary(code: int) -> bytes:
     """A stream whose header asks for a dictionary of 2**12 bytes (0) to 4 GiB (40)."""
     packed = bytearray(lzma.compress(b"configuration " * 100))
     size = (packed[12] + 1) * 4
-    assert packed[14:16] == b"\x21\x01"  # the filter LZMA2, with one byte of properties
+    assert packed[14:16] == b"\x21\x01"  # LZMA2 filter with one byte of properties
     packed[16] = code
     packed[12 + size - 4 : 12 + size] = struct.pack("<L", zlib.crc32(packed[12 : 12 + size - 4]))
     return bytes(packed)
@@ -107,7 +107,7 @@ def _lzma_member(dictionary: int) -> Entry:
 
 
 def _zip_of_many(count: int) -> Iterator[bytes]:
-    """Empty members, written one after the other; each is described twice."""
+    """Empty members, written one by one, each with a local header and a directory entry."""
     names = [b"%07d" % index for index in range(count)]
     for name in names:
         yield Entry(name, b"").local()
@@ -123,7 +123,7 @@ def _zip_of_many(count: int) -> Iterator[bytes]:
 
 
 def _overlapping(count: int) -> bytes:
-    """All entries of the directory lead to the same data."""
+    """A zip archive whose directory entries all refer to the same data."""
     entry = Entry(b"a", method=8, packed=_bomb(64), content=b"")
     local, central = entry.local(), entry.central(0)
     end = struct.pack("<4H2LH", 0, 0, count, count, len(central) * count, len(local), 0)
@@ -131,7 +131,7 @@ def _overlapping(count: int) -> bytes:
 
 
 def _zip_with_end(**numbers: int) -> bytes:
-    """A good archive whose end claims other numbers."""
+    """A valid archive whose end record claims other numbers."""
     whole = zipped(Entry(), wide=True)
     given = {"count": 1, "length": len(Entry().central(0)), "start": len(Entry().local())} | numbers
     wide = struct.pack("<4Q", given["count"], given["count"], given["length"], given["start"])
@@ -234,4 +234,4 @@ HOSTILE = {
         _once(lambda: zipped(Entry(content=zipped(Entry()) + b"more"), Entry(b"b"))[:-200]), DAMAGED
     ),
 }
-"""What is not to be read without a bound; the numbers are a fraction of what an attacker would take."""
+"""Archives that must be read with limits; the sizes are a fraction of what an attacker would use."""

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Two backup files are taken for equal only where it is proven.
+"""Two backup files count as equal only when that is proven.
 
-The tables hold a plain archive against one that a lenient reader takes for the same (or that is the same, written
-otherwise), with what has to come out, in either order.
+Each row of the tables has a plain archive, a second one that a lenient reader considers equal (or that is equal, but
+written differently), and the expected outcome, which must not depend on their order.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ MIB = 1024 * 1024
 
 
 class Pair(NamedTuple):
-    """Two files, what comparing them gives, and a part of the reason."""
+    """Two files, the expected outcome of comparing them, and a part of the reason."""
 
     first: bytes
     second: bytes
@@ -469,11 +469,11 @@ def test_differing_members_are_not_listed_without_end(tmp_path: Path) -> None:
     assert f"members differ ({MOST_DIFFERING + 6})" in found.reason
 
 
-# What usual writers write
+# Archives of common writers
 
 
 class Member(NamedTuple):
-    """A member of an archive for people to compare."""
+    """An archive member, for all formats."""
 
     name: str
     kind: bytes
@@ -484,7 +484,7 @@ class Member(NamedTuple):
 
 
 def some_members(chance: random.Random) -> list[Member]:
-    """Folders, files, links, with short and long names, in an order in which they can be unpacked."""
+    """Folders, files and links, with short and long names, in an order in which they can be unpacked."""
     members = [Member("d", tarfile.DIRTYPE, 0o755, 0, "", b"")]
     for index in range(chance.randint(2, 8)):
         folder = chance.choice(["", "d/", "ä" * 60 + "/", "long" * 40 + "/"])
@@ -524,12 +524,12 @@ def written_zip(members: Iterable[Member], method: int, seconds: int) -> bytes:
 
 
 def other_order(members: list[Member], chance: random.Random) -> list[Member]:
-    """Shuffled, with the hard links behind the files."""
+    """The members shuffled, hard links last."""
     return sorted(chance.sample(members, len(members)), key=lambda each: each.kind == tarfile.LNKTYPE)
 
 
 def changed(members: list[Member], chance: random.Random) -> tuple[list[Member], str]:
-    """The same members but for one fact of one of them, and its name."""
+    """The members with one property of one of them changed, and its name."""
     index = chance.randrange(1, len(members) - 2)
     old = members[index]
     flipped = bytes([old.content[0] ^ 1]) + old.content[1:] if old.content else b"x"
@@ -588,11 +588,11 @@ def test_zip_that_was_written_to_a_pipe_is_understood(tmp_path: Path) -> None:
             assert found.outcome is EQUAL, found.reason
 
 
-# One byte is another
+# One byte changed
 
 
 def tar_facts(packed: bytes) -> object:
-    """What a lenient reader makes of a tar archive; ``None`` when it refuses."""
+    """The members as a lenient reader sees them; ``None`` if it rejects the tar archive."""
     try:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             return {
@@ -607,7 +607,7 @@ def tar_facts(packed: bytes) -> object:
 
 
 def zip_facts(packed: bytes) -> object:
-    """What a lenient reader makes of a zip archive; ``None`` when it refuses."""
+    """The members as a lenient reader sees them; ``None`` if it rejects the zip archive."""
     try:
         with zipfile.ZipFile(io.BytesIO(packed)) as archive:
             return {
@@ -651,7 +651,7 @@ def test_after_a_change_of_one_byte_equal_means_that_the_members_are_the_same(
         if found.is_equal and altered != original:
             equal += 1
             assert facts(altered) == facts(original), f"byte {place}: {found.reason}"
-    assert equal < 150  # times, the name in gzip's header, and the form of numbers are all that may change
+    assert equal < 150  # only times, the file name in gzip's header, and number formats may change
 
 
 @pytest.mark.parametrize("kind", ["pax", "gnu"])
@@ -671,7 +671,7 @@ def test_after_a_change_of_a_tar_header_and_its_checksum_equal_means_the_same(tm
             if found.is_equal and altered != original:
                 equal.add(place)
                 assert facts(altered) == facts(original), f"header at {at}, byte {place}: {found.reason}"
-    assert equal & set(range(136, 147))  # the time
+    assert equal & set(range(136, 147))  # the mtime field
 
 
 # Pieces
@@ -743,7 +743,7 @@ def test_deflate_bomb_ends_soon(tmp_path: Path) -> None:
     found = compared(tmp_path, bomb, TAR)
     assert found.outcome is UNKNOWN
     assert "more bytes than are read" in found.reason
-    assert time.monotonic() - begun < 30  # the whole of its 2.3 GiB takes several times as long as what is read
+    assert time.monotonic() - begun < 30  # reading all of its 2.3 GiB would take several times as long
 
 
 def test_comparison_ends_when_the_time_is_up(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A file of a usual format that is cut or damaged is found out; of any other nothing is said."""
+"""Truncated or damaged files of common archive formats are detected; other files get no verdict."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tests.unit.archives import (
     zipped,
 )
 
-CHANCE = random.Random(7)  # noqa: S311 - no secret
+CHANCE = random.Random(7)  # noqa: S311 - not for security
 CONTENT = CHANCE.randbytes(9_000) + b"the same over and over " * 500
 HALVES = (1 / 4, 1 / 2, 3 / 4)
 
@@ -50,7 +50,7 @@ HALVES = (1 / 4, 1 / 2, 3 / 4)
 def _tar() -> bytes:
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name in ("a", "n" * 150, "z"):  # one name is so long that it has a header of its own
+        for name in ("a", "n" * 150, "z"):  # one name is too long for a plain header
             member = tarfile.TarInfo(name)
             member.size = len(CONTENT)
             archive.addfile(member, io.BytesIO(CONTENT))
@@ -67,20 +67,20 @@ def _zip(method: int, comment: bytes = b"") -> bytes:
 
 
 def _sparse_tar() -> bytes:
-    """GNU's old form: a map of holes that goes on behind the header, and the content without the holes."""
+    """GNU's old sparse format: the map of holes continues after the header; the content is stored without holes."""
     header = tar_header(b"holes", b"S", size=len(CONTENT), magic=b"ustar  \0")
     start = with_checksum(header[:482] + b"\1" + header[483:]) + bytes(504) + b"\1" + bytes(7) + bytes(512)
     return start + CONTENT + bytes(-len(CONTENT) % 512) + tar(tar_member(b"z", CONTENT))
 
 
 def _signed(header: bytes) -> bytes:
-    """The checksum of old writers, which took bytes for signed numbers."""
+    """The header with the checksum of old writers, which summed signed bytes."""
     total = sum(header[:148]) + sum(header[156:]) + 8 * 32 - 256 * sum(each > 127 for each in header)
     return header[:148] + f"{total:06o}".encode() + b"\0 " + header[156:]
 
 
 def _with_filter(packed: bytes, number: int) -> bytes:
-    """An xz stream whose first block is said to be packed with another filter than LZMA2."""
+    """An xz stream whose first block header names another filter than LZMA2."""
     assert packed[14] == 0x21
     size = (packed[12] + 1) * 4
     head = packed[12:14] + bytes([number]) + packed[15 : 12 + size - 4]
@@ -122,7 +122,7 @@ SECOND_STREAM = {
     "bzip2, two streams": [len(bz2.compress(CONTENT))],
     "xz, two streams": range(len(lzma.compress(CONTENT)), len(lzma.compress(CONTENT)) + 9),
 }
-"""Where the first stream has ended and the second one has not begun."""
+"""Offsets between the end of the first stream and the start of the second."""
 
 WITHOUT_CHECKSUM = ("tar", "xz, without a checksum")
 OTHER_TARS = {
@@ -226,9 +226,9 @@ def test_an_archive_that_was_cut_anywhere_is_damaged(name: str, tmp_path: Path) 
     places |= set(CHANCE.sample(range(600, len(whole)), 20))
     for place in sorted(places):
         if name == "tar" and not any(whole[place - 1024 : place]):
-            continue  # as whole as it needs to be
+            continue  # only trailing zeros are missing
         if name in SECOND_STREAM and place in SECOND_STREAM[name]:
-            continue  # so here
+            continue  # cut between two streams
         assert "damaged" in _damage(tmp_path, whole[:place]), place
 
 
@@ -260,7 +260,7 @@ def test_of_anything_else_nothing_is_said(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_any_change_of_a_byte_is_survived(name: str, tmp_path: Path) -> None:
-    """A flipped byte leads to any finding, and to no exception."""
+    """A changed byte may lead to any finding, but never to an exception."""
     whole = WHOLE[name]
     for place in [*range(30), *range(-60, 0), *CHANCE.sample(range(len(whole)), 60)]:
         _inspect(tmp_path, altered(whole, place, CHANCE.choice([0, 1, 0x7F, 0x80, 0xFF])))
@@ -300,7 +300,7 @@ def test_without_memory_nothing_is_known(tmp_path: Path) -> None:
     assert done.stdout == "needs more memory than there is\n"
 
 
-# What the usual programs write
+# Archives of common programs
 
 
 def _source(folder: Path) -> Path:
@@ -366,7 +366,7 @@ def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
 def test_a_file_that_the_disk_does_not_give_is_not_taken_for_a_damaged_one(name: str, tmp_path: Path) -> None:
     path = tmp_path / "backup"
     path.write_bytes(WHOLE[name])
-    descriptor = os.open(path, os.O_WRONLY)  # the operating system refuses every read
+    descriptor = os.open(path, os.O_WRONLY)  # write-only, so every read fails
     try:
         source = io.FileIO(descriptor, "rb", closefd=False)
         budget = Budget(Limits(), len(WHOLE[name]), lambda: False)

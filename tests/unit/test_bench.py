@@ -16,7 +16,7 @@ def row(ours: list[float], others: list[float], goal: float | None = None, unit:
 
 
 def test_a_result_is_the_median_of_the_rounds_and_not_the_ratio_of_the_medians() -> None:
-    ours, others = [1.0, 10.0, 30.0], [2.0, 40.0, 10.0]  # 0.5, 0.25, 3; of the medians 1
+    ours, others = [1.0, 10.0, 30.0], [2.0, 40.0, 10.0]  # ratios 0.5, 0.25, 3; ratio of the medians 1
 
     assert row(ours, others).result == 0.5
 

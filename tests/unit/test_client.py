@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What counts as a sign that a system restarted: only what is known of the system itself."""
+"""Which errors count as a sign that a system restarted: only those about the system itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OF_THE_SYSTEM: dict[str, dict[str, Any]] = {
 
 
 class Probed:
-    """A transport of which only the probes matter: one fails, all others succeed."""
+    """A transport test double: the second probe fails, all others succeed."""
 
     def __init__(self, failure: Exception) -> None:
         self.left = [None, failure]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which connection options are refused before anything is contacted."""
+"""Connection options that are rejected before anything is contacted."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_empty_counts_as_not_set_and_the_error_names_every_place(option: str, va
         settings(**{option: value})
     sentence = caught.value.sentence("edge1")
     assert f"activelogic_{option}" in sentence
-    by_environment = option != "host"  # which would be one for all hosts of an inventory
+    by_environment = option != "host"  # a variable would apply to all hosts of an inventory
     assert (f"ACTIVELOGIC_{option.upper()}" in sentence) is by_environment
     assert ("fallback" in connection_argument_spec()[option]) is by_environment
     assert ("activelogic_use_connection_login" in sentence) is by_environment

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The table of failures is the only place where errors are made, and is used as it says."""
+"""All errors are made from the table of failures, and each use provides the facts that its row needs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PASSED_ON = {"operation", "repeatable", "retry_after"}
 
 
 def facts(failure: _failures.Failure) -> set[str]:
-    """The names in braces."""
+    """The placeholders in the row's texts."""
     texts = (failure.reason, failure.hint)
     return {field for text in texts for _text, field, _spec, _how in string.Formatter().parse(text) if field}
 
@@ -70,7 +70,7 @@ def test_every_row_is_used() -> None:
 
 def test_the_gateways_problems_are_the_rows_keys() -> None:
     assert set(PROBLEMS) == set(KINDS)
-    own_words = {"password_in_operation"}  # what the gateway says of it adds nothing to the row
+    own_words = {"password_in_operation"}  # the gateway's text adds nothing to the row
     assert {kind: facts(each) for kind, each in PROBLEMS.items()} == {
         kind: set() if kind in own_words else {"said"} for kind in KINDS
     }

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Local files: their names in any locale, where a backup goes, and what is read."""
+"""Local files: names in any locale, where a backup is placed, and what is read."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_folder_that_is_made_is_for_its_owner_alone(tmp_path: Path, umask:
 
 
 def test_a_folder_that_is_swapped_for_a_link_leads_nowhere(tmp_path: Path) -> None:
-    """Whoever owns the folder above may do that between two steps."""
+    """The owner of the parent folder can swap it between two steps."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
@@ -108,7 +108,7 @@ def test_a_folder_that_may_not_be_entered_is_not_told_as_missing(tmp_path: Path,
     (tmp_path / "shut" / "in").mkdir(parents=True)
     (tmp_path / "shut").chmod(0o700)
     os.chown(tmp_path / "shut", NOBODY, NOBODY)
-    wrapper = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # root, whom permissions bind
+    wrapper = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]  # root without its bypass of permissions
     command = [*wrapper, sys.executable, "-c", RESOLVE, f"{tmp_path}/{dest}"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert done.stdout.startswith(f"{tmp_path}/shut")
@@ -136,11 +136,11 @@ sys.stdout.buffer.write(_access.shown(made).encode("utf-8"))
 
 @pytest.fixture(scope="session")
 def locales(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with locales whose character sets are not UTF-8."""
+    """A folder with locales whose encodings are not UTF-8."""
     folder = tmp_path_factory.mktemp("locales")
     for name, charset in (("de_DE", "ISO-8859-1"), ("ja_JP", "EUC-JP")):
         command = ["localedef", "--no-archive", "-i", name, "-f", charset, str(folder / f"{name}.{charset}")]
-        subprocess.run(command, check=False, capture_output=True)  # it warns
+        subprocess.run(command, check=False, capture_output=True)  # localedef warns
     return folder
 
 

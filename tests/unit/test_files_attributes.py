@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which modes are taken, and which are refused because nobody knows what they mean."""
+"""Which modes are accepted, and which are rejected as ambiguous."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_what_is_written_in_quotes_is_octal(written: str) -> None:
     for text in (written, f"0o{written}", f" {written} "):
         assert _attributes.mode_from(text) == int(written, 8)
     plain = yaml.safe_load(f"mode: 0o{written.lstrip('0') or '0'}")["mode"]
-    assert plain == f"0o{written.lstrip('0') or '0'}"  # a text in YAML 1.1
+    assert plain == f"0o{written.lstrip('0') or '0'}"  # a string in YAML 1.1
     assert _attributes.mode_from(plain) == int(written, 8)
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is written into a job's container is known to be lost, and what is mounted from outside to stay."""
+"""Files inside a job's container are known to be lost with it; files on volumes mounted from outside are kept."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ PLACES = {
     "/srv": "/",
     "/srv/activelogic-other": "/",
     "/home/runner/backups": "/",
-    "/dev/shm/backups": "/dev/shm",  # noqa: S108  # nothing is written there
+    "/dev/shm/backups": "/dev/shm",  # noqa: S108  # never written to
     "/runner": "/runner",
     "/runner/backups": "/runner",
     "/runner/project/backups": "/runner/project",
@@ -96,7 +96,7 @@ MARKS = [
     ({}, (), False),
     ({"container": "podman"}, (), False),
     ({}, ("/.dockerenv",), False),
-    ({"AWX_PRIVATE_DATA_DIR": "/awx_1"}, (), False),  # a job on the machine itself
+    ({"AWX_PRIVATE_DATA_DIR": "/awx_1"}, (), False),  # a job outside of containers
     ({"AWX_PRIVATE_DATA_DIR": "", "container": "podman"}, (), False),
     ({"AWX_PRIVATE_DATA_DIR": "/awx_1", "container": "oci"}, (), True),
     ({"AWX_ISOLATED_DATA_DIR": "/runner/artifacts/1"}, ("/run/.containerenv",), True),
@@ -146,6 +146,6 @@ def test_real_mounts_of_this_machine_are_understood(tmp_path: Path) -> None:
     paths = [f"{outside}/edge1", f"{memory}/edge1", "/archive-of-nobody"]
     command = ["unshare", "--mount", "bash", "-c", mount, str(outside), str(memory), sys.executable, "-c", PROGRAM]
     done = subprocess.run([*command, *paths], check=True, capture_output=True, text=True, timeout=60)
-    # Where this machine is a container itself, a folder mounted on itself is still a part of its layer.
+    # If this machine is a container itself, a bind mount of its own folder still belongs to the container's layer.
     layer = any(f" - {kind} " in line for line in read_mountinfo().splitlines() if " / / " in line for kind in LAYERS)
     assert done.stdout.splitlines() == [str(outside) if layer else "-", str(memory), "/"]

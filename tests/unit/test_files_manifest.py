@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Manifest and digest beside a backup: what is there and can't be used is never taken for absent."""
+"""Manifest and digest beside a backup: unusable files are never treated as missing."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A file and its side files are placed together or not at all, and nothing else is touched."""
+"""A file and its side files are replaced together or not at all, and no other file is touched."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def share(said: list[str]) -> Share:
 
 @pytest.fixture
 def target(tmp_path: Path) -> str:
-    """A file with side files that are there already."""
+    """A file that already has side files."""
     for name, content in set_of(b"old").items():
         (tmp_path / name).write_bytes(content)
     return str(tmp_path / "a.plb")
@@ -85,7 +85,7 @@ def target(tmp_path: Path) -> str:
 
 @contextmanager
 def holder(target: str) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """Another process with a hidden folder for the same file, which the block may kill."""
+    """Another process with a temporary folder for the same file; the block may kill it."""
     command = [sys.executable, "-c", HOLD, target]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -169,7 +169,7 @@ def test_a_folder_that_another_task_works_in_is_waited_for(tmp_path: Path, targe
     assert files(tmp_path) == set_of(b"new")
 
 
-# A folder of another user, who swaps what is in it
+# A folder of another user, who swaps its content
 
 
 @pytest.mark.parametrize("swap", ["link to a folder", "folder with a link", "removed", "link for the content"])
@@ -208,7 +208,7 @@ def test_leftovers_that_are_links_are_not_followed(tmp_path: Path, target: str, 
     assert files(victim) == {"old.json": b"precious"}
 
 
-# What killed tasks leave
+# Leftovers of killed tasks
 
 
 def test_files_of_a_killed_process_are_removed_by_the_next(tmp_path: Path, target: str, share: Share) -> None:
@@ -226,7 +226,7 @@ def test_files_of_a_killed_process_are_removed_by_the_next(tmp_path: Path, targe
 def test_files_of_a_living_process_stay(tmp_path: Path, target: str, share: Share) -> None:
     with holder(target) as (process, hidden):
         for each in (*hidden.iterdir(), hidden):
-            os.utime(each, (0, 0))  # as old as can be
+            os.utime(each, (0, 0))  # as old as possible
         _leftovers.recover(target, share, 5.0)
         assert names(hidden) == ["content", "lock"]
         process.communicate(timeout=30)
@@ -234,7 +234,7 @@ def test_files_of_a_living_process_stay(tmp_path: Path, target: str, share: Shar
 
 
 def leave(tmp_path: Path, age: float, lock: str | None, **content: bytes) -> Path:
-    """A hidden folder that nobody holds; ``age`` in seconds."""
+    """Create a temporary folder without an owner; ``age`` in seconds."""
     hidden = tmp_path / ".a.plb.0123456789abcdef.part"
     hidden.mkdir()
     made = {"lock": lock.encode()} if lock is not None else {}
@@ -312,7 +312,7 @@ def test_side_files_of_other_data_do_not_go_back(tmp_path: Path, share: Share) -
     assert files(tmp_path) == {"a.plb": b"abcd"}
 
 
-# File systems that can't do everything
+# File systems that lack features
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF, errno.EINVAL])
@@ -381,7 +381,7 @@ def test_modes_that_can_not_be_set(
     assert says in said[0]
 
 
-# Where a rename can't work
+# Where renaming fails
 
 
 @pytest.mark.parametrize("number", [*_placing.UNSAFE_ERRORS, errno.EIO, errno.EROFS, errno.ENOSPC])
@@ -412,7 +412,7 @@ def test_unsafe_writes_write_over_the_file_only_where_no_rename_can_work(
 def test_unsafe_writes_do_not_write_over_a_file_that_has_another_name_too(
     tmp_path: Path, target: str, share: Share, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who may write to the folder could have put a link there to any file; copies made of hard links would change."""
+    """Anyone who can write to the folder could hard-link any file there; hard-linked copies would change too."""
     rename = os.rename
 
     def refused(source: str, *more: str, **folders: Any) -> None:

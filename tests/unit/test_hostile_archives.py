@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""No archive takes more time or memory than it may, whatever it says of itself."""
+"""No archive can exceed the limits of time and memory, whatever its headers claim."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.unit.archives import END_OF_TAR, tar, tar_header, tar_member
 from tests.unit.hostile_archives import DAMAGED, HOSTILE, LIMIT, MIB, UNKNOWN, WHOLE
 
 SECONDS = 4.0
-"""Time of the processor that one look may take here; tests that share a machine wait for theirs."""
+"""CPU seconds allowed per call; CPU time, so that other load on the machine does not count."""
 
 MEMORY = 64 * MIB
-"""Bytes above those of the interpreter that one look may take."""
+"""Bytes allowed per call, beyond the interpreter's own."""
 
-# In a process of its own: its memory can be limited, so that a reader without a bound ends, and its peak be measured.
+# Runs in its own process, so that its memory can be limited and its peak measured.
 LOOK = """
 import json, resource, sys, time
 from ansible_collections.netops.activelogic.plugins.module_utils._archive._equal import compare
@@ -78,7 +78,7 @@ def test_looking_into_it_and_comparing_it_end(name: str, tmp_path: Path) -> None
     assert outcome(found) == wanted.outcome, found
     limit = found["limit"] or ""
     assert wanted.limit in limit
-    assert "than there is" not in limit  # it stopped by itself
+    assert "than there is" not in limit  # the limit came from the reader, not from the operating system
     assert in_no_time["seconds"] < 0.5
     assert comparison["outcome"] in ("unknown", "different"), comparison
     for each in (found, in_no_time, comparison):
@@ -87,7 +87,7 @@ def test_looking_into_it_and_comparing_it_end(name: str, tmp_path: Path) -> None
 
 
 def long_names(other: bytes) -> bytes:
-    """Members of which nobody has the like, with names as long as can be, each byte of which is shown as an escape."""
+    """Members unique to this archive, with names of maximum length, of which every byte is displayed as an escape."""
     names = [b"%04d" % index + other * 4000 for index in range(2000)]
     return b"".join(tar_member(b"L", name + b"\0", b"L") + tar_header(b"x") for name in names) + END_OF_TAR
 

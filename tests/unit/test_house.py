@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The arrangement of plugins/: who knows whom, how big things are, and what has to be said the same way twice."""
+"""The architecture of plugins/: allowed imports, size limits, and documentation that must match."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ MOST_LINES = 450
 MOST_LINES_OF_A_CLASS = 300
 MOST_FRAMES = 11
 TABLE = UTILS / "_failures.py"
-"""The table of everything that can go wrong has as many lines as it has rows."""
+"""The table of all failures, as long as its number of rows."""
 
 MODULES = ["activelogic_backup", "activelogic_backup_info", "activelogic_backup_transfer"]
 
 
 def imports_of(path: Path) -> Iterator[str]:
-    """The modules that a file imports, wherever in the file, with a leading dot for each folder upwards."""
+    """The modules that a file imports, at any level of nesting; leading dots for relative imports."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             start = "." * node.level + (node.module or "")
@@ -68,7 +68,7 @@ def users_of(wanted: str) -> set[str]:
 
 
 def neighbours_of(path: Path) -> Iterator[str]:
-    """The modules of module_utils that a file may import, as names below module_utils, and names in these."""
+    """The modules of module_utils, and names in them, that a file may import, relative to module_utils."""
     package = ".".join(("utils", *path.parent.relative_to(UTILS).parts))
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -78,7 +78,7 @@ def neighbours_of(path: Path) -> Iterator[str]:
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
-    """Nor inside of a function: :class:`graphlib.CycleError` names the files."""
+    """Imports inside functions count too; :class:`graphlib.CycleError` names the files."""
     names = {".".join(path.relative_to(UTILS).with_suffix("").parts): path for path in UTILS.rglob("_*.py")}
     known = {name: set(neighbours_of(path)) & set(names) for name, path in names.items()}
     order = list(graphlib.TopologicalSorter(known).static_order())
@@ -103,7 +103,7 @@ def test_the_plan_knows_neither_the_client_nor_the_clock_nor_files() -> None:
     assert known.isdisjoint({"_client", "_context", "_transport", "_files", "_connection", "time", "os"})
 
 
-# In a process of its own: it stops where the request would leave the collection.
+# Runs in its own process and stops at the point where the request would leave the collection.
 COUNT_FRAMES = """
 import io, json, sys, traceback
 import requests, urllib3
@@ -141,7 +141,7 @@ def test_the_way_to_the_request_of_a_create_is_short() -> None:
     assert len(frames) <= MOST_FRAMES, frames
 
 
-# Documentation that stands in several modules
+# Documentation shared by several modules
 
 
 def described(name: str) -> Any:
@@ -162,6 +162,6 @@ def test_members_that_several_modules_return_are_described_the_same_way(value: s
     for key in set.intersection(*map(set, members)):
         kinds = [{**each[key], "description": ""} for each in members]
         assert all(each == kinds[0] for each in kinds), key
-        if value == "backup" and key in ("name", "size"):  # those of a create may not exist yet
+        if value == "backup" and key in ("name", "size"):  # these may not exist yet for a create
             continue
         assert all(each[key] == members[0][key] for each in members), key

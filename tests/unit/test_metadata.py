@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the artifact says about itself is understood by the programs that read it, and holds where it is installed."""
+"""Programs that read the artifact's metadata understand it, and its links work where it is installed."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import yaml
 
 ROOT = Path(next(iter(collection.__path__)))
 TREE = ROOT.parent.parent.parent
-"""The folder above ``ansible_collections``: inside of it ansible-builder finds nothing, and succeeds."""
+"""The parent of ``ansible_collections``: for a folder below it, ansible-builder finds nothing and succeeds."""
 
 PAGES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.md") if "tests" not in path.relative_to(ROOT).parts)
 LINK = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]:\s*(\S+)", re.MULTILINE)
 
 
 def requirements(tree: Path) -> dict[str, list[str]]:
-    """What ansible-builder would install into an execution environment with the collections of a tree."""
+    """The packages that ansible-builder would install for the collections below a folder."""
     command = [str(Path(sys.executable).parent / "ansible-builder"), "introspect", str(tree)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     found = yaml.safe_load(done.stdout)
@@ -42,7 +42,7 @@ def test_execution_environment_gets_requests() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as web pages of repositories make them."""
+    """The anchors of a page's headings, as repository web pages generate them."""
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a legal backup name is, how ours are made, and what a name tells."""
+"""Legal backup names, generated names, and the facts that a name contains."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ def test_age_is_unknown_without_a_date_and_far_in_the_future(created: datetime |
     assert _names.age_at(NOW, created) == age
 
 
-# Names that mean too much
+# Ambiguous names
 
 HEX = "7f3a"
 STAMP = "20260131T021500Z"
 FORMER_SAFETY = f"pre-restore-{STAMP}-{HEX}.plb"
-"""... and the next ones: as the first version made them."""
+"""This and the following: names of the first version's scheme."""
 
 FORMER_COMPARE = f"compare-{STAMP}-{HEX}-only-ruleset.plb"
 FORMER_PARTS = (
@@ -137,13 +137,13 @@ PIECES = [
 
 
 def by_chance(chance: random.Random) -> str:
-    """A prefix or a resource of pieces that mean something in names."""
+    """A prefix or a resource, put together from strings that have a meaning in names."""
     return "".join(chance.choice(PIECES) for _number in range(chance.randrange(5)))
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_a_prefix_holds_a_name_tells_what_was_made(seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311 - no secret
+    chance = random.Random(seed)  # noqa: S311 - not for security
     for _number in range(500):
         prefix = by_chance(chance)
         if prefix in _names.OWN_PREFIXES:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How options may be written, which paths they hold, and what of them is hidden."""
+"""How option values may be written, which of them are paths, and which are hidden."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXT = {"type": "str"}
 
 
 def refusal(written: str, spec: dict[str, Any], option: str = "name") -> str:
-    """What is said of a value, as YAML reads it; empty where it is taken."""
+    """The reason why a value is rejected, after YAML parsed it; empty if it is accepted."""
     try:
         _options.require_written_right(spec, yaml.safe_load(written), option, option)
     except OptionError as error:
@@ -34,7 +34,7 @@ def refusal(written: str, spec: dict[str, Any], option: str = "name") -> str:
         ("x.plb", ""),
         ("'yes'", ""),
         ("'007'", ""),
-        ("1e3", ""),  # text to YAML
+        ("1e3", ""),  # a string in YAML
         ("yes", "truth value"),
         ("Off", "truth value"),
         ("007", "number"),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The plan alone decides what is done and what ``changed`` says."""
+"""The plan decides what is done and what ``changed`` reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OLD = BackupFile("20260130T000000Z-0000.plb", 10)
 YOUNG = BackupFile("20260131T100000Z-0001.plb", 10)
 
 AHEAD = BackupFile("20260131T120501Z-0002.plb", 10)
-"""A second more ahead than is put up with."""
+"""One second beyond the tolerance for dates in the future."""
 
 
 def listing(*backups: BackupFile, incomplete: dict[str, str] | None = None) -> Listing:
@@ -120,7 +120,7 @@ def test_other_prefix_is_passed_over() -> None:
     assert "1 other prefix" in plan.reason
 
 
-# Dates ahead of the clock
+# Dates in the future
 
 
 def newest(found: Listing, prefix: str = "") -> _plan.Newest:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a gateway's problem document becomes: facts are read from its members, never out of its sentences."""
+"""How the client reads a gateway's problem documents: facts come from members, never from prose."""
 
 from __future__ import annotations
 

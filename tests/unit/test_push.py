@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What becomes of the backup that a push replaces, where one command after the other fails.
+"""What happens to the backup that a push replaces when one command after another fails.
 
-The system is played here: no real one fails in exactly this order whenever it is asked to.
+The system is a test double: no real one would fail in exactly this order on demand.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def received(content: bytes) -> Received:
 
 
 class FailingSystem:
-    """A system that has one backup, and loses the answer of an upload; then it can be listed, and no more."""
+    """A system with one backup that loses the answer to an upload; after that only listing works."""
 
     def __init__(self) -> None:
         self.is_away = False
@@ -86,7 +86,7 @@ def test_the_old_backup_is_kept_where_the_answer_is_lost_and_nothing_can_be_read
         params={**params, "other_machine": False, "timezone": None},
         client=client,
         check_mode=False,
-        ansible=None,  # type: ignore[arg-type] # a push asks nothing of it
+        ansible=None,  # type: ignore[arg-type] # a push does not use it
         now=datetime.now(timezone.utc),
         zone=None,
         notes=Notes("edge1", Notice("")),

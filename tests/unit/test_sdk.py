@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The direct way: what counts as a listing, what an exception of the vendor's package means, and what is told of it."""
+"""The direct way: what counts as a listing, how the vendor's exceptions are classified, and what is reported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ansible_collections.netops.activelogic.plugins.module_utils._transport._sdk
     without_password,
 )
 
-SECRET = "pä ss\\W0rd/+\"'?x"  # noqa: S105 - of no account
+SECRET = "pä ss\\W0rd/+\"'?x"  # noqa: S105 - not a real password
 FILE = "/archive/there.plb"
 
 
@@ -47,19 +47,19 @@ def system_error(number: int, path: str | bytes | None = None) -> OSError:
 
 
 def because(error: Exception, behind: Exception) -> Exception:
-    """An exception with another one behind it, as ``raise ... from`` makes it."""
+    """An exception with a cause, as with ``raise ... from``."""
     error.__cause__ = behind
     return error
 
 
 def meanwhile(error: Exception, behind: Exception) -> Exception:
-    """An exception that was raised while another one was handled."""
+    """An exception with a context: raised while another one was handled."""
     error.__context__ = behind
     return error
 
 
 def answer(error: BaseException, phase: str = _sdk_session.SENT) -> dict[str, Any]:
-    """What the package's process would answer; it has to fit into JSON."""
+    """What the package's process would answer; it must be serializable to JSON."""
     made: dict[str, Any] = json.loads(json.dumps({"error": _sdk_session.describe(error), "phase": phase}))
     return made
 
@@ -105,7 +105,7 @@ def test_what_is_no_listing_is_a_flaw(listed: Any) -> None:
 
 def test_a_listing_is_a_list_of_names_and_sizes() -> None:
     class Text(str):
-        """Such as a package may have."""
+        """A subclass that a package might use."""
 
     rows = [Row("a.plb", 0), Row(Text("b.plb"), 2**63 - 1), Row("\udcff", 5)]
     assert _sdk_session._rows(rows) == [("a.plb", 0), ("b.plb", 2**63 - 1), ("\udcff", 5)]
@@ -121,7 +121,7 @@ def test_a_listing_is_a_list_of_names_and_sizes() -> None:
 FULL, FILES = system_error(errno.ENOSPC), system_error(errno.EMFILE)
 DENIED, ELSEWHERE = system_error(errno.EACCES, "/etc/vendor.pem"), system_error(errno.EHOSTUNREACH)
 NO_NAME = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-UNTRUSTED = ssl.SSLError(1, "wrong version number")  # 1 is the number of EPERM as well
+UNTRUSTED = ssl.SSLError(1, "wrong version number")  # 1 is also the value of EPERM
 PLAIN = OSError("something")
 
 CONNECTING: list[tuple[Callable[[], BaseException], str, bool]] = [
@@ -156,7 +156,7 @@ def test_what_a_login_meets(raised: Callable[[], BaseException], kind: str, repe
 
 
 def test_a_login_that_worked_before_may_be_sent_again() -> None:
-    """PLDBIOError does not say whether the password is wrong; too many of those may lock an account."""
+    """PLDBIOError does not say whether the password is wrong, and repeated wrong ones may lock the account."""
     for repeatable in (True, False):
         error = translator().connecting(answer(exception.PLDBIOError("no")), repeatable)
         assert error.repeatable is repeatable
@@ -165,7 +165,7 @@ def test_a_login_that_worked_before_may_be_sent_again() -> None:
         assert order == sorted(order)
 
 
-# Commands: kind of a read, of a write that was sent, and whether the session is lost
+# Commands: error kind for a read, error kind for a write that was sent, whether the session is lost
 
 COMMANDS: list[tuple[Callable[[], BaseException], str, str, bool]] = [
     (lambda: exception.PLDBIOError("no"), "unreachable", "outcome_unknown", True),
@@ -229,7 +229,7 @@ def test_a_full_disk_is_told_with_its_file(path: str) -> None:
     assert path in error.reason
 
 
-# What is told
+# Error texts
 
 
 @pytest.mark.parametrize(

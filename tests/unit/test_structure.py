@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What no standard gate sees: modules, action plugins, action group, documentation and version belong together."""
+"""Consistency that linters don't check: modules, action plugins, action group, documentation and version."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODULES = sorted(path.stem for path in (ROOT / "plugins/modules").glob("*.py") i
 SYSTEMS = ["activelogic_backup", "activelogic_backup_info", "activelogic_backup_transfer"]
 """Modules that work on a system."""
 HELPERS = ["activelogic_local_path", "activelogic_summary"]
-"""Modules that the roles use, and that reach no system."""
+"""Modules that the roles use and that contact no system."""
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 
 
@@ -81,7 +81,7 @@ def test_defaults_and_argument_specs_of_a_role_agree(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("empty", ["", None])
 def test_empty_variable_of_a_role_takes_its_default(role: str, empty: str | None) -> None:
-    """Its specification accepts it too: a survey that nobody answers must not end a role before it begins."""
+    """The specification accepts an empty value too, so that an unanswered survey question does not fail the role."""
     defaults = load(f"roles/{role}/defaults/main.yml")
     templates = load(f"roles/{role}/vars/main.yml")
     assert set(templates) == {f"__{name}" for name in defaults}

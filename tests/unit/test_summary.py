@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The table of a role says of each system what came of it, and the hosts of a play agree on who shows it."""
+"""The role's table reports the result of each system, and the hosts of a play agree on which one prints it."""
 
 from __future__ import annotations
 

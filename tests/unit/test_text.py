@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What comes from outside changes no line on a terminal, and every sentence and warning takes that way."""
+"""Text from outside can't manipulate a terminal, and every message and warning is sanitized."""
 
 from __future__ import annotations
 

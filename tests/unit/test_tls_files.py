@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files of certificates: dates are read right, good ones are taken, and nobody is asked for a pass phrase."""
+"""Certificate files: dates are read correctly, valid files are accepted, and OpenSSL never prompts for a passphrase."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)
 
 
 def client(folder: Path, begin: datetime | None = None, end: datetime | None = None) -> str:
-    """A certificate with its key in one file."""
+    """A file with a certificate and its key."""
     issued = trustme.CA().issue_cert("x@example.com", not_before=begin, not_after=end)
     issued.private_key_and_cert_chain_pem.write_to_path(folder / "client.pem")
     return str(folder / "client.pem")
@@ -90,7 +90,7 @@ except OptionError as error:
 @pytest.mark.parametrize("part", ["key", "certificate"])
 @pytest.mark.parametrize("algorithm", ["aes256", "des3"])
 def test_nobody_is_asked_for_a_pass_phrase_on_the_terminal(tmp_path: Path, algorithm: str, part: str) -> None:
-    """Not even for a certificate: those of PEM can be encrypted too, which nobody does on purpose."""
+    """Not even for a certificate: PEM allows encrypting those too, though nobody does so on purpose."""
     both = Path(client(tmp_path))
     command = ["openssl", "ec", "-in", str(both), f"-{algorithm}", "-passout", "pass:phrase"]
     key = subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
@@ -109,7 +109,7 @@ def test_nobody_is_asked_for_a_pass_phrase_on_the_terminal(tmp_path: Path, algor
     while b"pass phrase:" not in seen:
         try:
             seen += os.read(terminal, 65536)
-        except OSError:  # the other side has ended
+        except OSError:  # the process has ended
             break
     os.close(terminal)
     _pid, status = os.waitpid(pid, 0)
