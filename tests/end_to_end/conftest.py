@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Two laboratories for all end-to-end tests of a worker: one of systems that they share, one of a new one for each."""
+"""Two labs for all end-to-end tests of a worker: one with shared systems, one with a new system for each test."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.harness.module_runs import ModuleRunner
 from tests.harness.systems import make_anew
 
 NEW_SYSTEMS = tuple(f"new{number}" for number in range(1, 9))
-"""More than one, because the gateway may still be busy with the system of the test before."""
+"""More than one, because the gateway may still be busy with the previous test's system."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse a pytest-xdist that groups no tests: each worker would make the runs that tests share for itself.
+    """Reject a pytest-xdist that does not group tests: each worker would repeat the runs that tests share.
 
-    :raises pytest.UsageError: when tests are to be grouped, and are not.
+    :raises pytest.UsageError: when tests should be grouped, but are not.
     """
     if getattr(config.option, "loadgroup", False):
         for item in items:
@@ -46,26 +46,26 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture(params=WAYS)
 def ansible(request: pytest.FixtureRequest, lab: Any, tmp_path: Path) -> Runner:
-    """Ansible with the laboratory's systems in its inventory, once through the gateway and once direct."""
+    """Ansible with the lab's systems in its inventory, in both ways."""
     return Runner(lab, request.param, tmp_path)
 
 
 @pytest.fixture(scope="session")
 def lab_of_new_systems(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A gateway, and systems that are made anew for each test that uses one."""
+    """A gateway, and systems that are recreated for each test that uses one."""
     with Lab(tmp_path_factory.mktemp("new") / "lab", NEW_SYSTEMS) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def names_of_new_systems() -> Iterator[str]:
-    """Names of these systems, in turn."""
+    """Names of these systems, round-robin."""
     return itertools.cycle(NEW_SYSTEMS)
 
 
 @pytest.fixture
 def new_system(lab_of_new_systems: Lab, names_of_new_systems: Iterator[str]) -> str:
-    """The name of a system of the test's own, with factory configuration."""
+    """The name of a system that only this test uses, with factory configuration."""
     name = next(names_of_new_systems)
     make_anew(lab_of_new_systems, name)
     return name
@@ -73,17 +73,17 @@ def new_system(lab_of_new_systems: Lab, names_of_new_systems: Iterator[str]) -> 
 
 @pytest.fixture(params=WAYS)
 def modules(request: pytest.FixtureRequest, lab: Lab, tmp_path: Path) -> ModuleRunner:
-    """Modules in processes of their own, with the systems that all tests share, once in each way."""
+    """Modules in processes of their own, with the shared systems, in both ways."""
     return ModuleRunner(lab, request.param, tmp_path)
 
 
 @pytest.fixture
 def modules_through_gateway(lab: Lab, tmp_path: Path) -> ModuleRunner:
-    """The same, for what only a gateway can do wrong."""
+    """The same, through the gateway only, for what only a gateway can get wrong."""
     return ModuleRunner(lab, GATEWAY, tmp_path)
 
 
 @pytest.fixture
 def through_gateway(lab: Any, tmp_path: Path) -> Runner:
-    """Ansible with the laboratory's systems in its inventory, for what only a gateway can do wrong."""
+    """Ansible with the lab's systems in its inventory, for what only a gateway can get wrong."""
     return Runner(lab, GATEWAY, tmp_path)

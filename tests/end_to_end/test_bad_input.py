@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whatever goes wrong ends in one clear sentence that names the system and what to do, and changes nothing."""
+"""Every failure ends in one clear message that names the system and what to do, and changes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WRONG = "wrong-Pa55word-of-the-test"
 
 
 def free_port() -> int:
-    """A loopback port where nothing listens."""
+    """A loopback port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -35,7 +35,7 @@ def free_port() -> int:
 
 
 def require_refused(run: Run, password: str, *said: str, system: str = "edge1") -> None:
-    """A task failed: well said, and with no secret shown."""
+    """Require that a task failed with a proper message and without showing a secret."""
     assert run.code == 2, run.output
     message = run.result()["msg"]
     assert f"ActiveLogic system {system}: " in message
@@ -51,7 +51,7 @@ def require_refused(run: Run, password: str, *said: str, system: str = "edge1") 
 
 
 def refused(modules: ModuleRunner, module: str, *said: str, system: str = "edge1", **more: Any) -> Run:
-    """Run a module that has to fail: well said, with nothing changed and no secret shown."""
+    """Run a module that must fail with a proper message, without changing anything or showing a secret."""
     files = digest_of_tree(modules.folder / "archive")
     before = digest_of_systems(modules.lab)
     run = modules.run(module, host=system, **more)
@@ -138,7 +138,7 @@ def test_file_where_a_folder_is_expected(modules: ModuleRunner, archive: Path) -
     refused(modules, TRANSFER, "not a folder", direction="fetch", name=name, dest=dest)
 
 
-# Empty variables in the environment of the command, as a credential has them whose fields are not set
+# Empty environment variables, as a credential with unset fields creates them
 
 EMPTY = (
     "USERNAME",
@@ -165,7 +165,7 @@ UNDISTURBED = Play(
 
 @pytest.fixture(scope="module")
 def run_with_empty_environment(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
-    """A run with all these plays."""
+    """One run with all these plays."""
     environment = {f"ACTIVELOGIC_{option}": "" for option in EMPTY}
     before = digest_of_systems(lab)
     run = PlaysRun(lab, tmp_path_factory.mktemp("empty"), [*NOT_SET.values(), UNDISTURBED], environment=environment)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tasks with ``become`` run as the other user, who needs nothing of the one that runs Ansible."""
+"""Tasks with ``become`` run as the other user and need nothing from the user who runs Ansible."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 def why_no_other_user() -> str:
-    """Why no task can become another user on this machine; empty when one can."""
+    """Why tasks can't become another user on this machine; empty if they can."""
     if os.geteuid() != 0:
         return "only root becomes another user without a password"
     probe = [str(shutil.which("su")), "-s", "/bin/sh", ANOTHER, "-c", f"{SYSTEM_PYTHON} -c 'import ssl, sqlite3'"]
@@ -37,7 +37,7 @@ def why_no_other_user() -> str:
 
 
 def copy_packages(folder: Path) -> None:
-    """Copy what the modules import to where every user can read it; a virtual environment may be out of reach."""
+    """Copy the modules' dependencies to where every user can read them; a virtual environment may be inaccessible."""
     for name in ("requests", "urllib3", "idna", "certifi", "charset-normalizer"):
         for each in importlib.metadata.files(name) or []:
             if ".." not in each.parts and each.suffix in (".py", ".pem"):
@@ -50,7 +50,7 @@ def copy_packages(folder: Path) -> None:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user can reach; pytest's own are for one user."""
+    """A folder that every user can access; pytest's own are private."""
     with tempfile.TemporaryDirectory(prefix="activelogic-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -69,7 +69,7 @@ def test_task_that_becomes_another_user_works_as_that_user(way: str, open_folder
         ansible = Runner(lab, way, work)
         lab.folder.chmod(0o711)
         for path in [lab.root, *lab.root.rglob("*")]:
-            shutil.chown(path, ANOTHER)  # direct, a system is files, which that user has to be able to change
+            shutil.chown(path, ANOTHER)  # on the direct way that user must be able to change the system's files
         ansible.variables |= {
             "ansible_become_method": "su",
             "ansible_become_flags": "-s /bin/sh",

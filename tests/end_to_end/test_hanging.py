@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A call of the vendor's API that never ends does not hold a task."""
+"""A hanging call of the vendor's API does not block a task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.harness.observer import backups_on
 from tests.harness.systems import set_quirks
 
 WITHIN = 15.0
-"""Seconds for a module with clocks of 2 s, the end of its process, and its start on a busy machine."""
+"""Seconds for a module with timeouts of 2 s, including its start and end on a busy machine."""
 
 
 DOES = ("wait", "block", "thread", "pool")
@@ -28,7 +28,7 @@ COMMANDS = ("list", "create_new")
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A system for each test, because a call that hangs keeps every other one on its system waiting."""
+    """One system per test, because a hanging call blocks all others on its system."""
     systems = [f"{command}-{does}-{way}" for command in COMMANDS for does in DOES for way in WAYS]
     with Lab(tmp_path_factory.mktemp("hanging") / "lab", [each.replace("_", "-") for each in systems]) as running:
         yield running
@@ -37,7 +37,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 @pytest.mark.parametrize("does", DOES)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_task_ends_within_its_clocks(modules: ModuleRunner, command: str, does: str) -> None:
-    modules.fork = False  # the end of a process of its own is part of what is shown
+    modules.fork = False  # the end of a regular process is part of the test
     modules.system = f"{command}-{does}-{modules.way}".replace("_", "-")
     set_quirks(modules.lab, modules.system, faults=[{"command": command, "does": does, "times": 1}])
     clocks: dict[str, Any] = {"read_timeout": 2, "wait_timeout": 2, "retries": 0}

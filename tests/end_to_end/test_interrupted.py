@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ctrl-C on a real terminal: the last line that a person sees tells what a restore left."""
+"""Ctrl-C on a real terminal: the last line on the screen says what a restore left behind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CTRL_C = b"\x03"
 
 @pytest.fixture
 def restorable(lab_of_new_systems: Lab, new_system: str) -> Lab:
-    """The lab of new systems; the test's own has another configuration than in its backup."""
+    """The lab of new systems; the test's own system has another configuration than its backup."""
     with log_in(lab_of_new_systems, new_system) as connection:
         connection.backup().create_new(WANTED)
     change_configuration(lab_of_new_systems, new_system, "Ruleset", "marker", "changed")
@@ -39,7 +39,7 @@ def restorable(lab_of_new_systems: Lab, new_system: str) -> Lab:
 
 @pytest.fixture(params=WAYS)
 def ansible(request: pytest.FixtureRequest, restorable: Lab, new_system: str, tmp_path: Path) -> Runner:
-    """Ansible with this system alone in its inventory, once in each way."""
+    """Ansible with only this system in its inventory, in both ways."""
     runner = Runner(restorable, request.param, tmp_path)
     runner.hosts = (new_system,)
     return runner
@@ -47,26 +47,26 @@ def ansible(request: pytest.FixtureRequest, restorable: Lab, new_system: str, tm
 
 @pytest.fixture
 def through_gateway(restorable: Lab, new_system: str, tmp_path: Path) -> Runner:
-    """The same, through the gateway alone."""
+    """The same, through the gateway only."""
     runner = Runner(restorable, GATEWAY, tmp_path)
     runner.hosts = (new_system,)
     return runner
 
 
 def interrupted(ansible: Runner, command: list[str], is_time: Callable[[], bool]) -> list[str]:
-    """Run a command on a terminal, press Ctrl-C when it is time, and return the lines that a person sees."""
+    """Run a command on a terminal, press Ctrl-C once ``is_time()``, and return the non-empty lines on the screen."""
     environment = ansible.environment({})
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(ansible.folder)
-        os.execve(str(BIN / command[0]), command, environment)  # noqa: S606 - it needs a terminal of its own
+        os.execve(str(BIN / command[0]), command, environment)  # noqa: S606 - it needs its own terminal
     output, has_pressed, deadline = b"", False, time.monotonic() + SECONDS
     try:
         while time.monotonic() < deadline:
             if select.select([terminal], [], [], 0.05)[0]:
                 try:
                     piece = os.read(terminal, 65536)
-                except OSError:  # its other end is closed
+                except OSError:  # the other end is closed
                     break
                 output += piece
             if not has_pressed and is_time():
@@ -86,7 +86,7 @@ def safety_backups(ansible: Runner) -> list[str]:
 
 
 def restore(ansible: Runner) -> list[str]:
-    """A playbook that restores."""
+    """A command that runs a playbook with a restore."""
     task = {BACKUP: {"state": "restored", "name": WANTED, "settle_after_restore": 60}}
     play = [{"hosts": "all", "gather_facts": False, "tasks": [task]}]
     path = ansible.folder / "play.yml"
@@ -111,7 +111,7 @@ def test_while_the_restore_runs(ansible: Runner) -> None:
 
 
 def test_while_the_system_gets_ready(through_gateway: Runner) -> None:
-    """What is told is a command that works; the same is told of a restore that runs, which both ways show above."""
+    """The suggested command works; the tests above show on both ways that a running restore suggests it too."""
     ansible = through_gateway
     lines = interrupted(ansible, restore(ansible), lambda: restores_on(ansible.lab, ansible.hosts[0]) == 1)
     require_named(ansible, lines)
@@ -129,7 +129,7 @@ def require_named(ansible: Runner, lines: list[str]) -> None:
 
 
 def test_what_left_nothing_says_nothing(through_gateway: Runner) -> None:
-    """Also a task that is over leaves no file that would be shown."""
+    """A task that has ended leaves no file whose text would be printed later."""
     set_quirks(
         through_gateway.lab,
         through_gateway.hosts[0],

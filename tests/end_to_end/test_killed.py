@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A module that is killed with ``kill -9`` loses nothing, and the next run ends in the wanted state."""
+"""A module killed with ``kill -9`` loses nothing, and the next run reaches the wanted state."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tests.harness.systems import change_configuration, log_in
 WANTED = "wanted.plb"
 OTHER = "other.plb"
 SPOILED = "spoiled.plb"
-"""A backup that is empty."""
+"""An empty backup."""
 
 RANDOM_KILLS = int(os.environ.get("RANDOM_KILLS", "1"))
-"""Moments at which each task is killed, beside the named points; ``make test-kills`` asks for more."""
+"""Number of random kills of each task, in addition to the named points; ``make test-kills`` sets a higher one."""
 
 TASKS: dict[str, dict[str, Any]] = {
     "present": {"name": "new.plb"},
@@ -86,7 +86,7 @@ POINTS = {
 
 @dataclass
 class System:
-    """A system of the test's own, in a lab of several."""
+    """A system that only this test uses, in a lab of several."""
 
     lab: Lab
     name: str
@@ -115,7 +115,7 @@ def contents(system: System) -> dict[str, str]:
 
 
 def require_nothing_lost(system: System, task: str, before: dict[str, str], configuration: Any) -> None:
-    """What was there is there, but for what the task is about; a configuration that is gone is in a safety backup."""
+    """Everything outside the task's scope still exists; if the configuration is gone, a safety backup exists."""
     after = contents(system)
     mine = {"absent": {OTHER, SPOILED}, "present with force": {SPOILED}}.get(task, set())
     assert {name: after.get(name) for name in before.keys() - mine} == {
@@ -139,7 +139,7 @@ def require_wanted_state(system: System, task: str) -> None:
 
 
 def run_again(system: System, way: str, task: str) -> None:
-    """The next run succeeds, says truly if it changed something, and the one after it changes nothing."""
+    """The next run succeeds and reports ``changed`` correctly; the one after it changes nothing."""
     for number in range(2):
         before = (contents(system), restores_on(system.lab, system.name))
         process = start(system, way, task, "")
@@ -174,6 +174,6 @@ def test_a_module_that_is_killed_at_a_random_moment(system: System, way: str, ta
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate(timeout=60)
-    time.sleep(0.1)  # what the gateway was told to do goes on without its client
+    time.sleep(0.1)  # the gateway finishes commands without its client
     require_nothing_lost(system, task, before, configuration)
     run_again(system, way, task)

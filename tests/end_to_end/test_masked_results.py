@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A password that hides more of a result than itself is warned of, and never shown by that."""
+"""A password that masks more than itself in a result causes a warning, which does not reveal it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ USERS = {
 
 @pytest.fixture(scope="module")
 def lab_of_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A system with a long name and users with all sorts of passwords."""
+    """A system with a long name, and users with various passwords."""
     with Lab(tmp_path_factory.mktemp("users") / "lab", [LONG_NAME]) as running:
         for user, password in USERS.items():
             add_user(running, LONG_NAME, user, password)
@@ -46,7 +46,7 @@ def lab_of_users(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def as_user(lab_of_users: Lab, tmp_path: Path) -> Runner:
-    """Ansible with that system, for what Ansible shows, which is the same in both ways."""
+    """Ansible with that system; its output is the same in both ways."""
     return Runner(lab_of_users, GATEWAY, tmp_path)
 
 
@@ -57,7 +57,7 @@ def modules(request: pytest.FixtureRequest, lab_of_users: Lab, tmp_path: Path) -
 
 
 def login_of(user: str) -> dict[str, str]:
-    """The options of a module for one of the users."""
+    """The login options of one of the users."""
     return {"username": user, "password": USERS[user]}
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The modules do what they say, report what they did, and write nothing in check mode."""
+"""The modules do what they promise, report what they did, and write nothing in check mode."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TRANSFER = "activelogic_backup_transfer"
 
 
 def checked_then_done(modules: ModuleRunner, module: str, folder: Path | None = None, **options: Any) -> dict[str, Any]:
-    """Run in check mode, see that nothing was written, run for real, see that both said the same."""
+    """Run in check mode, which must write nothing, then for real; both must report the same."""
 
     def state() -> tuple[Any, ...]:
         return digest_of_systems(modules.lab), digest_of_tree(folder) if folder else None

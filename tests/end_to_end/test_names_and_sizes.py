@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Backups with all kinds of names and sizes go through everything that the modules do, each on a system of its own.
+"""Backups with all kinds of names and sizes pass through all module functions, each on its own system.
 
-With ``FAULTS=full`` there are more of both, among them one of 2 GiB.
+``FAULTS=full`` adds more of both, among them a size of 2 GiB.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ MORE_NAMES = [
 SIZES = [1, 10_000_000]
 MORE_SIZES = [64 * KIB - 1, 64 * KIB, 64 * KIB + 1, MIB - 1, MIB, MIB + 1, 2 * GIB]
 
-pytestmark = pytest.mark.xdist_group("names_and_sizes")  # the tests of one worker share systems
+pytestmark = pytest.mark.xdist_group("names_and_sizes")  # these tests share systems, so one worker runs them all
 
 
 @pytest.fixture(scope="module", params=[GATEWAY, DIRECT])
 def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleRunner]:
-    """Modules with a system for each name, reached in one way."""
+    """Modules with one system per name, reached in one way."""
     count = len(NAMES + MORE_NAMES) if FULL else len(NAMES)
     with Lab(tmp_path_factory.mktemp("names"), [f"edge{number}" for number in range(count)]) as lab:
         yield ModuleRunner(lab, request.param, tmp_path_factory.mktemp("runner"))
@@ -89,13 +89,13 @@ BACKUP_MODULE, INFO_MODULE, TRANSFER_MODULE = "backup", "backup_info", "backup_t
 
 
 def run(many: ModuleRunner, results: Run, task: str, number: int, module: str, **options: Any) -> None:
-    """Run a module on the system of this number, and add what it reported to the results under a name."""
+    """Run a module on the system with this number, and add its result to ``results`` under the task's name."""
     done = succeeded(many.run(f"activelogic_{module}", host=f"edge{number}", **options))
     results.results.extend({**line, "task": task} for line in done.results)
 
 
 def require(results: Run, cases: Sequence[Any], **changed: bool) -> None:
-    """Each task has run for each case, and reported this."""
+    """Require that each task ran for each case with this value of ``changed``."""
     for number, case in enumerate(cases):
         found = {name: results.result(f"edge{number}", name)["changed"] for name in changed}
         assert found == changed, (case, found)
@@ -111,7 +111,7 @@ def digest(path: Path) -> str:
 
 
 def require_fetched(results: Run, host: str, original: Path) -> None:
-    """The file, and what accompanies it, are there and say the same as the system's backup."""
+    """Require that the fetched file and its side files exist and match the system's backup."""
     result = results.result(host, "fetched")
     path = Path(result["file"]["path"])
     assert digest(path) == digest(original) == result["backup"]["sha256"]
@@ -142,7 +142,7 @@ def test_names(many: ModuleRunner, tmp_path: Path) -> None:
         assert results.result(f"edge{number}", "restored")["verified"] is True
         assert [each["name"] for each in results.result(f"edge{number}", "listed")["backups"]] == [name]
         require_fetched(results, f"edge{number}", backups(many, number) / name)
-        # A path in an option is expanded where it looks like one with a variable.
+        # A path option is expanded if it looks like it contains a variable, so push a hard link with a plain name.
         os.link(results.result(f"edge{number}", "fetched")["file"]["path"], folder / "pushed")
         content = digest(backups(many, number) / name)
         remove = {"state": "absent", "name": name}
@@ -159,7 +159,7 @@ def test_names(many: ModuleRunner, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("many", [GATEWAY, DIRECT] if FULL else [GATEWAY], indirect=True)
 def test_names_in_a_playbook(many: ModuleRunner, tmp_path: Path) -> None:
-    """Ansible's templates and its command line of a module leave a name as it is."""
+    """Neither Ansible's templating nor its command line changes a name."""
     names = NAMES + (MORE_NAMES if FULL else [])
     ansible = Runner(many.lab, many.way, tmp_path)
     for host in ansible.hosts[: len(names)]:
@@ -196,7 +196,7 @@ def fill(path: Path, size: int) -> None:
     """Write bytes that differ in each MiB."""
     with path.open("wb") as target:
         while size:
-            piece = random.Random(size).randbytes(min(size, MIB))  # noqa: S311 - no secret
+            piece = random.Random(size).randbytes(min(size, MIB))  # noqa: S311 - not for security
             target.write(piece)
             size -= len(piece)
 

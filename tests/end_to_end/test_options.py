@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where options come from, and which place wins."""
+"""Where options can be set, and which place takes precedence."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from tests.harness.systems import set_quirks
 WRONG = "wrong-Pa55word-of-the-test"
 GROUP = "group/netops.activelogic.activelogic"
 
-pytestmark = pytest.mark.xdist_group("options")  # the runs that tests share are made by one worker
+pytestmark = pytest.mark.xdist_group("options")  # one worker makes the shared runs
 
 PLAYS: list[Play] = []
-"""What one run does for most of the tests below."""
+"""The plays of the run that most of the tests below share."""
 
 FROM_ENVIRONMENT: list[Play] = []
-"""What a run does that has a wrong password in its own environment."""
+"""The plays of a run with a wrong password in its environment."""
 
 
 def play(ansible: Runner, task: dict[str, Any] | None = None, *, host: str = "edge1", **keywords: Any) -> Run:
-    """Run one task that lists the backups, in a play with more keywords."""
+    """Run one task that lists the backups, with further play keywords."""
     return ansible.play({"name": "List", INFO: {}, **(task or {})}, hosts=host, **keywords)
 
 
@@ -48,7 +48,7 @@ def listing(
     run: list[Play] | None = None,
     **more: Any,
 ) -> Play:
-    """Add a play that lists the backups in one task to a run, by default to :data:`PLAYS`."""
+    """Add a play with one task that lists the backups to a run, by default to :data:`PLAYS`."""
     added = Play(name, [{"name": "List", INFO: {}, **(task or {})}], variables or {}, **more)
     (PLAYS if run is None else run).append(added)
     return added
@@ -63,7 +63,7 @@ def shared_run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
 
 @pytest.fixture(params=WAYS)
 def run_of(request: pytest.FixtureRequest, shared_run: PlaysRun) -> RunOf:
-    """What a play did, once through the gateway and once direct."""
+    """The outcome of a play, in both ways."""
     return lambda asked: shared_run.of(asked, request.param)
 
 
@@ -188,7 +188,7 @@ def test_password_of_the_connection_is_not_sent_for_another_user(run_of: RunOf) 
     assert "password is not set" in run.result()["msg"]
 
 
-# The environment, and which system it may name
+# The environment, and the system that it may name
 
 ENVIRONMENT_IGNORED = "ACTIVELOGIC_HOST in the environment is not used"
 
@@ -236,14 +236,14 @@ def test_environment_does_not_name_the_system_of_a_localhost_that_is_another_one
     assert run.result("localhost")["system"]["host"] == "edge2"
 
 
-# What is shown
+# What Ansible displays
 
 
 @pytest.mark.parametrize("background", [{}, {"async": 60, "poll": 1}], ids=["foreground", "background"])
 def test_password_of_the_task_environment_is_in_no_command_line(
     through_gateway: Runner, background: dict[str, Any]
 ) -> None:
-    """Neither in the process list nor in what ``-vvv`` shows; and a second try of the task has it as well."""
+    """Neither in the process list nor in the output of ``-vvv``; a retry of the task gets it too."""
     ansible, password = through_gateway, through_gateway.variables.pop("activelogic_password")
     environment = {"ACTIVELOGIC_PASSWORD": password, "OTHER_OF_THE_TEST": "kept"}
     task: dict[str, Any] = {"name": "List", INFO: {}, "environment": environment}
@@ -279,7 +279,7 @@ def test_password_of_the_task_environment_is_in_no_command_line(
 
 
 def test_password_of_the_play_environment_is_in_no_command_line_of_the_role(through_gateway: Runner) -> None:
-    """Each module of the role writes its own command line, the one that checks the destination as well."""
+    """Each module of the role has its own command line, including the one that checks the destination."""
     ansible, password = through_gateway, through_gateway.variables.pop("activelogic_password")
     environment = {"ACTIVELOGIC_PASSWORD": password, "OTHER_OF_THE_TEST": "kept"}
     role = {"role": "netops.activelogic.backup_and_fetch", "backup_and_fetch_dest": str(ansible.folder / "archive")}
@@ -315,7 +315,7 @@ UNSAFE_WRITES = Play(
 
 @pytest.fixture(scope="module")
 def verbose_run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
-    """A run that shows all that Ansible can show."""
+    """A run with the highest verbosity."""
     folder, environment = tmp_path_factory.mktemp("verbose"), {"ANSIBLE_UNSAFE_WRITES": "1"}
     return PlaysRun(lab, folder, [PROXIED, UNSAFE_WRITES], arguments=["-vvvvv"], environment=environment)
 
@@ -327,7 +327,7 @@ def test_proxy_with_a_login_is_used_and_its_password_is_never_shown(verbose_run:
     assert HIDDEN not in run.output
 
 
-# What else the environment or the connection brings
+# Other effects of the environment and the connection
 
 
 def test_only_the_task_switches_unsafe_writes_on(verbose_run: PlaysRun) -> None:
@@ -344,7 +344,7 @@ def test_ad_hoc_command_without_a_login_says_how_to_use_that_of_the_connection(t
 
 
 OF_ROOT: list[Play] = []
-"""What a run does that has root as the user of its connection; the play that must not warn comes first."""
+"""The plays of a run with root as its connection's user; the one that must not warn comes first."""
 
 NO_USERNAME = {"activelogic_username": None, "activelogic_use_connection_login": True}
 ROOT_OF_INVENTORY = listing(
@@ -355,20 +355,20 @@ ROOT_OF_COMMAND = listing("root-of-command", variables=NO_USERNAME, run=OF_ROOT,
 
 @pytest.fixture(scope="module")
 def run_of_root(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
-    """A run as a job of AWX does it whose Machine credential has no user."""
+    """A run like an AWX job whose Machine credential has no user."""
     return PlaysRun(lab, tmp_path_factory.mktemp("root"), OF_ROOT, arguments=["-u", "root"])
 
 
 @pytest.mark.parametrize("explicit", [True, False])
 def test_root_of_a_machine_credential_without_a_user_is_told(run_of_root: PlaysRun, explicit: bool) -> None:
-    """A job of AWX runs with ``-u root`` then."""
+    """AWX runs such a job with ``-u root``."""
     run = run_of_root.of(ROOT_OF_INVENTORY if explicit else ROOT_OF_COMMAND, GATEWAY)
     assert run.code == 2
     assert run.result()["error"]["kind"] == "authentication"
     assert ("Machine credential that has no user name" in " ".join(run.output.split())) is not explicit
 
 
-# Pythons that are too old
+# Python versions that are too old
 
 
 OLD_PYTHONS = old_pythons()
@@ -381,7 +381,7 @@ WITH_OWN_PYTHON = listing("own-python", variables={"ansible_python_interpreter":
 
 @pytest.mark.parametrize("number", ["3.6", "3.7", "3.8"])
 def test_python_that_is_too_old_is_told_in_one_sentence(shared_run: PlaysRun, number: str) -> None:
-    """By the module, or by core, which some versions of Python are too old for."""
+    """Reported by the module, or by ansible-core if that does not support the version either."""
     interpreter = OLD_PYTHONS.get(number)
     if interpreter is None:
         pytest.skip(f"there is no Python {number} here")

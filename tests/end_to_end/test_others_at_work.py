@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Somebody else changes the system while a task runs, or the user changes their mind."""
+"""Somebody else changes the system during a task, or the user aborts it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tests.harness.waiting import until
 
 @pytest.fixture(params=WAYS)
 def modules(request: pytest.FixtureRequest, lab_of_new_systems: Lab, new_system: str, tmp_path: Path) -> ModuleRunner:
-    """Modules with a system of the test's own."""
+    """Modules with a system that only this test uses."""
     return ModuleRunner(lab_of_new_systems, request.param, tmp_path, new_system)
 
 
 def test_a_backup_that_is_no_longer_needed_is_not_made(modules: ModuleRunner) -> None:
-    """The create is refused as stale; planned again, it finds the fresh backup that a colleague has just made."""
+    """The create is refused as stale; a second run finds the fresh backup that a colleague has just made."""
     set_quirks(
         modules.lab,
         modules.system,
@@ -61,7 +61,7 @@ def test_a_backup_that_is_no_longer_needed_is_not_made(modules: ModuleRunner) ->
 def test_a_task_that_is_interrupted_stops_what_has_not_begun(
     lab_of_new_systems: Lab, new_system: str, tmp_path: Path
 ) -> None:
-    """The lane of the system is busy with a slow command; Ctrl-C takes back the one that waits behind it."""
+    """The gateway is busy with a slow command on the system; Ctrl-C cancels the one queued behind it."""
     lab, ansible = lab_of_new_systems, Runner(lab_of_new_systems, GATEWAY, tmp_path)
     modules = ModuleRunner(lab, GATEWAY, tmp_path, new_system)
     set_quirks(lab, new_system, faults=[{"command": "create_new", "does": "wait", "seconds": 8, "times": 1}])

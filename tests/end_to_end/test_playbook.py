@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbook backs every system up and fetches the backups; a second run changes nothing."""
+"""The playbook backs up every system and fetches the backups; a second run changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FETCH = "netops.activelogic.backup_and_fetch : Fetch the backup and verify it"
 
 
 def test_playbook_saves_every_system_and_says_what(through_gateway: Runner, tmp_path: Path) -> None:
-    """One through the gateway, one direct; one that fails has a row, and the others are saved nevertheless."""
+    """One system through the gateway, one direct; a failed one gets a row and does not stop the others."""
     ansible, dest, saved = through_gateway, tmp_path / "archive", ("edge1", "edge2")
     ansible.reach("edge2", DIRECT)
     wanted = {"backup_and_fetch_dest": f"{dest}/", "backup_and_fetch_prefix": "play-"}
@@ -62,7 +62,7 @@ def test_playbook_saves_every_system_and_says_what(through_gateway: Runner, tmp_
 
     ansible.hosts = saved
     files, systems = digest_of_tree(dest), digest_of_systems(ansible.lab)
-    # A survey that nobody answered, and an inventory's group that nobody named.
+    # As with unanswered survey questions, and with no group of hosts.
     unanswered = dict.fromkeys(DEFAULTS - set(wanted), "")
     second = ansible.playbook(PLAYBOOK, variables={**unanswered, **wanted, "activelogic_hosts": ""})
     assert second.code == 0, second.output
@@ -73,7 +73,7 @@ def test_playbook_saves_every_system_and_says_what(through_gateway: Runner, tmp_
 def test_destination_that_is_missing_or_would_be_lost_is_refused_before_anything_is_made(
     through_gateway: Runner, tmp_path: Path
 ) -> None:
-    """A relative one would be in the collection, which its upgrade deletes; one of a container goes with its job."""
+    """An upgrade would delete a relative one, inside the collection; one in a container is lost with its job."""
     ansible = through_gateway
     before = digest_of_systems(ansible.lab)
     ansible.hosts = ("edge1", "edge2", "edge3", "edge-without")

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The keywords of tasks and plays, vaults and the like work with the modules as playbooks use them.
+"""Keywords of tasks and plays, vaults and similar features work with the modules.
 
-What Ansible itself does with a task (loops, delegation, ``no_log``, vaults) does not depend on the way to a system, so
-it is shown in one.
+Ansible's own features (loops, delegation, ``no_log``, vaults) do not depend on the way to a system, so they are tested
+in one way only.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ GROUP = "group/netops.activelogic.activelogic"
 WRONG = "wrong-Pa55word-of-the-test"
 SYSTEMS = ("edge1", "edge2", "edge3")
 
-pytestmark = pytest.mark.xdist_group("playbook_features")  # the runs that tests share are made by one worker
+pytestmark = pytest.mark.xdist_group("playbook_features")  # one worker makes the shared runs
 
 PLAYS: list[Play] = []
-"""What one run does for most of the tests below."""
+"""The plays of the run that most of the tests below share."""
 
 VERBOSE: list[Play] = []
-"""What a run does that shows what ``-vvv --diff`` shows, and has the password of the vault."""
+"""The plays of a run with ``-vvv --diff`` and the vault's password."""
 
 
 def added(name: str, *tasks: dict[str, Any], run: list[Play] | None = None, **more: Any) -> Play:
@@ -64,7 +64,7 @@ DELEGATE = {
     "activelogic_password": WRONG,
     "activelogic_host": "edge2",
 }
-"""Variables of a host that tasks are delegated to: a login of its own, and the only local connection."""
+"""Variables of the host that tasks are delegated to: its own login, and a local connection that the others lack."""
 
 
 @pytest.fixture(scope="module")
@@ -76,27 +76,27 @@ def shared_run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> PlaysRun:
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest) -> str:
-    """How the systems are reached."""
+    """The way to reach the systems."""
     found: str = request.param
     return found
 
 
 @pytest.fixture
 def run_of(shared_run: PlaysRun, way: str) -> RunOf:
-    """What a play did in that way."""
+    """The outcome of a play in that way."""
     return lambda asked: shared_run.of(asked, way)
 
 
 def on_system(lab: Lab, way: str, system: str = "edge1") -> set[str]:
-    """Names of the backups of a system that were made the way that the test goes."""
+    """Names of the backups on a system that were made in the current way."""
     return {name for name in backups_on(lab, system) if name.startswith(way)}
 
 
-# In the background
+# Asynchronous tasks
 
 
 def background(task: dict[str, Any]) -> list[dict[str, Any]]:
-    """Tasks that start a task, see that it runs on, and wait for its end."""
+    """Tasks that start a task, assert that it is still running, and wait for it to end."""
     return [
         {"name": "Start", **task, "async": 600, "poll": 0, "register": "started"},
         {"name": "See", "ansible.builtin.assert": {"that": "not (started.finished | bool)"}},
@@ -106,7 +106,7 @@ def background(task: dict[str, Any]) -> list[dict[str, Any]]:
             "register": "ended",
             "until": "ended is finished",
             "retries": 20,
-            "delay": 3,  # longer than most of the modules take: a look is a module of its own
+            "delay": 3,  # longer than most modules take: each poll runs a module too
         },
     ]
 
@@ -126,7 +126,7 @@ def test_background_tasks_do_their_work_and_report_it(run_of: RunOf, shared_run:
     second = succeeded(run_of(BACKGROUND_AGAIN))
     assert second.result("edge1", "Wait")["changed"] is False
     remote = shared_run.folder / f"{way}-remote"
-    until(lambda: not any(remote.iterdir()))  # the files there hold the password
+    until(lambda: not any(remote.iterdir()))  # the files contain the password
 
 
 def test_background_task_in_check_mode_writes_nothing(lab: Lab, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_background_task_in_check_mode_writes_nothing(lab: Lab, tmp_path: Path) 
     assert digest_of_systems(lab) == before
     for checked in (run.of(play, way) for way in WAYS):
         if importlib.metadata.version("ansible-core").startswith("2.16."):
-            assert "check mode and async cannot be used" in checked.output  # core itself refuses the two together
+            assert "check mode and async cannot be used" in checked.output  # this version rejects the combination
         else:
             assert succeeded(checked).result("edge1", "Wait")["action"] == "created"
 
@@ -156,7 +156,7 @@ def test_failure_of_a_background_task_is_reported_like_any_other(run_of: RunOf) 
 
 
 def each_of(name: str, state: str, count: int) -> dict[str, Any]:
-    """A task with a loop over the first of two backups, or over both."""
+    """A task that loops over the first of two backups, or over both."""
     names = [f"{WAY}-loop-{each}.plb" for each in ("a", "b, c")][:count]
     items = [{"name": each, "state": state, "label": f"label {number}"} for number, each in enumerate(names)]
     return {
@@ -209,7 +209,7 @@ DELEGATED = {
 
 @pytest.mark.parametrize("delegate", ["edge2", "localhost"])
 def test_delegated_task_works_on_the_system_of_its_own_host(shared_run: PlaysRun, delegate: str) -> None:
-    """Also when the delegate has a login of its own, and is the only one with a local connection."""
+    """Even if the delegate has its own login and only it has a local connection."""
     run = succeeded(shared_run.of(DELEGATED[delegate], GATEWAY))
     assert run.result(task="Make")["system"]["host"] == "edge1"
     assert f"{GATEWAY}-delegated-{delegate}.plb" in looked(run, "After")
@@ -234,7 +234,7 @@ def test_delegated_fetch_writes_one_file_for_each_system(run_of: RunOf, shared_r
         assert (shared_run.folder / f"{GATHER.host(way, system)}.plb").read_bytes() == there.read_bytes()
 
 
-# What is shown
+# What Ansible displays
 
 
 UNSEEN = added("unseen", {BACKUP: {"name": f"{WAY}-unseen.plb"}, "no_log": True}, run=VERBOSE, ways=[GATEWAY])
@@ -287,7 +287,7 @@ def test_diff_on_the_screen_has_names_and_sizes_in_check_mode_too(shared_run: Pl
 
 
 def from_environment(way: str) -> Play:
-    """A play that has the connection in its environment, and parts of it in those of a block and of its task."""
+    """A play with the connection in its environment, and parts of it in those of a block and of a task."""
     outer = {f"ACTIVELOGIC_{name.upper()}": value for name, value in connection(way).items()}
     task = {BACKUP: {"name": f"{WAY}-environment.plb"}, "environment": {"ACTIVELOGIC_HOST": "edge2"}}
     block = {
@@ -309,7 +309,7 @@ def test_whole_connection_comes_from_the_environment_of_play_block_and_task(verb
 
 
 def in_all_modules(name: str) -> list[dict[str, Any]]:
-    """Tasks with each of the modules."""
+    """One task for each of the modules."""
     fetch = {"direction": "fetch", "name": name, "dest": f"{FOLDER}/{WAY}-copy.plb"}
     return [
         {"name": "Make", BACKUP: {"name": name}},
@@ -342,7 +342,7 @@ def test_module_defaults_of_the_group_reach_every_module(run_of: RunOf, shared_r
 
 
 def from_vault(kind: str) -> Play:
-    """A play that has the password in a vault."""
+    """A play with the password in a vault."""
     options = {"name": f"{WAY}-vault-{kind}.plb"}
     if kind == "inline in the task":
         options["password"] = "{{ from_vault }}"  # noqa: S105 - a reference
@@ -360,7 +360,7 @@ VAULTS = {kind: from_vault(kind) for kind in ("file", "inline", "inline in the t
 
 
 def write_vault(ansible: Runner, kind: str, secret: Path) -> None:
-    """Write the password to a file of variables that needs the password in ``secret`` to be read."""
+    """Write the password to a variables file, encrypted with the vault password in ``secret``."""
     password, environment = ansible.lab.password, ansible.environment({})
     variable = "from_vault" if kind == "inline in the task" else "activelogic_password"
     vaulted = ansible.folder / f"{kind}.yml"
@@ -401,7 +401,7 @@ def test_password_from_a_vault_is_used_and_never_shown(verbose_run: PlaysRun, ki
     assert password not in json.dumps(run.results)
 
 
-# Conditions of a job in AWX
+# Conditions of an AWX job
 
 
 @pytest.fixture(scope="module")
@@ -415,7 +415,7 @@ def every_option(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 def test_empty_string_for_every_option_and_no_home(
     ansible: Runner, every_option: dict[str, list[str]], tmp_path: Path
 ) -> None:
-    """A credential's fields that are not set arrive as empty variables, and a survey's as empty options."""
+    """Unset fields of a credential arrive as empty variables, unanswered survey questions as empty options."""
     of_connection = [name for name in ansible.variables if name.startswith("activelogic_")]
     given = {name.upper(): str(ansible.variables.pop(name)) for name in of_connection}
     options = {module: dict.fromkeys(names, "") for module, names in every_option.items()}
@@ -444,7 +444,7 @@ def test_empty_string_for_every_option_and_no_home(
 
 @pytest.fixture(scope="module")
 def ad_hoc_run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """One ad hoc command with a login for its connection, on a host for each way that may use it, or may not."""
+    """One ad hoc command with a connection login; for each way, one host may use the login and one may not."""
     folder = tmp_path_factory.mktemp("ad-hoc")
     hosts = {}
     for way in WAYS:
@@ -465,7 +465,7 @@ def ad_hoc_run(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_login_of_an_ad_hoc_command_is_used_where_that_is_asked_for(
     ad_hoc_run: Run, lab: Lab, way: str, wanted: bool
 ) -> None:
-    """A machine credential arrives as the user and the password of the connection."""
+    """A machine credential arrives as the connection's user and password."""
     host = f"{way}-ad-hoc-{wanted}"
     assert (f"{host}.plb" in on_system(lab, way)) is wanted, ad_hoc_run.output
     assert [line["outcome"] for line in ad_hoc_run.results if line["host"] == host] == ["ok" if wanted else "failed"]
@@ -477,7 +477,7 @@ def test_login_of_an_ad_hoc_command_is_used_where_that_is_asked_for(
 def test_word_in_the_environment_says_whether_certificates_are_checked(
     through_gateway: Runner, tmp_path: Path, checked: str
 ) -> None:
-    """A credential's switch arrives as a word."""
+    """A credential's checkbox arrives as a word."""
     stranger = tmp_path / "stranger.pem"
     trustme.CA().cert_pem.write_to_path(stranger)
     through_gateway.variables["activelogic_ca_path"] = str(stranger)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``state: restored``: proof before, proof after, and the truth about everything in between."""
+"""``state: restored``: proof before and after, and true reports of everything in between."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tests.harness.waiting import until
 WANTED = "wanted.plb"
 RULES = "rules.plb"
 FACTOR = 0.2
-"""Times of quirks are a fifth of what a real system takes, and so is the time to settle."""
+"""The times of quirks, and the time to settle, are a fifth of a real system's."""
 
 
 @pytest.fixture(params=WAYS)
 def modules(request: pytest.FixtureRequest, lab_of_new_systems: Lab, new_system: str, tmp_path: Path) -> ModuleRunner:
-    """Modules with a system of the test's own, with two backups and another configuration than in them."""
+    """Modules with a system that only this test uses, with two backups and another configuration than theirs."""
     with log_in(lab_of_new_systems, new_system) as connection:
         backup = connection.backup()
         backup.create_new(WANTED)
@@ -44,7 +44,7 @@ def restore(modules: ModuleRunner, *, check: bool = False, diff: bool = False, *
 
 
 def succeeds(modules: ModuleRunner, **options: Any) -> dict[str, Any]:
-    """Run in check mode, see that nothing was written; run for real."""
+    """Run in check mode, which must write nothing, then for real."""
     before = digest_of_system(modules.lab, modules.system)
     checked = restore(modules, check=True, **options)
     assert checked.code == 0, checked.output

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role's table tells the truth about every system, however a play is run."""
+"""The role's table shows the true result of every system, however a play is run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def role(dest: Path, prefix: str, **more: Any) -> dict[str, Any]:
 
 
 def tables(run: Run) -> list[tuple[dict[str, str], str]]:
-    """Each table on the screen: result and text of every system, and the line with the counts."""
+    """Each table on the screen: every system's result and text, and the line with the totals."""
     found: list[tuple[dict[str, str], str]] = []
     rows: dict[str, str] = {}
     for line in run.output.splitlines():
@@ -52,11 +52,11 @@ TROUBLES: dict[str, dict[str, Any]] = {
     UNDEFINED: {"activelogic_password": "{{ nobody_has_set_this }}"},
     SPOILT: {"backup_and_fetch_min_size": "many"},
 }
-"""Variables of systems that fail in different ways, and at different tasks."""
+"""Variables of systems that fail in different ways, at different tasks."""
 
 
 def twice(first: Path, second: Path, prefix: str) -> list[dict[str, Any]]:
-    """The role, twice; one system leaves the play between them."""
+    """The role twice; one system leaves the play in between."""
     out = {"ansible.builtin.fail": {"msg": "out"}, "when": "inventory_hostname == 'edge2'"}
     return [role(first, prefix), out, role(second, prefix)]
 
@@ -89,7 +89,7 @@ def test_two_runs_in_one_play_each_have_their_own_truth(through_gateway: Runner,
 def test_two_runs_each_have_their_own_truth_where_no_system_waits_for_another(
     through_gateway: Runner, tmp_path: Path
 ) -> None:
-    """With the strategy ``free``; in check mode, as what a file's row says does not depend on it."""
+    """With the strategy ``free``. Check mode is enough: the text of a file's row does not depend on the strategy."""
     through_gateway.hosts = ("edge1", "edge2", REMOTE, UNDEFINED, SPOILT)
     through_gateway.host_variables = TROUBLES
     tasks = twice(tmp_path / "first", tmp_path / "second", "free-")
@@ -124,7 +124,7 @@ def test_batches_in_check_mode_show_each_system_once_and_count_all(through_gatew
 
 
 def test_nothing_of_an_earlier_run_is_shown_when_all_fail(through_gateway: Runner, tmp_path: Path) -> None:
-    """The first run saves all, the second one none, and each time somebody catches the failure; the third is quiet.
+    """The first run saves all systems; the second, which is rescued, and the third, with ``no_log``, save none.
 
     One system fails at its login, the other at the check of the input.
     """
