@@ -2,4 +2,4 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tests that each error of docs/errors.md happens, and says what is written there."""
+"""Tests that each error in docs/errors.md can really happen, with the documented text."""

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A server that answers with any bytes, and with as many as the other side takes. Plain, on the loopback interface.
+"""A server whose answers consist of arbitrary bytes, up to endless ones. Plain HTTP, on the loopback interface.
 
-Which answer a request gets is chosen by the name of the system in its path.
+The system name in the request's path selects the answer.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from urllib.parse import unquote
 
 MIB = 1024 * 1024
 ENDLESS = 300 * MIB
-"""Bytes after which even an endless answer ends: more than any memory that is allowed."""
+"""Bytes after which an endless answer stops: more than the client's memory limit."""
 
 LATER = 0.1
-"""Seconds between two bytes of an answer that drips."""
+"""Seconds between two chunks of a slow answer."""
 
 SLOW = re.compile("had not finished its answer|said nothing for")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One hostile answer.
+    """A hostile answer.
 
-    :param parts: what is sent, one after the other.
-    :param says: pattern of the sentence that it leads to; empty for none.
-    :param call: what the client does: ``list``, ``identity``, ``create`` or ``download``.
-    :param then: what comes after the parts, over and over.
+    :param parts: data to send, in order.
+    :param says: pattern of the expected error message; empty for none.
+    :param call: the client's call: ``list``, ``identity``, ``create`` or ``download``.
+    :param then: data to send repeatedly after the parts.
     :param drips: send ``then`` slowly.
-    :param names: the names that a listing has, where it is one.
-    :param warns: pattern of the warning about names.
-    :param route: the end of the path that gets this answer, where others are answered well.
-    :param turns: whether each request gets one of the parts, in turn.
+    :param names: the expected names in the listing, if it is valid.
+    :param warns: pattern of the expected warning about names.
+    :param route: kind of request that gets this answer, if not that of ``call``; others get valid answers.
+    :param turns: whether requests get the parts in turn, one each.
     """
 
     parts: tuple[bytes, ...]
@@ -65,7 +65,7 @@ def body(content: bytes, status: str = "200 OK", *lines: str) -> bytes:
 
 
 def rows(*texts: str) -> bytes:
-    """A listing of rows that are written out."""
+    """A listing with these rows, given as JSON."""
     return body(("[" + ", ".join(texts) + "]").encode("utf-8", "surrogatepass"))
 
 
@@ -282,19 +282,19 @@ ANSWERS: dict[str, Answer] = {
         (head("Content-Type: text/\x1b[2J"),), r"no content of a backup \(text/\\x1b", "download", b"x", route="content"
     ),
 }
-"""By the names of the systems."""
+"""By system name."""
 
 
 @dataclass
 class HostileGateway:
-    """The server, how often each system was asked for, and how many requests brought cookies."""
+    """The server's URL, the number of requests by system, and the number of requests with cookies."""
 
     url: str = ""
     asked: dict[str, int] = field(default_factory=dict)
     cookies: int = 0
 
     def answer(self, method: str, path: str) -> Answer | bytes:
-        """What a request gets."""
+        """The answer to a request."""
         _empty, _version, _systems, system, *rest = path.partition("?")[0].split("/")
         system, kind = unquote(system), ("identity", "backups", "operations", "content")[len(rest)]
         kind = rest[0] if len(rest) == 1 else kind
@@ -310,7 +310,7 @@ class HostileGateway:
 
 @contextmanager
 def hostile_gateway() -> Iterator[HostileGateway]:
-    """Serve until the end of the block."""
+    """Run the server during the block."""
     gateway = HostileGateway()
 
     class Handler(socketserver.StreamRequestHandler):
@@ -325,7 +325,7 @@ def hostile_gateway() -> Iterator[HostileGateway]:
                 length = int(line[15:]) if line.lower().startswith(b"content-length:") else length
             self.rfile.read(length)
             answer = gateway.answer(method, path)
-            with suppress(OSError):  # the other side has enough, which is the point
+            with suppress(OSError):  # the client hangs up, as it should
                 self.send(answer)
 
         def send(self, answer: Answer | bytes) -> None:
@@ -348,5 +348,5 @@ def hostile_gateway() -> Iterator[HostileGateway]:
 
 
 def requests_for(names: Mapping[str, Answer]) -> list[tuple[str, str]]:
-    """Systems and what to do with each."""
+    """Pairs of system name and call, one per answer."""
     return [(name, each.call) for name, each in names.items()]

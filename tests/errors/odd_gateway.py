@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A server in a gateway's place that can answer anything. Plain HTTP, on the loopback interface."""
+"""A test double of the gateway that can give any answer. Plain HTTP, on the loopback interface."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ ROUTES = (
 
 
 def document(content: Any, status: int = 200) -> Answer:
-    """An answer of JSON."""
+    """A JSON answer."""
     return plain(json.dumps(content).encode(), status, "application/json")
 
 
 def problem(kind: str, detail: str, retry_after: int | None = None) -> Answer:
-    """An answer that refuses, as the gateway makes it."""
+    """An error answer, formatted as by the gateway."""
     found = Problem(kind, detail, retry_after=retry_after)
     return plain(json.dumps(found.document()).encode(), found.status, MEDIA_TYPE, found.headers)
 
@@ -44,7 +44,7 @@ def problem(kind: str, detail: str, retry_after: int | None = None) -> Answer:
 def plain(
     body: bytes, status: int = 200, media_type: str = "text/plain", headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """An answer of any bytes."""
+    """An answer with arbitrary bytes."""
 
     def answer(request: BaseHTTPRequestHandler) -> None:
         request.send_response(status)
@@ -57,17 +57,17 @@ def plain(
 
 
 def content(body: bytes, headers: Mapping[str, str] | None = None) -> Answer:
-    """An answer of a backup's bytes."""
+    """An answer with a backup's content."""
     return plain(body, 200, "application/octet-stream", headers)
 
 
 def hang_up(request: BaseHTTPRequestHandler) -> None:
-    """No answer: the connection ends."""
+    """Close the connection without an answer."""
     request.close_connection = True
 
 
 def state(name: str, **members: Any) -> Answer:
-    """An operation in a state."""
+    """An operation in this state."""
     return document({"state": name, **members})
 
 
@@ -77,10 +77,10 @@ def failed(kind: str, detail: str) -> Answer:
 
 
 class OddGateway:
-    """A gateway with one system and one backup, where all goes well but for ``answers``.
+    """A gateway with one system and one backup; everything works except as set in ``answers``.
 
-    :ivar answers: what is answered otherwise, by method and route, such as ``GET backups``.
-    :ivar asked: what was asked for, as the keys of ``answers``.
+    :ivar answers: the answers by method and route, such as ``GET backups``.
+    :ivar asked: the requests so far, as keys of ``answers``.
     """
 
     def __init__(self) -> None:
@@ -99,14 +99,14 @@ class OddGateway:
 
     @property
     def url(self) -> str:
-        """Where it listens; the first use starts it."""
+        """The server's URL; the first access starts it."""
         if self._server is None:
             self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
             threading.Thread(target=self._server.serve_forever, args=[0.05], daemon=True).start()
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def stop(self) -> None:
-        """End it, if it was started."""
+        """Stop the server, if it was started."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -130,9 +130,9 @@ class OddGateway:
                     self.rfile.read(int(self.headers.get("Content-Length", "0")))
                 odd.answers.get(key, plain(b"", 404))(self)
 
-            do_GET = do_PUT = do_DELETE = answer  # noqa: N815 - names that the base class looks for
+            do_GET = do_PUT = do_DELETE = answer  # noqa: N815 - required by the base class
 
             def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - as the base class has it
-                """Say nothing."""
+                """Log nothing."""
 
         return Handler

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The embedded system's package, but for one oddity: the class below that ``ODD_SDK`` names.
+"""The embedded system's package with one oddity: the class below that ``ODD_SDK`` names.
 
-For what no system does at will. Everything else, and everything on the system, is real.
+For behavior that no system shows on demand. Everything else, including the system itself, is real.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ OUTSIDE = "../../20250601T000000Z-0000.plb"
 
 
 class Odd:
-    """Backups without any oddity.
+    """A Backup resource without any oddity.
 
-    Every command opens them anew, so that ``opening`` sees the number of each command.
+    Every command opens a new one, so ``opening`` can count commands.
     """
 
     machineid = ""
-    """What the system says of itself, where that is not the truth."""
+    """The machine id to report; empty for the real one."""
 
     def __init__(self, real: Any) -> None:
         self.real = real
 
     @classmethod
     async def opening(cls, number: int, session: Any) -> None:
-        """What happens before command ``number`` (from 1); ``session`` is one of somebody else."""
+        """Runs before command ``number`` (from 1); ``session`` belongs to somebody else."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.real, name)
@@ -59,106 +59,106 @@ class Renaming(Odd):
     """A new backup gets another name."""
 
     async def create_new(self, name: str = "", resource_name: str | None = None) -> Any:
-        """Make it, under a name in capitals."""
+        """Make it under an uppercase name."""
         return await self.real.create_new(name.upper(), resource_name)
 
 
 class Escaping(Odd):
-    """The system gives new backups names that lead out of a folder, and lists some."""
+    """Reported names of new backups lead out of a folder, and the listing contains such names."""
 
     async def create_new(self, name: str = "", resource_name: str | None = None) -> Any:
-        """Make it, and tell another name."""
+        """Make it, but return another name."""
         await self.real.create_new(name, resource_name)
         return "../" + name
 
     async def list(self, cls: type) -> Any:
-        """List more than there is."""
+        """List more than exists."""
         return [*await self.real.list(cls), BackupFile(OUTSIDE, 5), BackupFile("\x1b[2J.plb", 5)]
 
 
 class Endless(Odd):
-    """The system lists more than anybody reads."""
+    """The listing exceeds the client's limit."""
 
     async def list(self, cls: type) -> Any:
-        """List one more than is read."""
+        """List one backup more than the limit."""
         return [BackupFile(f"{number}.plb", 5) for number in range(100_001)]
 
 
 class Boastful(Odd):
-    """The system has a machine id that clears the screen."""
+    """The machine id contains a sequence that clears the screen."""
 
     machineid = "\x1b[2J"
 
 
 class NotNew(Odd):
-    """A new backup is not made, though its name is told."""
+    """No backup is made, though a name is returned."""
 
     async def create_new(self, name: str = "", resource_name: str | None = None) -> Any:
-        """Name one that is there."""
+        """Return the name of an existing backup."""
         return TAKEN
 
 
 class Keeping(Odd):
-    """Nothing is ever removed."""
+    """Removals have no effect."""
 
     async def remove(self, name: str) -> None:
         """Do nothing."""
 
 
 class Vanishing(Odd):
-    """Somebody removes a backup between the looks of a fetch and its download."""
+    """Somebody removes a backup between a fetch's listings and its download."""
 
     @classmethod
     async def opening(cls, number: int, session: Any) -> None:
-        """Before the second command."""
+        """Remove it before the second command."""
         if number == 2:
             await (await session.backup()).remove(TAKEN)
 
 
 class Appearing(Odd):
-    """Somebody makes a backup between the look of a push and its upload."""
+    """Somebody makes a backup between a push's listing and its upload."""
 
     @classmethod
     async def opening(cls, number: int, session: Any) -> None:
-        """Before the second command."""
+        """Make it before the second command."""
         if number == 2:
             await (await session.backup()).create_new(TAKEN)
 
 
 class Crowded(Odd):
-    """Somebody makes a backup whenever one is made."""
+    """Whenever a backup is made, somebody else makes another one."""
 
     async def create_new(self, name: str = "", resource_name: str | None = None) -> Any:
-        """Make two."""
+        """Make both."""
         made = await self.real.create_new(name, resource_name)
         await self.real.create_new(TAKEN)
         return made
 
 
 class ChangingFile(Odd):
-    """The local file is written to while it is pushed."""
+    """The local file is written to during the push."""
 
     @classmethod
     async def opening(cls, number: int, session: Any) -> None:
-        """Before the first command."""
+        """Write to it before the first command."""
         if number == 1:
             FILE.write_bytes(b"changed meanwhile")  # noqa: ASYNC240 - nothing else runs in this loop
 
 
 class Forgetting(Odd):
-    """An upload is accepted, and comes to nothing."""
+    """An upload is accepted but not stored."""
 
     async def upload(self, backup_name: str, *, in_path: str) -> None:
         """Do nothing."""
 
 
 class LostAfterUpload(Odd):
-    """After an upload nobody can list any more."""
+    """After an upload, listing no longer works."""
 
     is_over = False
 
     async def upload(self, backup_name: str, *, in_path: str) -> None:
-        """Upload, for the last time."""
+        """Upload, and fail from then on."""
         await self.real.upload(backup_name, in_path=in_path)
         LostAfterUpload.is_over = True
 
@@ -170,10 +170,10 @@ class LostAfterUpload(Odd):
 
 
 class Swallowing(Odd):
-    """A download says nothing of what it could not write."""
+    """A download hides write errors."""
 
     async def download(self, backup_name: str, *, dest_path: str) -> None:
-        """Write what there is room for."""
+        """Write as much as fits."""
         content = io.BytesIO()
         await self.real.download(backup_name, ofile_obj=content)
         with suppress(OSError), open(dest_path, "wb", buffering=0) as file:  # noqa: ASYNC230 - nothing else runs
@@ -181,7 +181,7 @@ class Swallowing(Odd):
 
 
 class Wrapping(Odd):
-    """A download on a full disk fails with an error of the connection."""
+    """A download to a full disk fails with a connection error."""
 
     async def download(self, backup_name: str, *, dest_path: str) -> None:
         """Write to a device that is always full."""
@@ -193,37 +193,37 @@ class Wrapping(Odd):
 
 
 class Undocumented(Odd):
-    """A download fails with an exception that nobody documented, so that nobody knows whose fault it is."""
+    """A download fails with an undocumented exception, so the cause is unknown."""
 
     async def download(self, backup_name: str, *, dest_path: str) -> None:
-        """Never downloads."""
+        """Raise the exception."""
         raise RuntimeError("nobody documented this")
 
 
 class Flooding(Odd):
-    """A download has no end."""
+    """A download never ends."""
 
     async def download(self, _backup_name: str, *, dest_path: str = "", ofile_obj: Any = None) -> None:
-        """Write for ever."""
+        """Write forever."""
         with suppress(ValueError), ofile_obj or open(dest_path, "wb") as target:  # noqa: ASYNC230
             while True:
                 target.write(bytes(100_000))
 
 
 class UnspeakableError(Exception):
-    """An exception that can't be told."""
+    """An exception whose ``str()`` fails."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
 def throw(error: BaseException, because: BaseException | None = None) -> Any:
-    """Raise an exception, with another one behind it."""
+    """Raise an exception, with another one as its cause."""
     raise error from because
 
 
 def say(*lines: str) -> None:
-    """Print as careless packages do: by Python, and past it to both descriptors."""
+    """Print like a careless package: through Python, and directly to both descriptors."""
     for line in lines:
         print(line)
         print(line, file=sys.stderr)
@@ -232,12 +232,12 @@ def say(*lines: str) -> None:
 
 
 def system_error(number: int, path: str | None = None) -> OSError:
-    """An error of the operating system."""
+    """An OSError as the operating system reports it."""
     return OSError(number, os.strerror(number), path)
 
 
 def to_sockets(text: bytes) -> None:
-    """Write into all sockets of this process, as a package does that takes their numbers for its own."""
+    """Write to all sockets of this process, like a package that mistakes their descriptors for its own."""
     for number in range(3, 64):
         with suppress(OSError):
             if stat.S_ISSOCK(os.fstat(number).st_mode):
@@ -245,7 +245,7 @@ def to_sockets(text: bytes) -> None:
 
 
 def leave_child(then: Callable[[], Any]) -> None:
-    """Start a copy of this process that holds its descriptors open, and goes on for ever."""
+    """Fork a child that keeps this process's descriptors open and runs forever."""
     if os.fork() == 0:
         while True:
             time.sleep(60)
@@ -253,7 +253,7 @@ def leave_child(then: Callable[[], Any]) -> None:
 
 
 class NastyText(str):
-    """A text that says something else wherever it is asked."""
+    """A string whose ``str()`` differs and whose comparison fails."""
 
     def __str__(self) -> str:
         return "../../other.plb"
@@ -265,7 +265,7 @@ class NastyText(str):
 
 
 class EndlessList(list[BackupFile]):
-    """A list that says that it is empty, and has no end."""
+    """A list that claims to be empty and never ends."""
 
     def __len__(self) -> int:
         return 0
@@ -284,7 +284,7 @@ TRICKS: dict[str, Callable[[], Any]] = {
     "end": lambda: os._exit(7),
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "crash": lambda: ctypes.string_at(0),
-    "hold": lambda: ctypes.PyDLL(None).sleep(60),  # keeps the lock of the interpreter all the while
+    "hold": lambda: ctypes.PyDLL(None).sleep(60),  # holds the GIL all the time
     "memory": lambda: bytearray(3 * 1024**3),
     "unspeakable": lambda: throw(UnspeakableError()),
     "KeyError": lambda: throw(KeyError("nobody documented this")),
@@ -311,14 +311,14 @@ TRICKS: dict[str, Callable[[], Any]] = {
     "a mapping": lambda: {"a.plb": 1},
 }
 AT = os.environ.get("ODD_SDK_AT", "")
-"""Where the trick happens: ``import``, ``connect``, ``machineid``, or a command."""
+"""Where the trick is performed: ``import``, ``connect``, ``machineid``, or a command."""
 
 TRICK = TRICKS[os.environ.get("ODD_SDK_TRICK", "nothing")]
-"""What happens; its result, where it has one, is the answer."""
+"""The trick; if it returns something, that replaces the answer."""
 
 
 class Tricky(Odd):
-    """A command does something else; of create_new and the like before, or (``after create_new``) also afterwards."""
+    """Performs the trick before a command, or (with ``after create_new`` and the like) after it."""
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(self.real, name)
@@ -342,7 +342,7 @@ ODDITY: type[Odd] = globals()[os.environ["ODD_SDK"]]
 
 
 class Connection:
-    """A session whose backups are odd."""
+    """A session with an odd Backup resource."""
 
     commands = 0
 
@@ -353,12 +353,12 @@ class Connection:
 
     @property
     def machineid(self) -> Any:
-        """The machine id, or something else."""
+        """The machine id, or the trick's result."""
         found = TRICK() if AT == "machineid" else None
         return (ODDITY.machineid or self.real.machineid) if found is None else found
 
     async def backup(self) -> Odd:
-        """Open the backups."""
+        """Open the Backup resource."""
         Connection.commands += 1
         await ODDITY.opening(Connection.commands, self.other)
         return ODDITY(await self.real.backup())
@@ -372,7 +372,7 @@ class Connection:
 
 
 async def async_connect(host: str, username: str, password: str) -> Connection:
-    """Log in, with a second session in which somebody else works."""
+    """Log in, with a second session for somebody else."""
     if AT == "connect":
         TRICK()
     first = await embedded.async_connect(host, username, password)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a case works with: one system of the laboratory, a folder, and the module in a process of its own."""
+"""What a case works with: one system of the lab, a folder, and the module in a process of its own."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ BACKUP = "activelogic_backup"
 INFO = "activelogic_backup_info"
 TRANSFER = "activelogic_backup_transfer"
 ODD_GATEWAY = "odd gateway"
-"""A server of the tests in the gateway's place, for what a gateway does not do at will."""
+"""Marks cases that use the test double of the gateway, for behavior that the real one does not show on demand."""
 
 HERE = Path(__file__).parent
 PLUGINS = Path(next(iter(importlib.import_module("ansible_collections.netops.activelogic").__path__))) / "plugins"
 SECONDS = 60.0
-"""How long a module may take."""
+"""Timeout of a module."""
 
 Facts = Mapping[str, Any]
-"""What stands in the message for the names in braces; a :class:`re.Pattern` where it is not known beforehand."""
+"""Values of a message's placeholders; a :class:`re.Pattern` if a value is not known in advance."""
 
 
 @dataclass
 class Outcome:
-    """What a module left behind: exit code, output, and what was there before."""
+    """The outcome of a module: exit code and output, and the earlier state of the system and the files."""
 
     code: int
     output: str
@@ -53,7 +53,7 @@ class Outcome:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The result that Ansible would get."""
+        """The result that Ansible would receive."""
         found: dict[str, Any] = json.loads(self.output)
         return found
 
@@ -61,8 +61,8 @@ class Outcome:
 class Scene:
     """One system, reached in one way.
 
-    :ivar may_change: set by a case in which the system changes; it then looks itself at what is there.
-    :ivar hint: pattern of the hint, where it is not the one of the table.
+    :ivar may_change: whether the case changes the system; it then checks the system's state itself.
+    :ivar hint: pattern of the hint, if it differs from the table's.
     """
 
     def __init__(self, lab: Lab, system: str, way: str, folder: Path) -> None:
@@ -83,7 +83,7 @@ class Scene:
         self.outcome: Outcome | None = None
         self.odd = OddGateway()
 
-    # The system, and what is in the way
+    # The system, and its faults
 
     @property
     def backups(self) -> Path:
@@ -95,58 +95,58 @@ class Scene:
         return backups_on(self.lab, self.system)
 
     def make(self, name: str) -> bytes:
-        """Make a backup on the system, and return its content."""
+        """Make a backup on the system; returns its content."""
         with log_in(self.lab, self.system) as connection:
             connection.backup().create_new(name)
         return (self.backups / name).read_bytes()
 
     def place(self, name: str, content: bytes) -> None:
-        """Put a backup of any content on the system's disk."""
+        """Put a backup with any content on the system's disk."""
         (self.backups / name).write_bytes(content)
 
     def quirks(self, **quirks: Any) -> None:
-        """Give the system these quirks, and no others."""
+        """Replace the system's quirks by these."""
         set_quirks(self.lab, self.system, **quirks)
 
     def fault(self, command: str, does: str, **more: Any) -> None:
-        """Give the system one trouble."""
+        """Give the system one fault."""
         self.quirks(faults=[{"command": command, "does": does, **more}])
 
     def has_begun(self) -> bool:
-        """Whether the first trouble, which has a number of times, has happened or happens now."""
+        """Whether the fault has been triggered; it must have ``times``."""
         return has_begun(self.lab, self.system)
 
     def begin_outage(self) -> None:
-        """Have the system down from now on, as the quirk ``outage`` says."""
+        """Take the system down now, for as long as the quirk ``outage`` says."""
         admin.begin_outage(self.lab.root, self.system)
 
     def reader(self) -> None:
-        """Add the user ``reader``, with the same password, who may not change anything."""
+        """Add the read-only user ``reader``, with the same password."""
         admin.set_user(self.lab.root, self.system, "reader", self.lab.password, {EVERY_RESOURCE: Level.READ})
 
     def file(self, name: str, content: bytes = b"the content of a file") -> str:
-        """Make a file where the module runs, and return its path."""
+        """Create a file where the module runs; returns its path."""
         path = self.archive / name
         path.write_bytes(content)
         return str(path)
 
     def odd_sdk(self, oddity: str) -> None:
-        """Let the module use ``odd_sdk``, in one of its ways."""
+        """Make the module use ``odd_sdk`` with this oddity."""
         self.environment |= {"ODD_SDK": oddity, "ODD_SDK_FILE": str(self.archive / "pushed.plb")}
 
     def trick(self, at: str, does: str) -> None:
-        """Let the module use ``odd_sdk``, which does something else in one place."""
+        """Make the module use ``odd_sdk`` with this trick in one place."""
         self.odd_sdk("Tricky")
         self.environment |= {"ODD_SDK_AT": at, "ODD_SDK_TRICK": does, "ODD_SDK_PASSWORD": self.lab.password}
 
     def python(self, file: str, text: str) -> None:
-        """Put a Python file before all others on the module's path."""
+        """Add a Python file at the front of the module's import path."""
         (self.site / file).write_text(text, encoding="utf-8")
 
     # The module
 
     def options(self) -> dict[str, Any]:
-        """How to reach the system."""
+        """The connection options."""
         if self.way == ODD_GATEWAY:
             there = {"gateway_url": self.odd.url, "ca_path": None}
             return login_options(self.lab, self.host, GATEWAY, retries=0, **there)
@@ -154,7 +154,7 @@ class Scene:
         return login_options(self.lab, self.host, self.way, retries=0, **package)
 
     def start(self, module: str, **options: Any) -> subprocess.Popen[str] | ForkedModule:
-        """Start a module; an option that is None is left out. It is forked where nothing else is on its path."""
+        """Start a module, without the options that are None; forked unless it needs a wrapper, environment or path."""
         given = {key: value for key, value in {**self.options(), **options}.items() if value is not None}
         self.host = given["host"]
         environment = {"ACTIVELOGIC_EMBEDDED_ROOT": str(self.lab.root), **self.environment}
@@ -173,9 +173,9 @@ class Scene:
         arguments: Sequence[str] = (),
         **options: Any,
     ) -> None:
-        """Run the module with ``ansible``, for what only its action plugin can see; it shows no secret anywhere.
+        """Run the module with ``ansible``, for errors that only its action plugin detects; no secret may be shown.
 
-        :param variables: of the inventory, beside those that say how to reach the system; None takes one away.
+        :param variables: further inventory variables, in addition to the connection's; None removes one.
         """
         given = {f"activelogic_{name}": value for name, value in self.options().items() if name != "host"}
         runner = Runner(self.lab, self.way, self.folder)
@@ -190,7 +190,7 @@ class Scene:
         self.outcome = Outcome(1 if run.code == 2 else 0, json.dumps(result), *self._before)
 
     def run_module_file(self, module: str, interpreter: str) -> None:
-        """Run a module's file in another Python, without options; it says no system's name then."""
+        """Run a module's file with another Python, without options, so that messages name no system."""
         self._before = (self.digest(), digest_of_tree(self.archive))
         self.host = ""
         command = [interpreter, str(PLUGINS / "modules" / f"{module}.py")]
@@ -199,7 +199,7 @@ class Scene:
         self.outcome = Outcome(done.returncode, done.stdout, *self._before)
 
     def end(self, process: subprocess.Popen[str] | ForkedModule) -> None:
-        """Wait for a module's end."""
+        """Wait for a module to end."""
         try:
             output, _none = process.communicate(timeout=SECONDS)
         finally:
@@ -207,17 +207,17 @@ class Scene:
         self.outcome = Outcome(process.returncode, output, *self._before)
 
     def run(self, module: str, **options: Any) -> None:
-        """Run a module to its end."""
+        """Run a module to completion."""
         self.end(self.start(module, **options))
 
     def digest(self) -> str:
-        """A digest of everything that the system holds."""
+        """A digest of the system's whole state."""
         return admin.digest(self.lab.root, self.system)
 
 
 @dataclass(frozen=True)
 class Case:
-    """How a row of the table is brought about, in one way."""
+    """A function that triggers a row of the table in one way."""
 
     row: str
     way: str
@@ -229,14 +229,14 @@ class Case:
 
 @dataclass
 class Cases:
-    """All cases, in the order in which they are written."""
+    """All cases, in the order of definition."""
 
     found: list[Case] = field(default_factory=list)
 
     def __call__(
         self, row: str, *ways: str
     ) -> Callable[[Callable[[Scene], Facts | None]], Callable[[Scene], Facts | None]]:
-        """Mark a function that brings a row about, in these ways (or in both), and returns the facts."""
+        """Register a function that triggers a row in these ways (default: both) and returns the row's facts."""
 
         def keep(function: Callable[[Scene], Facts | None]) -> Callable[[Scene], Facts | None]:
             def bring_about(scene: Scene) -> Facts:

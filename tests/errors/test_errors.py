@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every row of the table of failures happens for real, and says what the documentation says."""
+"""Every row of the table of failures really happens, with the documented text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture
 def scene(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
-    """The system that belongs to the case, made for it."""
+    """The case's own system, newly created."""
     each: Case = request.getfixturevalue("each")
     system = f"edge{CASES.index(each)}"
     make_anew(lab, system)
@@ -39,7 +39,7 @@ def scene(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[
 
 
 def pattern(template: str, facts: Facts) -> str:
-    """What a template becomes, as a regular expression; facts that a case does not tell may be anything."""
+    """A template as a regular expression; placeholders without a fact match anything."""
     parts = []
     for text, field, spec, how in string.Formatter().parse(template):
         parts.append(re.escape(text))
@@ -54,7 +54,7 @@ def pattern(template: str, facts: Facts) -> str:
 
 
 def require_sentence(scene: Scene, row: str, facts: Facts, result: dict[str, Any]) -> None:
-    """The message is the row's sentence, filled in, and ``error`` repeats its parts."""
+    """The message is the row's template with its values, and ``error`` contains its parts."""
     failure, error = ALL[row], result["error"]
     assert sorted(error) == ERROR_KEYS
     assert error["kind"] == failure.error_class.kind, result["msg"]

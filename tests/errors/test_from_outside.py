@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names and contents from a system that choose no folder, change no line on a terminal, and hold nobody up."""
+"""Names and contents from a system can't choose a folder, manipulate a terminal, or block a task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.harness.login import DIRECT
 OUTSIDE = "../../20250601T000000Z-0000.plb"
 GOOD = "20250101T000000Z-0000.plb"
 SPOOFING = "a\u202eblp.20250102T000000Z-0000.plb"
-"""Shown as it is, it reads otherwise; it is a legal name all the same."""
+"""A legal name that is displayed as a different one."""
 
 
 @pytest.fixture
@@ -41,13 +41,13 @@ def succeeded(scene: Scene) -> dict[str, Any]:
 
 
 def warning(result: dict[str, Any]) -> str:
-    """The one warning of a result; later versions of core return it with more about it."""
+    """The only warning of a result; newer versions of ansible-core wrap it in a mapping."""
     (found,) = result["warnings"]
     return str(found["event"]["msg"] if isinstance(found, dict) else found)
 
 
 def give(scene: Scene, name: str, backup: bytes) -> None:
-    """Let the odd gateway have this backup."""
+    """Put this backup on the odd gateway."""
     sha256 = hashlib.sha256(backup).hexdigest()
     scene.odd.answers |= {
         "GET backups": document([{"name": name, "size": len(backup)}]),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whatever answers in a gateway's place: the client ends in time, within its memory, with one sentence."""
+"""Whatever answers in the gateway's place, the client stops in time, within its memory limit, with one message."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import pytest
 from tests.errors.hostile_gateway import ANSWERS, MIB, hostile_gateway, requests_for
 
 MEMORY = 64 * MIB
-"""Bytes above those of an idle client."""
+"""Bytes allowed beyond those of an idle client."""
 
 SECONDS = 1.0
-"""Each clock of the client; the longest limit that follows from it is three times as long."""
+"""Each timeout of the client; the longest resulting limit is three times as long."""
 
-# One process for all: its peak of memory is reset before each, and so is the highest that it may get to.
+# One process makes all calls and resets its memory peak before each.
 CALL = """
 import json, resource, sys, time
 from ansible_collections.netops.activelogic.plugins.module_utils._client import open_client
@@ -65,7 +65,7 @@ for name, what in calls:
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, dict[str, Any]]:
-    """What became of each answer."""
+    """The outcome for each answer."""
     with hostile_gateway() as gateway:
         calls = requests_for(ANSWERS)
         done = subprocess.run(
@@ -74,7 +74,7 @@ def results() -> dict[str, dict[str, Any]]:
         )  # fmt: skip
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert len(lines) == len(calls), done.stderr
-        assert gateway.cookies == 0  # they would pile up over the hours of a long operation
+        assert gateway.cookies == 0  # they would accumulate over a long operation
         return {name: {**line, "asked": gateway.asked[name]} for (name, _call), line in zip(calls, lines)}
 
 
@@ -90,5 +90,5 @@ def test_a_hostile_answer_ends_in_one_sentence(name: str, results: dict[str, dic
     if answer.names is not None:
         assert result["found"] == list(answer.names)
     assert result["memory"] < MEMORY
-    assert result["seconds"] < 8 * SECONDS  # on a machine that others share
+    assert result["seconds"] < 8 * SECONDS  # generous, for a busy machine
     assert result["asked"] < 20

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What goes wrong where the module runs is never taken for an answer about the system."""
+"""A problem where the module runs is never mistaken for a problem of the system."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
 
 @pytest.fixture(scope="session")
 def next_system() -> Iterator[str]:
-    """Names of systems that no case uses, in turn."""
+    """Names of systems that no case uses, round-robin."""
     return itertools.cycle(OWN_SIDE)
 
 
 @pytest.fixture
 def make_scene(lab: Lab, tmp_path: Path, next_system: Iterator[str]) -> Callable[..., Scene]:
-    """A system with one backup, whose configuration it holds or not."""
+    """Makes a scene with one backup, whose configuration is the system's current one or not."""
 
     def make(way: str, *, is_held: bool) -> Scene:
         scene = Scene(lab, next(next_system), way, tmp_path)
@@ -54,7 +54,7 @@ def make_scene(lab: Lab, tmp_path: Path, next_system: Iterator[str]) -> Callable
 
 
 def on_disk(scene: Scene, mount: str, then: str = ":") -> dict[str, Any]:
-    """Have the module's temporary folder on a small disk of its own; returns the option for that folder."""
+    """Put the module's temporary folder on a small disk of its own; returns the option for that folder."""
     folder = scene.folder / "tmp"
     folder.mkdir()
     scene.environment["TMPDIR"] = str(folder)
@@ -65,18 +65,18 @@ def on_disk(scene: Scene, mount: str, then: str = ":") -> dict[str, Any]:
 
 FULL = ("-o size=4k", 'head -c 4096 /dev/zero > "$0/full"', "No space left on device")
 ROOM_FOR_ONE = ("-o size=4k", ":", "No space left on device")
-"""A backup is smaller than 4 KiB, and takes a page."""
+"""Room for one backup, which is smaller than 4 KiB and takes one page."""
 
 NO_MORE_FILES = ("-o nr_inodes=1", ":", "No space left on device")
 ONE_MORE_FILE = ("-o nr_inodes=3", ":", "No space left on device")
-"""Inodes for the disk's root, for the folder with the copies, and for one of these."""
+"""Inodes for the disk's root, the folder with the copies, and one copy."""
 
 READ_ONLY = ("-o ro", ":", "Read-only file system")
 DISKS = [FULL, ROOM_FOR_ONE, NO_MORE_FILES, ONE_MORE_FILE, READ_ONLY]
 
 
 def require_nothing_done(scene: Scene, restores: int, said: str) -> None:
-    """The task failed for what is wrong here, and the system is as it was."""
+    """Require that the task failed for a local reason and left the system unchanged."""
     assert scene.outcome is not None
     result = scene.outcome.result
     assert (scene.outcome.code, result["error"]["kind"]) == (1, "local_file"), result
@@ -115,7 +115,7 @@ def test_a_backup_that_can_not_be_looked_into_here_is_not_restored(
 
 
 def test_a_limit_of_the_file_size_is_no_reason_to_restore(make_scene: Callable[..., Scene]) -> None:
-    scene = make_scene(GATEWAY, is_held=True)  # the other way the embedded system would meet the limit itself
+    scene = make_scene(GATEWAY, is_held=True)  # on the direct way, the embedded system itself would hit the limit
     before = restores_on(scene.lab, scene.system)
     scene.wrapper = ["prlimit", "--fsize=500"]
     scene.run(BACKUP, state="restored", name=WANTED)

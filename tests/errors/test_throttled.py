@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A gateway that tries no login for a while is asked again after that while; refused logins are spent sparingly."""
+"""Throttled logins are retried once the gateway allows it, and refused logins are used sparingly."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LISTED = document([{"name": "there.plb", "size": 5}])
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """A fake clock, which advances only during sleeps."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -66,7 +66,7 @@ def transport(odd: OddGateway, clock: Clock, **options: Any) -> GatewayTransport
 
 
 def throttled(seconds: int, times: int, then: Answer) -> Answer:
-    """Refuses so many requests without having tried a login."""
+    """Rejects this many requests as throttled, then answers with ``then``."""
     left = [times]
 
     def answer(request: BaseHTTPRequestHandler) -> None:
@@ -121,7 +121,7 @@ def test_a_refused_login_is_never_repeated(odd: OddGateway) -> None:
 
 @pytest.mark.parametrize("kind", ["authentication_failed", "too_many_failed_logins"])
 def test_a_write_whose_end_is_not_told_is_unknown_and_a_restore_lost(odd: OddGateway, kind: str) -> None:
-    """A restore may change the password: what the gateway refuses then says nothing of the restore."""
+    """A restore may change the password, so a refused login afterwards says nothing about the restore."""
     clock = Clock()
     odd.answers["GET operation"] = problem(kind, "it refused the login", 5)
     with pytest.raises(OutcomeUnknownError, match="it refused the login"):
@@ -140,11 +140,11 @@ def test_a_write_that_was_not_let_in_did_not_run(odd: OddGateway) -> None:
         transport(odd, clock).restore("there.plb", None, None)
 
 
-# Waiting for a system whose password a restore has changed
+# Waiting for a system whose password was changed by a restore
 
 
 class _Refusing:
-    """The gateway's own count of refused logins, on the clock of the test, in front of a system that refuses all."""
+    """The gateway's counter of refused logins, on the fake clock, for a system that refuses every login."""
 
     tries = 1
     gave_up = False
@@ -196,7 +196,7 @@ def test_a_throttled_probe_waits_until_logins_are_tried_again() -> None:
 
 
 def test_a_restore_that_changes_the_password_spends_less_than_the_limit_of_its_user(tmp_path: Path) -> None:
-    """With real parts: the module, the gateway, a system; then the operator comes, from the same address."""
+    """With real parts: module, gateway and system; then an operator logs in from the same address."""
     other = "another-Pa55word-of-the-test"
     with Lab(tmp_path / "lab", ["edge1"]) as lab:
         (tmp_path / "scene").mkdir()
@@ -212,18 +212,18 @@ def test_a_restore_that_changes_the_password_spends_less_than_the_limit_of_its_u
             return requests.get(url, auth=(lab.username, password), verify=str(lab.ca_path), timeout=20).status_code
 
         refused = lab.audit_log.read_text(encoding="utf-8").count('"kind": "authentication_failed"')
-        assert refused == 2  # at once, and when the time was up
+        assert refused == 2  # one right away and one at the deadline
         assert [status("a wrong one"), status("a wrong one too"), status(other)] == [401, 401, 200]
 
 
-# A fleet behind one address
+# Many systems behind one address
 
 
 def test_a_play_with_a_tenth_of_wrong_passwords_never_reaches_a_limit(tmp_path: Path) -> None:
-    """100 systems, 50 at a time, the 10 wrong ones first, with the requests and retries of the modules.
+    """100 systems, 50 at a time, the 10 with a wrong password first, with the modules' requests and retries.
 
-    Then four times the ones that failed, with other wrong passwords: 40 guesses, more than an address may make that
-    never logged in anywhere.
+    Then the failed ones four more times, with other wrong passwords: 40 guesses, more than an address without any
+    successful login is allowed.
     """
     systems = [f"edge{number}" for number in range(100)]
     wrong = set(systems[:10])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the vendor's package does to its process harms neither the module nor its result."""
+"""Whatever the vendor's package does to its process harms neither the module nor its result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.harness.login import DIRECT
 from tests.harness.waiting import until
 
 QUICK = 15.0
-"""Seconds within which a failure is noticed: far less than the shortest clock of the options."""
+"""Seconds within which a failure must be detected: far less than the shortest timeout option."""
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def scene(lab: Lab, tmp_path: Path) -> Iterator[Scene]:
 
 
 def failure(scene: Scene) -> dict[str, Any]:
-    """The error of a module that failed in time, with one sentence that holds no secret."""
+    """The error of a module that failed in time, with a one-line message that contains no secret."""
     assert scene.outcome is not None
     assert scene.outcome.code == 1, scene.outcome.output
     assert scene.lab.password not in scene.outcome.output
@@ -96,7 +96,7 @@ def test_what_ends_it_is_noticed_at_once(scene: Scene, does: str, at: str) -> No
     made = {"new.plb": before["there.plb"]} if at == "after create_new" else {}
     assert scene.listed() == {**before, **made}
     assert list(scene.archive.iterdir()) == []
-    if made:  # its answer got lost; the listing shows it, complete
+    if made:  # the answer was lost, but the listing shows the complete backup
         assert scene.outcome is not None
         assert scene.outcome.code == 0, scene.outcome.output
         assert scene.outcome.result["changed"] is True
@@ -154,7 +154,7 @@ def test_a_process_that_it_starts_neither_holds_us_nor_stays(scene: Scene, does:
 
 
 def processes_of_the_package(scene: Scene) -> list[int]:
-    """Processes with the password of this laboratory in their environment, other than this one's."""
+    """Ids of the processes whose environment contains this lab's password."""
     found = []
     for each in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -219,7 +219,7 @@ def test_a_restore_in_which_it_crashes_is_not_known_to_have_run(scene: Scene) ->
 
 @pytest.mark.parametrize("does", ["KeyError", "end"])
 def test_a_restore_whose_session_can_not_be_ended_is_not_known_to_last(scene: Scene, does: str) -> None:
-    """The end of the session may be what commits it; here nothing else can tell, and no outage was seen."""
+    """Ending the session may be what commits it, and here neither a comparison nor an outage shows what happened."""
     scene.quirks(volatile="content")
     scene.trick("close", does)
     scene.run(BACKUP, state="restored", name="there.plb", force=True, settle_after_restore=0, safety_backup=False)
@@ -334,7 +334,7 @@ def test_a_call_that_keeps_the_interpreter_is_ended_in_time(scene: Scene) -> Non
 
 
 def descendants() -> list[str]:
-    """Processes that run the session of a package."""
+    """Ids of the processes that run the package's session."""
     found = []
     for each in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
@@ -346,5 +346,5 @@ def descendants() -> list[str]:
 def test_its_process_ends_where_the_module_left_an_answer_unread() -> None:
     process = SdkProcess("activelogic_embedded")
     assert select.select([process._socket], [], [], 60)[0], "it does not say that it is ready"
-    process._socket.close()  # as in a kill: the other side's next read is an error, and no end
+    process._socket.close()  # as after a kill: the next read fails instead of reporting the end
     assert process._process.wait(10) == 1

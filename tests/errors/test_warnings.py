@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a task that succeeds has to tell all the same, and how much it returns."""
+"""Warnings of tasks that succeed, and the amount of data that they return."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.errors.scene import BACKUP, INFO, TRANSFER, Scene
 from tests.harness.lab import Lab
 from tests.harness.login import DIRECT
 
-AHEAD = name_of(-timedelta(hours=2))  # so far that it is still ahead when the last of these tests runs
+AHEAD = name_of(-timedelta(hours=2))  # far enough to stay in the future until the last test has run
 NEAR = name_of(-timedelta(minutes=2))
 FRESH = name_of(timedelta(minutes=30))
 OLD = name_of(timedelta(days=10))
@@ -29,7 +29,7 @@ MANY = 8000
 
 @pytest.fixture(scope="session")
 def next_system() -> Iterator[str]:
-    """Names of systems that no case uses, in turn."""
+    """Names of systems that no case uses, round-robin."""
     return itertools.cycle(OWN_SIDE)
 
 
@@ -44,7 +44,7 @@ def scene(lab: Lab, tmp_path: Path, next_system: Iterator[str]) -> Scene:
 
 
 def succeed(scene: Scene, module: str, **options: Any) -> tuple[dict[str, Any], str]:
-    """Run a module; its result, and all its warnings."""
+    """Run a module; returns its result and all its warnings."""
     scene.run(module, **options)
     assert scene.outcome is not None
     assert scene.outcome.code == 0, scene.outcome.output

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How each row of the table of failures is brought about: real servers, real systems, real files."""
+"""Cases that trigger each row of the table of failures with real servers, systems and files."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Backups that are not there, not complete, or not what they should be."""
+"""Backups that are missing, incomplete, or different from what they should be."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def nothing_to_fetch(scene: Scene) -> Facts:
 
 
 def name_of(age: timedelta, prefix: str = "") -> str:
-    """A name as the collection gives it to a backup of that age."""
+    """A name that the collection would give to a backup of that age."""
     return f"{prefix}{datetime.now(timezone.utc) - age:%Y%m%dT%H%M%SZ}-00ff.plb"
 
 

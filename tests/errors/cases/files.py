@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files where the module runs that can't be used."""
+"""Unusable files where the module runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.harness.login import DIRECT
 
 
 def fetch(scene: Scene, dest: str, name: str = "there.plb", **options: Any) -> None:
-    """Fetch a backup that is there."""
+    """Place a backup on the system and fetch it."""
     scene.place(name, b"content" * 50_000)
     scene.run(TRANSFER, direction="fetch", name=name, dest=dest, **options)
 
@@ -200,7 +200,7 @@ def manifest_of_a_later_version_in_the_way(scene: Scene) -> Facts:
 
 
 def forge_manifest(scene: Scene, **changed: Any) -> str:
-    """Fetch a backup and change its manifest, and the backup on the system; the machine id of the system."""
+    """Fetch a backup, then change its manifest; returns the system's machine id."""
     scene.place("there.plb", b"the content from before")
     scene.run(TRANSFER, direction="fetch", name="there.plb", dest=str(scene.archive))
     path = scene.archive / "there.plb.json"

@@ -20,7 +20,7 @@ from tests.harness.login import GATEWAY
 
 @contextmanager
 def listening(backlog: int = 5) -> Iterator[tuple[socket.socket, str]]:
-    """A socket that nobody accepts from, and its address as a URL."""
+    """A socket that accepts no connections, and its address as a URL."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen(backlog)
@@ -28,7 +28,7 @@ def listening(backlog: int = 5) -> Iterator[tuple[socket.socket, str]]:
 
 
 def closed_port() -> int:
-    """A loopback port where nothing listens."""
+    """A loopback port that nothing listens on."""
     with listening() as (server, _url):
         port: int = server.getsockname()[1]
         return port
@@ -108,7 +108,7 @@ def answer_that_breaks_off(scene: Scene) -> Facts:
 
 @contextmanager
 def proxy(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
-    """A proxy that gives every request the same answer; its URL, and the heads that it was sent."""
+    """A proxy with the same answer to every request; yields its URL and the request heads that it received."""
     heads: list[bytes] = []
 
     def serve(server: socket.socket) -> None:
@@ -207,7 +207,7 @@ def version_that_is_a_book(scene: Scene) -> Facts:
 
 
 def _wrong(name: str, key: str, answer: Callable[..., None], flaw: str) -> None:
-    """A case of an answer that can't be understood."""
+    """A case with an invalid answer."""
 
     def bring_about(scene: Scene) -> Facts:
         scene.odd.answers[key] = answer

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Operations and contents at a gateway that end otherwise than they should."""
+"""Operations and transfers at a gateway that end in an unexpected way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.harness.login import GATEWAY
 
 
 def fetch(scene: Scene, **options: object) -> None:
-    """Fetch the one backup of the odd gateway."""
+    """Fetch the odd gateway's backup."""
     scene.run(TRANSFER, direction="fetch", name="there.plb", dest=str(scene.archive), **options)
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options that can't be right, packages that are missing, and the module's own end."""
+"""Invalid options, missing packages, and modules that are interrupted or crash."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def misspelt_options_and_no_login(scene: Scene) -> Facts:
 
 
 def _not_text(label: str, source: str, given: str, variables: dict[str, Any], **options: Any) -> None:
-    """A value that YAML does not take for text, with another module each time."""
+    """A value that YAML does not parse as a string."""
 
     def bring_about(scene: Scene) -> Facts:
         module = TRANSFER if "dest" in options else BACKUP
@@ -100,7 +100,7 @@ _login_not_sendable("proxy_password_with_a_zero", "proxy_password", "a\0b", CONT
 
 
 def _relative(option: str, path: str, expanded: str = "", **more: Any) -> None:
-    """A path that would depend on the folder in which the module runs; nothing is contacted before that is said."""
+    """A relative path, which depends on the module's working directory; it is rejected before anything is contacted."""
 
     def bring_about(scene: Scene) -> Facts:
         given = {option: path, **more}
@@ -364,7 +364,7 @@ def asked_to_end(scene: Scene) -> Facts:
 
 @case("ENDED_BY_SIGNAL", ODD_GATEWAY)
 def asked_to_end_while_it_looks_into_an_archive(scene: Scene) -> Facts:
-    """Twelve seconds of extended headers, which no clock of the options ends."""
+    """Twelve seconds of extended headers, which no timeout option ends."""
     records = b"5 a=\n" * 200_000
     info = tarfile.TarInfo("pax")
     info.type, info.size = tarfile.XGLTYPE, len(records)
@@ -372,7 +372,7 @@ def asked_to_end_while_it_looks_into_an_archive(scene: Scene) -> Facts:
     path = scene.file("pushed.plb", header * 40 + tarfile.TarInfo("a").tobuf() + bytes(1024))
     process = scene.start(TRANSFER, direction="push", src=path, verify="content")
     reading = Path(f"/proc/{process.pid}/io")
-    whole = 40 * len(header)  # it has hashed all of it
+    whole = 40 * len(header)  # the hashing is done
     until(lambda: int(reading.read_text(encoding="ascii").split()[1]) >= whole, 20, "the module never read the file")
     asked_at = time.monotonic()
     process.send_signal(signal.SIGTERM)

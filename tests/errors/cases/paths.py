@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Local paths that a role refuses before a backup is made."""
+"""Local paths that a role rejects before it makes a backup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOCAL_PATH = "activelogic_local_path"
 
 
 def check(scene: Scene, path: str) -> None:
-    """Check a path as the roles do; no system takes part."""
+    """Check a path as the roles do; no system is contacted."""
     nothing = dict.fromkeys(scene.options())
     scene.run(LOCAL_PATH, **{**nothing, "host": scene.host}, path=path, option="archive", switch="allow_it")
 

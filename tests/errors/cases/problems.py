@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a gateway refuses or reports. The odd gateway answers as the real one does where that can't be had at will."""
+"""A gateway's error answers. The odd gateway gives them where the real one can't be made to on demand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def refused(scene: Scene, kind: str) -> Facts:
 
 
 def ended(scene: Scene, kind: str) -> Facts:
-    """A create that the gateway takes, and that fails there."""
+    """A create that the gateway accepts, and that fails there."""
     scene.odd.answers["GET operation"] = failed(kind, SAID)
     scene.run(BACKUP, name="new.plb")
     return {"said": SAID}
@@ -57,7 +57,7 @@ def refused_by_something_before_the_gateway(scene: Scene) -> Facts:
 @case("PROBLEM_LOGINS", GATEWAY)
 def too_many_wrong_passwords(scene: Scene) -> Facts:
     scene.secrets.append(WRONG)
-    with Lab(scene.folder / "lab", [scene.system]) as own:  # the others' gateway would count these logins too
+    with Lab(scene.folder / "lab", [scene.system]) as own:  # the shared gateway would count these logins too
         for _number in range(6):
             url = f"{own.url}/v1/systems/{scene.system}/backups"
             requests.get(url, auth=(own.username, WRONG), verify=str(own.ca_path), timeout=20)
@@ -68,7 +68,7 @@ def too_many_wrong_passwords(scene: Scene) -> Facts:
 
 @case("PROBLEM_SYSTEM", GATEWAY)
 def system_that_the_gateway_does_not_know(scene: Scene) -> Facts:
-    lab = scene.lab  # who has not logged in anywhere is not told which systems there are
+    lab = scene.lab  # only users who have logged in before learn which systems exist
     url = f"{lab.url}/v1/systems/{scene.system}"
     requests.get(url, auth=(lab.username, lab.password), verify=str(lab.ca_path), timeout=20)
     scene.run(INFO, host="edge-unknown")

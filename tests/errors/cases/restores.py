@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Restores that are not begun, that are not known to have run, or that ran and brought something else."""
+"""Restores that do not start, whose outcome is unknown, or that restored something else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAFETY = r"; the configuration from before is in the safety backup (pre-restore-
 
 
 def restore(scene: Scene, hint: str, **options: Any) -> None:
-    """Restore on a system whose configuration has changed; the safety backup stays, and the hint names it."""
+    """Restore on a system whose configuration has changed; the safety backup remains and the hint names it."""
     scene.may_change = True
     scene.hint = hint + SAFETY
     scene.make(WANTED)

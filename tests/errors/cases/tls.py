@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Certificates and keys that can't be used, and gateways that don't agree about TLS: with real files and real TLS."""
+"""Unusable certificates and keys, and failing TLS handshakes: with real files and real TLS."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make(scene: Scene, *options: str) -> None:
 
 
 class Files:
-    """An authority and a certificate for a client, as files in the case's folder."""
+    """A CA and a client certificate, as files in the case's folder."""
 
     def __init__(self, scene: Scene, **validity: Any) -> None:
         self.folder = scene.folder
@@ -49,7 +49,7 @@ class Files:
         self.client.private_key_pem.write_to_path(self.folder / "client.key")
 
     def path(self, name: str, content: bytes | None = None) -> str:
-        """The path of a file, which is written if its content is given."""
+        """The path of a file, which is first written if ``content`` is given."""
         if content is not None:
             (self.folder / name).write_bytes(content)
         return str(self.folder / name)
@@ -61,7 +61,7 @@ class Files:
 
 @contextmanager
 def nobody_connects() -> Iterator[str]:
-    """The URL of a server, to which nothing may have connected at the end."""
+    """The URL of a server; at the end, nothing may have connected to it."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -114,7 +114,7 @@ WRONG_AUTHORITIES: dict[str, tuple[Callable[[Scene, Files], str], str]] = {
         "has more than 16777216 bytes",
     ),
 }
-"""Files that can't be ``ca_path``, and what is said of them."""
+"""Files that are invalid as ``ca_path``, and the expected reasons."""
 
 
 def _wrong_authority(name: str, by_environment: bool) -> None:
@@ -233,11 +233,11 @@ _encrypted("encrypted_key_of_old", ("ec",), own_file=True)
 _encrypted("encrypted_key_beside_the_certificate", ("pkey",), own_file=False)
 
 
-# The certificate of the gateway
+# The gateway's certificate
 
 
 def serve_once(server: socket.socket, context: ssl.SSLContext) -> None:
-    """Accept connections and begin TLS on each, until the socket is closed; what goes on after that is cut off."""
+    """Accept connections and do the TLS handshake on each, until the socket is closed; then reset the connection."""
     while True:
         try:
             accepted, _address = server.accept()
@@ -251,7 +251,7 @@ def serve_once(server: socket.socket, context: ssl.SSLContext) -> None:
 
 @contextmanager
 def tls_server(context: ssl.SSLContext) -> Iterator[str]:
-    """A server that shakes hands, and its URL."""
+    """The URL of a server that does TLS handshakes."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
@@ -264,7 +264,7 @@ def tls_server(context: ssl.SSLContext) -> Iterator[str]:
 
 @contextmanager
 def asyncio_server(context: ssl.SSLContext) -> Iterator[str]:
-    """The same with asyncio, which ends a handshake that fails without an alert."""
+    """The same with asyncio, which ends a failed handshake without an alert."""
     loop = asyncio.new_event_loop()
     server = loop.run_until_complete(asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0, ssl=context))
     loop.set_exception_handler(lambda _loop, _context: None)
@@ -280,7 +280,7 @@ def asyncio_server(context: ssl.SSLContext) -> Iterator[str]:
 def server_side(
     files: Files, version: ssl.TLSVersion | None = None, server: str = "127.0.0.1", **validity: Any
 ) -> ssl.SSLContext:
-    """TLS of a gateway, with a certificate of the authority; in one version only, if one is given."""
+    """A gateway's TLS context with a certificate of the CA, optionally limited to one TLS version."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     files.authority.issue_cert(server, **validity).configure_cert(context)
     if version is not None:
@@ -330,11 +330,11 @@ def unknown_authority(scene: Scene) -> Facts:
     return {"url": scene.lab.url, "why": re.compile("unable to get local issuer certificate|self.signed certificate.*")}
 
 
-# The certificate of the client
+# The client's certificate
 
 
 def _client_certificate(row: str, name: str, version: ssl.TLSVersion, *, by_asyncio: bool, why: str = "") -> None:
-    """A gateway that wants a client certificate, and gets none, or one that has expired or is somebody else's."""
+    """A gateway that requires a client certificate and gets none, an expired one, or one of an unknown CA."""
 
     def bring_about(scene: Scene) -> Facts:
         files = Files(scene, **({"not_before": NOW - 2 * YEAR, "not_after": NOW - YEAR} if "expired" in why else {}))
@@ -371,7 +371,7 @@ for _version in (TLS_1_2, TLS_1_3):
         )
 
 
-# Another protocol
+# Protocol mismatches
 
 
 @case("GATEWAY_SPEAKS_HTTP", ODD_GATEWAY)
@@ -402,7 +402,7 @@ def no_version_in_common(scene: Scene) -> Facts:
     context = server_side(files)
     context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of versions that nobody should speak
+        warnings.simplefilter("ignore", DeprecationWarning)  # about obsolete TLS versions
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
         context.maximum_version = ssl.TLSVersion.TLSv1_1
     with tls_server(context) as url:

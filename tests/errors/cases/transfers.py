@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fetches and pushes that are refused, or that arrive otherwise than they were sent."""
+"""Fetches and pushes that are refused, or whose data change on the way."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ CONTENT = b"the content of a file"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 DAMAGED = "is a gzip archive that is damaged, or of which bytes are missing"
 TIME_OF_GZIP = 4
-"""Where gzip has a time, which no checksum covers (RFC 1952, section 2.3)."""
+"""Offset of gzip's mtime, which no checksum covers (RFC 1952, section 2.3)."""
 
 GONE = "nothing of it is on the system; run the task again"
 
 
 def fetch(scene: Scene, **options: Any) -> bytes:
-    """Make a backup and fetch it; its content."""
+    """Make a backup and fetch it; returns its content."""
     content = scene.make("there.plb")
     scene.run(TRANSFER, direction="fetch", name="there.plb", dest=str(scene.archive), **options)
     return content
 
 
 def push(scene: Scene, **options: Any) -> None:
-    """Push a file, by default one that is made for it."""
+    """Push a file, by default a new one."""
     scene.run(TRANSFER, direction="push", **{"src": scene.file(NAME, CONTENT), **options})
 
 
