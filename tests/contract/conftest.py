@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A gateway in front of the stand-in for the whole run, and a new system for each test."""
+"""One gateway in front of the stand-in for the whole run, and a new system for each test."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.harness.forked_packages import packages_forked
 from tests.harness.lab import Lab
 
 NOBODY = "nobody"
-"""A system that the gateway knows and that does not exist."""
+"""A system that the gateway knows but that does not exist."""
 
 FEW = 40
-"""Tests of a run, of which a quarter or less use the direct way."""
+"""Smallest number of tests for which a fork server pays off; at most a quarter of them use the direct way."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def require_login(config: pytest.Config) -> None:
-    """:raises pytest.UsageError: when what belongs to ``--system`` is given in part."""
+    """:raises pytest.UsageError: when options that go with ``--system`` are incomplete."""
     option = config.getoption
     if option("--system") is None:
         if option("--allow-write") or option("--allow-restore"):
@@ -75,7 +75,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def standin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[standins.Standin]:
-    """The stand-in, which this process finds from now on."""
+    """The stand-in; the fixture sets the environment variables that this process needs to find its systems."""
     made = standins.load(request.config.getoption("--standin"))(tmp_path_factory.mktemp("standin"))
     before = dict(os.environ)
     os.environ.update(made.environment)
@@ -87,9 +87,9 @@ def standin(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(autouse=True)
 def package_process(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The process of the package is forked from a server, for most tests have nothing to do with how it starts.
+    """Have a fork server start the package's process, because few tests depend on how it starts.
 
-    Where few tests run, the server takes longer to start than all of their processes.
+    In a run of few tests, starting the server takes longer than starting all of their processes.
     """
     is_own = request.node.get_closest_marker("own_process") or len(request.session.items) < FEW
     with contextlib.nullcontext() if is_own else packages_forked():
@@ -98,23 +98,23 @@ def package_process(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def hosts(request: pytest.FixtureRequest) -> list[str]:
-    """Systems that the gateway knows, one for each test; each is made when a test asks for it."""
+    """Systems that the gateway knows, one per test; a test creates its own when it needs it."""
     return [f"c{number:04}" for number in range(len(request.session.items))]
 
 
 @pytest.fixture(scope="session")
 def names(hosts: list[str]) -> Iterator[str]:
-    """Names of systems that no test has had yet."""
+    """Names of unused systems."""
     return iter(hosts)
 
 
 def running_lab(standin: standins.Standin, hosts: list[str], folder: Path, **limits: float) -> Iterator[Lab]:
-    """A running gateway in front of the stand-in's systems, with limits of its configuration."""
+    """A running gateway in front of the stand-in's systems, with these limits in its configuration."""
     made = Lab(folder, systems=["unused"])
     made.prepare()
     path = made.folder / "gateway.yml"
     configuration = yaml.safe_load(path.read_text(encoding="utf-8"))
-    del configuration["embedded_root"]  # the stand-in's systems are found by the environment, whatever it is
+    del configuration["embedded_root"]  # the gateway finds the stand-in's systems through the environment
     configuration["sdk"] = standin.module
     known = [NOBODY, *hosts, *(name + NEIGHBOUR for name in hosts)]
     configuration["systems"] = {name: {"host": name} for name in known}
@@ -129,7 +129,7 @@ def running_lab(standin: standins.Standin, hosts: list[str], folder: Path, **lim
 
 @pytest.fixture(scope="session")
 def lab(standin: standins.Standin, hosts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The gateway of all tests but those of its limits."""
+    """The gateway of all tests except those of its limits."""
     yield from running_lab(standin, hosts, tmp_path_factory.mktemp("lab"))
 
 
@@ -142,7 +142,7 @@ def system(standin: standins.Standin, names: Iterator[str]) -> System:
 
 
 def make_way(request: pytest.FixtureRequest) -> Way:
-    """The way that the parameter names; the gateway is started where it leads through it."""
+    """The way named by the parameter; starts the gateway if the way needs it."""
     standin: standins.Standin = request.getfixturevalue("standin")
     through = ("", "")
     if request.param == CLIENT_GATEWAY:
@@ -160,25 +160,25 @@ def way(request: pytest.FixtureRequest) -> Iterator[Way]:
 
 @pytest.fixture(params=SDK_WAYS)
 def sdk_way(request: pytest.FixtureRequest) -> Iterator[Way]:
-    """Each way of the Python API, for what only it can say."""
+    """Each way of the Python API, for what the client has no call for."""
     with make_way(request) as made:
         yield made
 
 
 @pytest.fixture(params=CLIENT_WAYS)
 def client_way(request: pytest.FixtureRequest) -> Iterator[Way]:
-    """Each way of the client, for what it says otherwise."""
+    """Each way of the client, for what the API answers differently."""
     with make_way(request) as made:
         yield made
 
 
 @pytest.fixture
 def session(way: Way, system: System) -> Any:
-    """A login of the user who may do everything, on each of the four ways."""
+    """A session of a user with full privileges, on each of the four ways."""
     return way.connect(system.name, system.username, system.password)
 
 
 @pytest.fixture
 def sdk(sdk_way: Way, system: System) -> Any:
-    """A login of the user who may do everything, on each way of the Python API."""
+    """A session of a user with full privileges, on each way of the Python API."""
     return sdk_way.connect(system.name, system.username, system.password)

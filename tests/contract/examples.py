@@ -2,18 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names and content that several files of tests use."""
+"""Names and contents used by several test files."""
 
 from __future__ import annotations
 
 CONTENT = bytes(range(256)) * 4099 + b"\r\n\x1a\x00end"
-"""1 MiB and a little more, in which any change of line ends or character set would show."""
+"""A little more than 1 MiB; converting line ends or encodings would change it."""
 
 PLAIN = ["a.plb", "20210622-04.48.plb", "before-update-2.plb"]
-"""Names that every system takes."""
+"""Names that every system accepts."""
 
 ILLEGAL = ["a/b.plb", "../a.plb", "a\\b.plb", "a\x00b", "a\nb", "\x7f", ".", "..", "x" * 256, "ä" * 128]
-"""Names that the collection's client refuses."""
+"""Names that the collection's client rejects."""
 
 LEGAL = [
     "a",
@@ -29,4 +29,4 @@ LEGAL = [
     "日本.plb",
     "e\u0301\u00e9.plb",
 ]
-"""Other names that the client takes."""
+"""Other names that the client accepts."""

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A session on a system that matters: it lets through what was allowed on the command line, and nothing else.
+"""A session on a production system that only allows what the command line permits.
 
-Reading needs nothing: logging in, listing, the overview. With leave to write, backups whose names begin with the
-prefix of this run can be made, downloaded and removed, no others. A restore needs the machine id of the system, spelt
-out, and restores only what create_new of this very run has made.
+Logging in, listing and the overview are always allowed. With write permission, backups whose names start with this
+run's prefix can be made, downloaded and removed. A restore needs the system's machine id, and is limited to backups
+that this run made with create_new.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from typing import Any
 from tests.contract.ways import SdkSession, Way
 
 PREFIX = "contract-"
-"""With what the names of all backups begin that any run makes."""
+"""Prefix of all backup names, common to all runs."""
 
 OWN_NAME = re.compile(r"contract-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[a-z0-9]+\.plb")
 
 
 class ForbiddenError(Exception):
-    """The command was not allowed; it has not been sent."""
+    """The command was not allowed and has not been sent."""
 
 
 @dataclass
 class Leave:
     """What one run may do on one system, and what it has done.
 
-    :param may_write: leave to make, download and remove backups of :attr:`prefix`.
-    :param restore_on: machine id of the system on which they may be restored.
+    :param may_write: permission to make, download and remove backups of :attr:`prefix`.
+    :param restore_on: machine id of the system on which these backups may be restored.
     """
 
     may_write: bool = False
@@ -47,11 +47,11 @@ class Leave:
     made: set[str] = field(default_factory=set)
 
     def name(self, word: str) -> str:
-        """A name of this run."""
+        """A backup name that belongs to this run."""
         return f"{self.prefix}{word}.plb"
 
     def require_own(self, name: object) -> str:
-        """:raises ForbiddenError: unless it is a name of this run, and it may write."""
+        """:raises ForbiddenError: unless the run may write and the name is its own."""
         if not self.may_write:
             raise ForbiddenError("nothing may be written (--allow-write)")
         if not isinstance(name, str) or not name.startswith(self.prefix) or not OWN_NAME.fullmatch(name):
@@ -60,7 +60,7 @@ class Leave:
 
 
 class GuardedSession:
-    """A session of any way. After the block, also after a failure, nothing of this run is left on the system."""
+    """A session of any way. When the block ends, even by a failure, the run's backups are removed from the system."""
 
     def __init__(self, way: Way, login: tuple[str, str, str], leave: Leave) -> None:
         self._leave = leave
@@ -76,16 +76,16 @@ class GuardedSession:
         self.remove_leftovers()
 
     def remove_leftovers(self) -> None:
-        """Remove whatever this run has made, in a new session.
+        """Remove all backups that this run has made, in a new session.
 
-        :raises ForbiddenError: naming what is still there then.
+        :raises ForbiddenError: naming those that could not be removed.
         """
         if not self._leave.sent:
             return
         session = self._connect()
         for name in sorted(self._leave.sent & set(session.list())):
             self._leave.require_own(name)
-            with contextlib.suppress(Exception):  # the listing below tells
+            with contextlib.suppress(Exception):  # the listing below detects failures
                 session.remove(name)
         left = sorted(self._leave.sent & set(self._connect().list()))
         if left:
@@ -95,7 +95,7 @@ class GuardedSession:
 
     @property
     def sdk(self) -> Any:
-        """The module with the vendor's API, where the way is one of the Python API."""
+        """The module of the vendor's API, on the ways of the Python API."""
         return self._session.sdk
 
     def identity(self) -> tuple[str, str]:
@@ -108,7 +108,7 @@ class GuardedSession:
         return dict(self._session.list())
 
     def list_of(self, cls: Any) -> Any:
-        """What the method ``list`` of the Python API gives for any argument."""
+        """The result of the Python API's ``list`` for any argument."""
         return self._session.call("list", cls)
 
     def overview(self) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class GuardedSession:
 
     @property
     def can_be_closed(self) -> bool:
-        """Whether the package can close a connection; one of an earlier generation can only let it go."""
+        """Whether the package can close a connection; earlier generations can only drop the object."""
         return hasattr(self._session.connection, "close")
 
     def run_close(self) -> None:
@@ -125,7 +125,7 @@ class GuardedSession:
         self._session.close()
 
     def fact(self, name: str) -> str:
-        """``machineid`` or ``distversion`` of the Connection, also after its end."""
+        """``machineid`` or ``distversion`` of the Connection, even after it was closed."""
         if name not in ("machineid", "distversion"):
             raise ForbiddenError(f"{name} is no fact")
         return str(getattr(self._session.connection, name))
@@ -153,7 +153,7 @@ class GuardedSession:
         self._leave.made.discard(name)
 
     def restore(self, name: str, resource_name: str | None = None) -> None:
-        """Restore what this run has created, on the one system."""
+        """Restore a backup that this run has created, on the one permitted system."""
         if self._leave.require_own(name) not in self._leave.made:
             raise ForbiddenError(f"{name} was not created by this run")
         machineid = self.identity()[0]
@@ -162,9 +162,9 @@ class GuardedSession:
         self._session.restore(name, resource_name)
 
     def type_error(self, method: str, **named: Any) -> None:
-        """Call download or upload with arguments that have to be refused before anything is sent.
+        """Call download or upload with arguments that must be rejected before anything is sent.
 
-        :raises ForbiddenError: for any other method, and a name that is not of this run.
+        :raises ForbiddenError: for any other method, or a name that is not this run's.
         """
         if method not in ("download", "upload"):
             raise ForbiddenError(f"{method} has no TypeErrors")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the vendor's reference says, sentence by sentence in our words; tests name the ones that they show."""
+"""The vendor's reference, sentence by sentence in our words; tests name the sentences that they cover."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ What the vendor's public documentation says of the Backup resource and of connec
 
 
 def tests_by_sentence() -> dict[str, list[str]]:
-    """The tests that show each sentence, as ``file::function``, read from their markers."""
+    """The tests that cover each sentence, as ``file::function``, read from their markers."""
     found: dict[str, list[str]] = {each: [] for each in SENTENCES}
     for path in sorted(Path(__file__).parent.glob("test_*.py")):
         for function in ast.parse(path.read_text(encoding="utf-8")).body:

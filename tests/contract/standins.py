@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the contract needs of a stand-in for the vendor's package beyond the vendor's API: one small class for each.
+"""What the contract tests need from a stand-in for the vendor's package beyond the API: one small class per stand-in.
 
-The suite knows a stand-in only through the name of its Python module and through a class with the members of
-:class:`Standin`. Another one takes the place of the embedded system with ``--standin FILE.py:CLASS``.
+The tests know a stand-in only by the name of its Python module and by a class with the interface of :class:`Standin`.
+``--standin FILE.py:CLASS`` replaces the embedded system by another one.
 """
 
 from __future__ import annotations
@@ -19,138 +19,138 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-# What a stand-in says of itself where the vendor's documentation leaves open how a system answers. One that says
-# nothing passes too: a test then asks for less, or is skipped where nothing would be left of it.
+# Behavior that the vendor's documentation leaves open, as declared by a stand-in. One that declares nothing passes too:
+# tests then require less, or are skipped if nothing would remain to test.
 
 REFUSES_TAKEN_NAMES = "refuses taken names"
-"""create_new and upload are refused where the name exists (else they overwrite)."""
+"""create_new and upload are refused if the name exists (otherwise they overwrite)."""
 
 REFUSES_MISSING_NAMES = "refuses missing names"
-"""remove is refused where there is no backup of the name (else nothing happens)."""
+"""remove is refused if no backup has the name (otherwise nothing happens)."""
 
 REFUSES_ILLEGAL_NAMES = "refuses illegal names"
-"""Names that the collection's client takes for illegal are refused."""
+"""Names that the collection's client considers illegal are refused."""
 
 TAKES_LEGAL_NAMES = "takes legal names"
-"""Names that the client takes for legal are taken, and kept as they are (else only plain ones that end in .plb)."""
+"""Names that the client considers legal are accepted unchanged (otherwise only plain ones that end in .plb)."""
 
 EXACT_NAMES = "exact names"
-"""A name of a backup or resource is its alone: upper and lower case differ, blanks and patterns mean nothing."""
+"""Names of backups and resources are compared exactly: case matters, blanks and patterns have no meaning."""
 
 GENERATED_NAMES_COLLIDE = "generated names collide"
-"""A generated name tells the minute and nothing else, and is refused where it exists."""
+"""A generated name contains only the minute, and is refused if it exists."""
 
 REFUSES_ABSENT_RESOURCES = "refuses absent resources"
-"""A restore of a resource that the backup does not hold is refused (else nothing happens)."""
+"""Restoring a resource that the backup does not contain is refused (otherwise nothing happens)."""
 
 EQUAL_BACKUPS = "equal backups"
-"""Two backups of an unchanged system are equal byte for byte."""
+"""Two backups of an unchanged system are identical, byte for byte."""
 
 STRICT_FILE_OBJECTS = "strict file objects"
-"""A file object has to be one of Python's own: what only behaves like one is refused."""
+"""A file object must be one of Python's own types; lookalikes are refused."""
 
 UNBUFFERED_FILES = "unbuffered files"
-"""A file object may be one without a buffer."""
+"""A file object may be unbuffered."""
 
 FILES_WHERE_THEY_STAND = "files where they stand"
-"""A file object is read and written from where it stands, not from its start."""
+"""A file object is read and written from its current position, not from its start."""
 
 REFUSES_DAMAGED_BACKUPS = "refuses damaged backups"
-"""A restore of bytes that are no whole backup is refused, and changes nothing."""
+"""Restoring bytes that are not an intact backup is refused, and changes nothing."""
 
 RESTORES_OTHER_MACHINES = "restores other machines"
-"""A backup that another machine made can be restored."""
+"""A backup made by another machine can be restored."""
 
 RESTORE_COMMITS = "a restore commits"
-"""A restore is new data of the Backup resource for other sessions."""
+"""For other sessions, a restore counts as new data of the Backup resource."""
 
 KEEPS_SESSIONS = "keeps sessions"
-"""A restore leaves all sessions open, and its call returns."""
+"""A restore keeps all sessions open, and its call returns."""
 
 COMMITS_AT_THE_END = "commits at the end"
-"""An upload takes the lock of the resource when it has read its file, so that others may commit meanwhile."""
+"""An upload locks the resource only after it has read its file, so that others may commit in the meantime."""
 
 RESOURCES_APART = "resources apart"
-"""Two resources of one session are stale by each other's commits."""
+"""Two resources of one session become stale through each other's commits."""
 
 RESOURCE_MEMBERS = "resource members"
-"""The module has the class ``Resource``, which makes a member of a number."""
+"""The module has the class ``Resource``, which turns a number into a member."""
 
 PLAIN_ERRORS = "plain errors"
-"""A refused command raises PLDBError, one in a closed session PLDBIOError, nobody at the address
+"""A refused command raises PLDBError, one in a closed session PLDBIOError, an unreachable address
 ConnectionRefusedError or TimeoutError, a missing local file OSError."""
 
 NO_FILE_ON_REFUSAL = "no file on refusal"
-"""A download that is refused makes no file at dest_path."""
+"""A refused download creates no file at dest_path."""
 
 TELLS_CAUSES = "tells causes"
 """A TypeError names the parameter and the cause in the reference's words."""
 
 LISTS_EXACT_CLASS = "lists the exact class"
-"""list takes no class that is derived from the right one."""
+"""list accepts no subclass of the right class."""
 
 CLOSES = "closes"
-"""A connection has ``close`` and is a context manager (else it ends when its object is gone)."""
+"""A connection has ``close`` and is a context manager (otherwise it ends when its object is deleted)."""
 
 ALL_EXCEPTIONS = "all exceptions"
-"""The module has all exceptions of the vendor's current package, PLDBDetached among them."""
+"""The module has all exceptions of the vendor's current package, including PLDBDetached."""
 
 CLOSES_TWICE = "closes twice"
 """A second close does nothing."""
 
 BLOCKS_INSIDE_LOOPS = "blocks inside loops"
-"""sync_connect works where a loop runs in the same thread."""
+"""sync_connect works even if an event loop is running in the same thread."""
 
 RESOURCES_KEEP_CONNECTIONS = "resources keep connections"
-"""A session lives as long as one of its resources, whatever became of the name of its connection."""
+"""A session lives as long as one of its resources, even without a reference to its connection."""
 
 OVERVIEW_OF_HOSTS = "overview of hosts"
-"""The overview lists all systems of the stand-in, by the name that one connects to."""
+"""The overview lists all systems of the stand-in, by the name used to connect."""
 
 MD5_OF_EVERYTHING = "md5 of everything"
-"""configmd5 follows every change of the configuration, and a restore brings the old one back."""
+"""configmd5 follows every change of the configuration, and a restore brings back the earlier one."""
 
 
 QUIRKS = "quirks"
-"""It can be given troubles; see :meth:`Standin.set_quirks`."""
+"""The systems support quirks; see :meth:`Standin.set_quirks`."""
 
 
 class Standin(Protocol):
-    """Systems that answer to a Python module with the vendor's API.
+    """Systems behind a Python module with the vendor's API.
 
-    It may have ``distversion(system)`` too, the firmware, and ``set_privilege(system, username, resource, privilege)``,
-    which changes what a user may do with one resource.
+    Optional methods: ``distversion(system)``, which returns the firmware, and ``set_privilege(system, username,
+    resource, privilege)``, which changes a user's privilege on one resource.
     """
 
     module: str
-    """Name of that Python module."""
+    """Name of the Python module."""
 
     environment: Mapping[str, str]
-    """What a process needs in its environment so that the module finds the systems."""
+    """Environment variables that a process needs so that the module finds the systems."""
 
     answers: frozenset[str]
-    """Which of the answers above it gives to what the vendor's documentation leaves open."""
+    """The declared behavior where the vendor's documentation leaves it open: a subset of the constants above."""
 
     def __init__(self, folder: Path) -> None:
-        """Systems below ``folder``, which exists and is empty."""
+        """Prepare for systems below ``folder``, which exists and is empty."""
 
     def make(self, system: str, username: str, password: str) -> None:
-        """Make a system with some configuration, without backups, and one user who may do everything."""
+        """Make a system with some configuration, no backups, and one user with full privileges."""
 
     def add_user(self, system: str, username: str, password: str, privilege: str) -> None:
         """Add a user with the privilege ``none``, ``read`` or ``write`` on every resource."""
 
     def resources(self) -> tuple[str, ...]:
-        """Names of the resources that a backup can hold, each with data: at least two."""
+        """Names of the resources that a backup can contain, each with data: at least two."""
 
     def number(self, resource: str) -> int:
         """The number of a resource (see also :data:`RESOURCE_MEMBERS`)."""
 
     def configuration(self, system: str) -> dict[str, Any]:
-        """All data of a system, by name of the resource."""
+        """All data of a system, by resource name."""
 
     def change(self, system: str, resource: str, value: str) -> None:
-        """Make the data of a resource other than before; ``value`` is to stand somewhere in them."""
+        """Change the data of a resource; ``value`` must appear somewhere in them."""
 
     def machineid(self, system: str) -> str:
         """The machine id."""
@@ -159,20 +159,20 @@ class Standin(Protocol):
         """Contents of all backups by name, read without the vendor's API."""
 
     def restores(self, system: str) -> int:
-        """How often something was restored on the system."""
+        """The number of restores on the system."""
 
     def digest(self, system: str) -> str:
-        """A digest that differs whenever anything in the system differs."""
+        """A digest of the system's whole state."""
 
     def set_quirks(self, system: str, quirks: Mapping[str, Any]) -> None:
-        """Give the system the quirks of :class:`activelogic_embedded.quirks.Quirks`, and no others."""
+        """Replace the system's quirks by these, see :class:`activelogic_embedded.quirks.Quirks`."""
 
     def happened(self, system: str) -> dict[str, int]:
-        """How often each fault with a number of times was met since the quirks were set, by its place in their list."""
+        """How often each fault with ``times`` was triggered since the quirks were set, by index of the fault."""
 
 
 class Embedded:
-    """``activelogic_embedded``, seen through its command's module and its files."""
+    """``activelogic_embedded``, through its command-line module and its files."""
 
     module = "activelogic_embedded"
     answers = frozenset(
@@ -273,7 +273,7 @@ class Generation1(Embedded):
 
 
 class Quirky(Embedded):
-    """The embedded system with quirks from the start. Those that set quirks themselves have it without any."""
+    """The embedded system with quirks from the start. Tests that set quirks themselves skip it."""
 
     quirks: Mapping[str, Any] = {}
 
@@ -283,35 +283,35 @@ class Quirky(Embedded):
 
 
 class Volatile(Quirky):
-    """Backups that differ each time."""
+    """Backups of the same configuration always differ."""
 
     answers = Embedded.answers - {EQUAL_BACKUPS, QUIRKS}
     quirks: Mapping[str, Any] = {"volatile": "content"}
 
 
 class Overwriting(Quirky):
-    """``create_new`` and ``upload`` that overwrite."""
+    """``create_new`` and ``upload`` overwrite."""
 
     answers = Embedded.answers - {REFUSES_TAKEN_NAMES, GENERATED_NAMES_COLLIDE, QUIRKS}
     quirks: Mapping[str, Any] = {"create_new_overwrites": True, "upload_overwrites": True}
 
 
 class Restarting(Quirky):
-    """A restore cuts all sessions off at once, and nobody gets in for a while."""
+    """A restore ends all sessions at once, and logins fail for a while."""
 
     answers = Embedded.answers - {KEEPS_SESSIONS, QUIRKS}
     quirks: Mapping[str, Any] = {"restart_after": 0, "outage": 5, "time_factor": 0.1}
 
 
 class RestartingLate(Quirky):
-    """A restore cuts all sessions off after its answer, and the system answers every command with an error."""
+    """A restore ends all sessions after its answer, and for a while the system answers every command with an error."""
 
     answers = Embedded.answers - {KEEPS_SESSIONS, QUIRKS}
     quirks: Mapping[str, Any] = {"restart_after": 5, "outage": 5, "outage_kind": "list", "time_factor": 0.05}
 
 
 class Slow(Quirky):
-    """Every command takes a while, and blocks its loop."""
+    """Every command takes a while and blocks its event loop."""
 
     answers = Embedded.answers - {QUIRKS}
     quirks: Mapping[str, Any] = {
@@ -323,14 +323,14 @@ class Slow(Quirky):
 
 
 class Contrary(Quirky):
-    """All of that at once."""
+    """Volatile, Overwriting, Restarting and Slow at once."""
 
     answers = Volatile.answers & Overwriting.answers & Restarting.answers
     quirks: Mapping[str, Any] = {**Volatile.quirks, **Overwriting.quirks, **Restarting.quirks, **Slow.quirks}
 
 
 def load(name: str) -> type[Standin]:
-    """The class that ``FILE.py:CLASS`` or the name of a class in this file stands for."""
+    """The class named by ``FILE.py:CLASS``, or by the name of a class in this file."""
     path, _colon, class_name = name.rpartition(":")
     if not path:
         found: type[Standin] = globals()[class_name]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A system of one test, seen from both sides."""
+"""The system of one test, seen through the API and from behind."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.contract import standins
 from tests.contract.ways import REFUSED, SDK_SYNC, STALE, CommandError, SdkSession
 
 NEIGHBOUR = "-other"
-"""What stands behind the name of a system in that of a second one for the same test."""
+"""Suffix of the name of a second system for the same test."""
 
 
 @dataclass
 class System:
-    """A system of one test: how to log in, and the other side's view of it."""
+    """The system of one test: its login, and the stand-in's view of it."""
 
     standin: standins.Standin
     name: str
@@ -31,7 +31,7 @@ class System:
     password: str
 
     def add_user(self, privilege: str) -> tuple[str, str]:
-        """Add a user with a privilege; returns name and password."""
+        """Add a user with a privilege; returns its name and password."""
         username, password = f"user-{privilege}", secrets.token_urlsafe(15)
         self.standin.add_user(self.name, username, password, privilege)
         return username, password
@@ -61,34 +61,34 @@ class System:
         return self.standin.machineid(self.name)
 
     def distversion(self) -> str | None:
-        """The firmware, where the stand-in tells it."""
+        """The firmware, if the stand-in provides it."""
         tell = getattr(self.standin, "distversion", None)
         return None if tell is None else str(tell(self.name))
 
     def answers(self, answer: str, session: Any = None) -> bool:
-        """Whether the stand-in says this of itself (or the session of a test settles it before the stand-in could)."""
+        """Whether the stand-in declares this behavior, or the session guarantees it whatever the stand-in does."""
         return answer in self.standin.answers or (session is not None and answer in session.answers)
 
     def quirks(self, **quirks: Any) -> None:
-        """Give the system these quirks and no others; skips the test where the stand-in has none."""
+        """Replace the system's quirks by these; skips the test if the stand-in has none."""
         self.needs(standins.QUIRKS)
         self.standin.set_quirks(self.name, quirks)
 
     def needs(self, answer: str, session: Any = None) -> None:
-        """Skip the test where nobody says this (see :meth:`answers`)."""
+        """Skip the test unless this behavior is declared (see :meth:`answers`)."""
         if not self.answers(answer, session):
             pytest.skip(f"this stand-in does not say: {answer}")
 
     @contextlib.contextmanager
     def unchanged(self) -> Iterator[None]:
-        """Nothing on the system is other after the block than before it."""
+        """Require that the block changes nothing on the system."""
         before = self.digest()
         yield
         assert self.digest() == before
 
     @contextlib.contextmanager
     def refused(self) -> Iterator[None]:
-        """The command in the block is refused, and changes nothing."""
+        """Require that the command in the block is refused and changes nothing."""
         with self.unchanged(), pytest.raises(CommandError) as caught:
             yield
         assert caught.value.word != STALE
@@ -96,7 +96,7 @@ class System:
             assert caught.value.word == REFUSED
 
     def not_restored(self, session: Any, name: str, resource: str | int) -> None:
-        """The resource, which the backup does not hold, is not restored, and neither is any other."""
+        """Require that a resource that the backup does not contain is not restored, and no other either."""
         if self.answers(standins.REFUSES_ABSENT_RESOURCES):
             with self.refused():
                 session.restore(name, resource)
@@ -107,10 +107,10 @@ class System:
         assert self.configuration() == before
 
     def says(self, text: str, *fragments: str) -> bool:
-        """Whether the text of a TypeError holds these, where the stand-in says that its texts tell the cause."""
+        """Whether a TypeError's text contains these; always true if the stand-in's texts need not name the cause."""
         return not self.answers(standins.TELLS_CAUSES) or all(each in text for each in fragments)
 
     def connect(self, way: str = SDK_SYNC) -> SdkSession:
-        """A login by itself, of the user who may do everything, for the test to close."""
+        """A separate session of the user with full privileges, which the test must close."""
         keeps = self.answers(standins.KEEPS_SESSIONS)
         return SdkSession(self.standin.module, way, self.name, self.username, self.password, keeps)

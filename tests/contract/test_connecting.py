@@ -23,7 +23,7 @@ from tests.contract.ways import LOCAL_FILE, LOGIN, NO_SESSION, SDK_ASYNC, UNREAC
 
 
 async def settle(result: Any) -> Any:
-    """Await what has to be awaited: whether ``close`` does is not documented."""
+    """Await the result of ``close`` if necessary; whether it is a coroutine is not documented."""
     return await result if inspect.isawaitable(result) else result
 
 

@@ -21,10 +21,10 @@ from tests.contract.ways import CommandError
 
 
 def generated(session: Any, system: System, **named: Any) -> str:
-    """Make a backup whose name the system chooses, and require its form."""
+    """Make a backup whose name the system generates; require the name's format."""
     name: str = session.create_new(**named)
     assert re.fullmatch(r"\d{8}-\d{2}\.\d{2}\.plb", name)
-    made = datetime.strptime(name, "%Y%m%d-%H.%M.plb")  # noqa: DTZ007 - whose time zone it is, is not documented
+    made = datetime.strptime(name, "%Y%m%d-%H.%M.plb")  # noqa: DTZ007 - its time zone is not documented
     away = abs(made - datetime.now())  # noqa: DTZ005
     assert away < timedelta(hours=27)
     assert min(away % timedelta(minutes=15), -away % timedelta(minutes=15)) < timedelta(minutes=2)
@@ -33,7 +33,7 @@ def generated(session: Any, system: System, **named: Any) -> str:
 
 
 def holds_only(session: Any, system: System, name: str, included: str, before: dict[str, Any]) -> None:
-    """The backup, made when the configuration was ``before``, holds one resource and no other."""
+    """Require that a backup made in the configuration ``before`` contains one resource and no other."""
     for resource in system.standin.resources():
         system.change(resource, "changed")
     changed = system.configuration()
@@ -101,7 +101,7 @@ def test_a_backup_of_one_resource_gets_a_generated_name_too(session: Any, system
 def test_a_generated_name_is_refused_where_it_exists(session: Any, system: System) -> None:
     system.needs(standins.GENERATED_NAMES_COLLIDE)
     made, words = [], set()
-    for _number in range(4):  # among four there are two of the same minute, unless each takes a minute
+    for _number in range(4):  # at least two are of the same minute, unless each takes a minute
         try:
             made.append(session.create_new())
         except CommandError as error:
@@ -115,7 +115,7 @@ def test_a_generated_name_is_refused_where_it_exists(session: Any, system: Syste
 def test_every_generated_name_is_that_of_a_backup(session: Any, system: System) -> None:
     made = {session.create_new()}
     for _number in range(2):
-        with contextlib.suppress(CommandError):  # of the same minute
+        with contextlib.suppress(CommandError):  # same minute
             made.add(session.create_new())
     assert set(session.list()) == set(system.backups()) == made
 

@@ -24,7 +24,7 @@ from tests.contract.ways import TYPE, CommandError
 
 @pytest.fixture
 def stored(system: System, session_for_setup: Any, tmp_path: Path) -> bytes:
-    """A backup ``b.plb`` of the system, and its content."""
+    """Store a backup ``b.plb``; returns its content."""
     (tmp_path / "content").write_bytes(CONTENT)
     session_for_setup.upload("b.plb", tmp_path / "content")
     return system.backups()["b.plb"]
@@ -32,13 +32,13 @@ def stored(system: System, session_for_setup: Any, tmp_path: Path) -> bytes:
 
 @pytest.fixture
 def session_for_setup(request: pytest.FixtureRequest) -> Any:
-    """The session of the test, of whichever kind."""
+    """The test's session, of either kind."""
     return request.getfixturevalue("sdk" if "sdk" in request.fixturenames else "session")
 
 
 @pytest.fixture
 def type_error(sdk: Any, system: System, stored: bytes) -> Callable[..., None]:
-    """Checks that a download is a TypeError whose text has some fragments, and that the system is as before."""
+    """Checks that a download raises TypeError with these fragments in its text, and changes nothing on the system."""
     assert stored == CONTENT
 
     def check(*fragments: str, **named: Any) -> None:
@@ -162,7 +162,7 @@ def test_an_unbuffered_file_gets_the_data(sdk: Any, system: System, stored: byte
 
 
 class Trickle(io.RawIOBase):
-    """Takes at most 1000 bytes at a time, as a file without a buffer may."""
+    """Accepts at most 1000 bytes at a time, as an unbuffered file may."""
 
     def __init__(self) -> None:
         self.taken = bytearray()
@@ -260,7 +260,7 @@ def test_what_is_no_file_object_is_a_type_error(
 
 
 class Lookalike:
-    """Has the methods of a file, and is none."""
+    """Has the methods of a file, but is none."""
 
     def __init__(self) -> None:
         self.inner = io.BytesIO()

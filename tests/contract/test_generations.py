@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The client with packages of earlier generations, and with systems that want a commit, lock, or cache listings.
+"""The client with packages of earlier generations, and systems that require a commit, lock, or cache listings.
 
-What the vendor leaves open about transactions is played each way, on the current package and on an earlier one.
+The vendor's documentation leaves transactions open, so each variant runs with the current and an earlier package.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "current, commit without need": ("", {"offers_commit": True}),
     "current, cached": ("", {"cached_listings": True}),
 }
-"""Which package, and the quirks of the system."""
+"""Which package to use, and the system's quirks."""
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def make_way(request: pytest.FixtureRequest, name: str, package: str) -> Way:
 
 @pytest.fixture(params=[(way, name) for way in WAYS for name in SYSTEMS], ids="-".join)
 def client(request: pytest.FixtureRequest, system: System) -> Iterator[Any]:
-    """A login at each kind of system, in each way."""
+    """A session on each kind of system, in each way."""
     way, name = request.param
     package, quirks = SYSTEMS[name]
     system.quirks(**quirks)
@@ -147,7 +147,7 @@ def test_a_locked_resource_is_told_as_such_and_left_alone(any_way: Way, system: 
 def test_a_commit_that_fails_leaves_the_outcome_unknown(
     any_way: Way, system: System, tmp_path: Path, command: str, does: str
 ) -> None:
-    """Whether it took place is another matter: this system undoes it only where the session was lost."""
+    """Whether it took place is another matter: this system undoes the command only if the session was lost."""
     (tmp_path / "source").write_bytes(CONTENT)
     preparing = system.connect()
     preparing.create_new("there.plb")
@@ -162,7 +162,7 @@ def test_a_commit_that_fails_leaves_the_outcome_unknown(
 
 @pytest.mark.own_process
 def test_a_file_that_is_open_already_takes_a_download(system: System, tmp_path: Path) -> None:
-    """The file itself goes to the process of the package, whatever has its name by then."""
+    """The package's process receives the open file itself, even if another file has taken its name since."""
     with Way(CLIENT_DIRECT, standins.Embedded.module, "", "") as way:
         client = way.connect(system.name, system.username, system.password)
         client.create_new("there.plb")

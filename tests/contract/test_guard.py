@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guard of real systems, shown on those of a stand-in: nothing is sent that was not allowed."""
+"""The guard for production systems, tested on a stand-in's: it sends nothing that was not permitted."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ REAL = CONTRACT / "test_real_system.py"
 KEPT = "production.plb"
 FOREIGN = [KEPT, "contract-of-somebody.plb", ""]
 UNUSABLE = 4
-"""Exit code of pytest for options that don't fit."""
+"""pytest's exit code for invalid options."""
 
 Suite = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
 def production(system: System) -> System:
-    """A system with a backup that is not the suite's."""
+    """A system with a backup that does not belong to the test suite."""
     session = system.connect()
     session.create_new(KEPT)
     session.close()
@@ -43,7 +43,7 @@ def production(system: System) -> System:
 
 @pytest.fixture
 def suite(production: System, lab: Lab, tmp_path: Path) -> Suite:
-    """Runs the suite on that system in a process of its own: the tests for real systems, or what is asked for."""
+    """Runs the test suite on that system in a separate process: by default the tests for real systems."""
 
     def run(*options: str, tests: Path = REAL, **login: str) -> subprocess.CompletedProcess[str]:
         login = {"USERNAME": production.username, "PASSWORD": production.password, **login}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Calls of the vendor's API that never end: the client's clocks hold, and so do the gateway's."""
+"""Hanging calls of the vendor's API: the timeouts of the client and of the gateway work."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ KINDS = ["wait", "block", "thread"]
 """How a call hangs: awaiting, blocking its loop, blocking a thread of the loop's executor."""
 
 WITHIN = 12.0
-"""Seconds after which a command has to have failed: clocks of 1 to 2 s, and what it takes to give a call up."""
+"""Seconds within which a command must fail: timeouts of 1 to 2 s, plus the time to give up a call."""
 
 
 @pytest.fixture(scope="module")
 def hasty(standin: standins.Standin, hosts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A gateway that gives every call one second."""
+    """A gateway whose timeouts for calls are one second."""
     folder = tmp_path_factory.mktemp("hasty")
     yield from running_lab(standin, hosts, folder, read_seconds=1, write_seconds=1, transfer_seconds=1)
 
@@ -59,7 +59,7 @@ def prepared(system: System, tmp_path: Path) -> System:
 
 
 def fails(session: Any, command: str, folder: Path) -> str:
-    """The command fails in time; returns its word."""
+    """Require that the command fails in time; returns the error's word."""
     began = time.monotonic()
     with pytest.raises(CommandError) as caught:
         run_command(session, command.replace("connect", "list"), folder)

@@ -19,7 +19,7 @@ from tests.contract.ways import VALUE, CommandError
 
 @dataclass
 class BackupFile:
-    """Looks like the class of the same name, and is another one."""
+    """A different class with the same name and fields."""
 
     name: str
     size: int

@@ -22,13 +22,13 @@ Login = tuple[str, str, str]
 
 @pytest.fixture
 def logins(system: System) -> dict[str, Login]:
-    """Host, username and password of a user of each privilege, who was there before all backups."""
+    """Host, username and password of one user per privilege, each added before any backup."""
     return {each: (system.name, *system.add_user(each)) for each in ("none", "read", "write")}
 
 
 @pytest.fixture
 def prepared(logins: dict[str, Login], way: Any, system: System, tmp_path: Path) -> System:
-    """A system with users, a backup ``there.plb`` and another configuration than in it."""
+    """A system with users, a backup ``there.plb`` and another configuration than the backup's."""
     assert logins
     way.connect(system.name, system.username, system.password).create_new("there.plb")
     system.change(system.standin.resources()[0], "changed")

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What may be asked of a system that matters: with ``--system HOST`` of that one, else of a stand-in.
+"""Tests that are safe on a production system: the one named by ``--system HOST``, otherwise a stand-in's.
 
-Reading always; the rest with ``--allow-write`` and ``--allow-restore MACHINEID``, see :mod:`guard`.
+Reading is always allowed; the rest needs ``--allow-write`` and ``--allow-restore MACHINEID``, see :mod:`guard`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from tests.contract.systems import System
 from tests.contract.ways import CLIENT_GATEWAY, SDK_WAYS, TYPE, VALUE, WAYS, CommandError, Way
 
 RESTORE_SECONDS = 900.0
-"""How long a real system may take after a restore until it answers again."""
+"""Seconds that a real system may take to respond after a restore."""
 
 sdk_only = pytest.mark.parametrize("the_way", SDK_WAYS, indirect=True)
-"""Of what the client has no call for."""
+"""For calls that the client does not have."""
 
 Login = tuple[str, str, str]
 
@@ -43,7 +43,7 @@ def login(request: pytest.FixtureRequest) -> Login:
 
 @pytest.fixture(params=WAYS)
 def the_way(request: pytest.FixtureRequest) -> Iterator[Way]:
-    """Each way; through a gateway only where there is one."""
+    """Each way; through a gateway only if there is one."""
     option = request.config.getoption
     if option("--system") is None:
         with make_way(request) as made:
@@ -58,7 +58,7 @@ def the_way(request: pytest.FixtureRequest) -> Iterator[Way]:
 
 @pytest.fixture
 def leave(request: pytest.FixtureRequest) -> Leave:
-    """What the command line allows; everything on a stand-in's system."""
+    """What the command line permits; everything on a stand-in's system."""
     if request.config.getoption("--system") is None:
         return Leave(True, request.getfixturevalue("system").machineid())
     return Leave(request.config.getoption("--allow-write"), request.config.getoption("--allow-restore"))

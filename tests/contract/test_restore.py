@@ -19,7 +19,7 @@ from tests.contract.ways import CommandError
 
 @pytest.fixture
 def changed(session: Any, system: System) -> dict[str, Any]:
-    """The configuration that ``before.plb`` was made of; every resource has been changed since."""
+    """The configuration in ``before.plb``; every resource has been changed since."""
     before = system.configuration()
     session.create_new("before.plb")
     change_all(system)

@@ -24,7 +24,7 @@ COMMANDS = ["list", "download", *COMMITS]
 
 @pytest.fixture
 def other(sdk: Any, sdk_way: Any, system: System, tmp_path: Path) -> Any:
-    """Another session, opened like that of the test when the system had a backup ``there.plb``."""
+    """Another session, opened like the test's when the system already had a backup ``there.plb``."""
     (tmp_path / "source").write_bytes(b"content")
     sdk.create_new("there.plb")
     sdk.reopen()
@@ -144,7 +144,7 @@ def test_a_commit_on_another_system_does_not_matter(sdk: Any, sdk_way: Any, syst
 
 @pytest.fixture
 def commits_of_others(system: System) -> Iterator[list[str]]:
-    """Another session that commits about thirty times a second; gives the names of the backups that it made."""
+    """Another session that commits about thirty times a second; yields the names of the backups it has made so far."""
     ended = threading.Event()
     made: list[str] = []
 

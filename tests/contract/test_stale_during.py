@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PLDBNewDataCommitted where the other session commits while a command is running."""
+"""PLDBNewDataCommitted when another session commits during a command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.contract.ways import STALE, CommandError
 
 
 class Interrupted(io.BytesIO):
-    """Has another session commit as soon as its first piece was read."""
+    """Makes another session commit after its first piece was read."""
 
     def __init__(self, content: bytes, system: System) -> None:
         super().__init__(content)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the collection's client makes of the troubles of real systems, direct and through the gateway."""
+"""How the collection's client handles the faults of real systems, direct and through the gateway."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WRITING = ["create_new", "restore", "remove", "upload"]
 
 @pytest.fixture
 def session(client_way: Any, system: System, tmp_path: Path) -> ClientSession:
-    """A login at a system with a backup ``there.plb``."""
+    """A session on a system with a backup ``there.plb``."""
     (tmp_path / "source").write_bytes(CONTENT)
     made: ClientSession = client_way.connect(system.name, system.username, system.password)
     made.create_new("there.plb")
@@ -99,7 +99,7 @@ def test_a_download_that_ends_short_is_never_taken_for_whole(
 
 
 def test_a_download_with_a_flipped_byte_is_what_it_says(session: Any, system: System, tmp_path: Path) -> None:
-    """The vendor's API gives no digest: only the place that has a digest can tell, and the bytes are passed on true."""
+    """The vendor's API has no digests: the client passes the bytes on, and only a caller with a digest can tell."""
     session.upload("big.plb", tmp_path / "source")
     system.quirks(**fault("download", "flip", when="during", at=1000, times=1))
     received = session.client.download("big.plb", str(tmp_path / "target"))
@@ -133,7 +133,7 @@ def test_an_upload_that_is_listed_before_it_is_whole_is_waited_for(
 def test_an_upload_over_a_backup_that_changes_nothing_removes_nothing(
     session: Any, system: System, tmp_path: Path
 ) -> None:
-    """The system says that it took the new bytes, and lists the old size: the old backup is not ours to remove."""
+    """The system accepts the new bytes but lists the old size: the old backup is not ours to remove."""
     before = system.backups()
     system.quirks(upload_overwrites=True, **fault("upload", "cut", when="during", at=len(before["there.plb"])))
     with pytest.raises(TransferError, match="nothing was removed"):
@@ -258,7 +258,7 @@ def test_a_backup_that_stays_incomplete_is_never_taken_for_complete(
 
 
 def test_volatile_backups_and_overwriting_ones(session: Any, system: System, tmp_path: Path) -> None:
-    """Through the client a taken name is refused whatever the system would do, and what was there stays."""
+    """The client refuses a taken name even if the system would overwrite it, and the existing backup remains."""
     system.quirks(volatile="content", create_new_overwrites=True, upload_overwrites=True)
     before = system.backups()
     with pytest.raises(CommandError) as caught:
@@ -273,7 +273,7 @@ def test_volatile_backups_and_overwriting_ones(session: Any, system: System, tmp
 
 
 def test_one_case_at_full_length(session: Any, system: System) -> None:
-    """Times of quirks are multiplied by their factor elsewhere; here a restart has the length that it has."""
+    """Other tests scale the times of quirks down; here a restart takes its real time."""
     system.quirks(restart_after=5, outage=10)
     began = time.monotonic()
     session.restore("there.plb")

@@ -30,7 +30,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def type_error(sdk: Any, system: System) -> Callable[..., None]:
-    """Checks that an upload is a TypeError whose text has some fragments, and that the system is as before."""
+    """Checks that an upload raises TypeError with these fragments in its text, and changes nothing on the system."""
 
     def check(*fragments: str, **named: Any) -> None:
         named = {"backup_name": "b.plb", **named}
@@ -201,7 +201,7 @@ def test_a_bytesio_is_stored(sdk: Any, system: System) -> None:
 
 
 class Trickle(io.RawIOBase):
-    """Gives at most 1000 bytes at a time, as a file without a buffer may, and fails after some of them."""
+    """Returns at most 1000 bytes at a time, as an unbuffered file may, and fails after some of them."""
 
     def __init__(self, content: bytes, fails_at: int) -> None:
         self._inner = io.BytesIO(content)
@@ -317,7 +317,7 @@ def test_what_is_no_file_object_is_a_type_error(
 
 
 class Lookalike:
-    """Has the methods of a file, and is none."""
+    """Has the methods of a file, but is none."""
 
     def __init__(self) -> None:
         self.inner = io.BytesIO(CONTENT)

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The four ways to the Backup resource, in one small vocabulary, with errors as one word each.
+"""The four ways to the Backup resource, behind one interface; each kind of error is a single word.
 
-``sdk-async`` and ``sdk-sync`` use the stand-in itself; ``client-gateway`` and ``client-direct`` are the collection's
-client. Only what the vendor documents is used of the stand-in, and its exceptions are told apart by name.
+``sdk-async`` and ``sdk-sync`` use the stand-in itself; ``client-gateway`` and ``client-direct`` use the collection's
+client. Only documented parts of the stand-in's API are used, and its exceptions are identified by name.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ UNKNOWN = "unknown"
 TRANSFER = "transfer"
 
 READY_SECONDS = 60.0
-"""How long a system may take after a restore until it answers again."""
+"""Seconds that a system may take to respond after a restore."""
 
 _SDK_WORDS = {
     "PLDBNewDataCommitted": STALE,
@@ -87,7 +87,7 @@ _CLIENT_WORDS: tuple[tuple[type[_errors.ActiveLogicError], str], ...] = (
 
 
 class CommandError(Exception):
-    """A command failed; ``word`` is one of those above, or the name of an exception that nobody expects."""
+    """A command failed; ``word`` is one of the above, or the name of an unexpected exception."""
 
     def __init__(self, word: str, text: str) -> None:
         super().__init__(f"{word}: {text}")
@@ -97,9 +97,9 @@ class CommandError(Exception):
 
 @contextlib.contextmanager
 def failures_of_sdk(module: str, connecting: bool = False) -> Iterator[None]:
-    """Turn the exceptions of a stand-in into failures; while connecting, PLDBIOError is a refused login.
+    """Convert a stand-in's exceptions to :class:`CommandError`; while connecting, PLDBIOError means a refused login.
 
-    Those of the vendor count only as the very classes of the stand-in's module ``exception``.
+    The vendor's exceptions count only if they are the classes in the stand-in's module ``exception``.
     """
     try:
         yield
@@ -117,7 +117,7 @@ def failures_of_sdk(module: str, connecting: bool = False) -> Iterator[None]:
 
 @contextlib.contextmanager
 def failures_of_client() -> Iterator[None]:
-    """Turn the errors of the collection's client into failures."""
+    """Convert the errors of the collection's client to :class:`CommandError`."""
     try:
         yield
     except _errors.ActiveLogicError as error:
@@ -127,7 +127,7 @@ def failures_of_client() -> Iterator[None]:
 
 
 def until_ready(attempt: Callable[[], object], seconds: float) -> None:
-    """Repeat what a system that restarts may refuse, at most ``seconds`` long."""
+    """Repeat a call that a restarting system may refuse, for at most ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -141,10 +141,10 @@ def until_ready(attempt: Callable[[], object], seconds: float) -> None:
 
 
 class Session(Protocol):
-    """A login at one system."""
+    """A session on one system."""
 
     answers: ClassVar[frozenset[str]]
-    """What it answers by itself, whatever the stand-in does (the constants of ``standins.py``)."""
+    """Behavior that it guarantees whatever the stand-in does (constants of ``standins.py``)."""
 
     def identity(self) -> tuple[str, str]:
         """Machine id and firmware."""
@@ -168,13 +168,13 @@ class Session(Protocol):
         """Store a file as a backup."""
 
     def close(self) -> None:
-        """End it."""
+        """End the session."""
 
 
 class SdkSession:
-    """The vendor's API; :meth:`call` runs any method of one Backup resource with any arguments.
+    """A session through the vendor's API; :meth:`call` runs any method of its Backup resource with any arguments.
 
-    :param keeps_sessions: whether a restore leaves sessions open; else one logs in again after it, for at most
+    :param keeps_sessions: whether a restore keeps sessions open; otherwise it logs in again, trying for at most
         ``ready_seconds``.
     """
 
@@ -212,7 +212,7 @@ class SdkSession:
                 self.connection = self._runner.run(self.sdk.async_connect(*self._login))
 
     def run(self, result: Any) -> Any:
-        """The result of a call: on the asyncio way it is awaited."""
+        """The result of a call, awaited on the asyncio way."""
         return result if self._runner is None else self._runner.run(result)
 
     def reopen(self) -> None:
@@ -275,14 +275,14 @@ class SdkSession:
         self.call("upload", name, in_path=str(path))
 
     def run_close(self) -> None:
-        """Close the connection, or let it go where it can't be closed, and keep the loop."""
+        """Close the connection, or drop it if it can't be closed; keep the event loop."""
         self._is_closed = True
         if not hasattr(self.connection, "close"):
             self.connection = self.backup = None
             gc.collect()
             return
         closing = self.connection.close()
-        if self._runner is not None and hasattr(closing, "__await__"):  # whether it has to be is not documented
+        if self._runner is not None and hasattr(closing, "__await__"):  # whether it is a coroutine is not documented
 
             async def wait() -> None:
                 await closing
@@ -290,9 +290,9 @@ class SdkSession:
             self._runner.run(wait())
 
     def close(self) -> None:
-        """Close connection and loop; what a second close of the connection does is not documented, so there is none."""
+        """Close connection and loop; a connection is never closed twice, because the effect is not documented."""
         if not self._is_closed:
-            # a restore, in whichever session, may have ended this one
+            # a restore in any session may have ended this one
             with contextlib.nullcontext() if self._keeps_sessions else contextlib.suppress(Exception):
                 self.run_close()
         self._end()
@@ -303,7 +303,7 @@ class SdkSession:
 
 
 class ClientSession:
-    """The collection's client, which looks for a name before it sends a command."""
+    """A session of the collection's client, which checks whether a name exists before it sends a command."""
 
     client: Client
 
@@ -364,7 +364,7 @@ class ClientSession:
 
 @dataclass
 class Way:
-    """One of the four, with what it takes to log in; sessions that stay open are closed with it."""
+    """One of the four ways with its connection settings; closing it closes its open sessions."""
 
     name: str
     module: str
@@ -388,7 +388,7 @@ class Way:
     def connect(self, host: str, username: str, password: str, **options: Any) -> Any:
         """Log in; on the client's ways the login happens with the first command.
 
-        :param options: of the client's connection, such as ``read_timeout``.
+        :param options: further settings of the client's connection, such as ``read_timeout``.
         """
         session: Session
         after_restore = self.keeps_sessions, self.ready_seconds
@@ -405,9 +405,9 @@ class Way:
 
 
 def run_command(session: Any, command: str, folder: Path, name: str = "new.plb") -> Any:
-    """Run a command at a system that has ``there.plb``; a new backup gets ``name``.
+    """Run a command on a system that has ``there.plb``; a new backup is called ``name``.
 
-    :param folder: holds ``source`` for an upload, and gets ``target`` of a download.
+    :param folder: contains ``source`` for an upload, and receives ``target`` of a download.
     """
     arguments: dict[str, tuple[Any, ...]] = {
         "list": (),

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Named defects of the embedded system, and the tests of the contract that each has to turn red.
+"""Named defects of the embedded system, and the contract tests that must fail for each.
 
-Each is made by replacing a method of the API or of the store below it, never one by which the tests observe the other
-side: ``Store.fact``, ``configuration``, ``change``, ``set_user`` and ``digest`` stay as they are.
+A defect replaces a method of the API or of the store below it, but never one that the tests use to observe the system:
+``Store.fact``, ``configuration``, ``change``, ``set_user`` and ``digest`` stay as they are.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from activelogic_embedded.connection import Connection
 from activelogic_embedded.store import TITLES, Level, Resource, Store, StoreError
 
 VARIABLE = "CONTRACT_DEFECT"
-"""Environment variable with the name of the defect."""
+"""Environment variable that names the active defect."""
 
 SDK_WAYS = ("sdk-async", "sdk-sync")
 CLIENT_DIRECT = "client-direct"
@@ -42,7 +42,7 @@ NO_SUCH_CALL = "the client has no such call"
 
 @dataclass(frozen=True)
 class Defect:
-    """One defect: what it is, which tests are to fail, and in which ways (where not in all, why)."""
+    """A defect: its description, the tests that must fail, and in which ways; if not in all, the reason."""
 
     sentence: str
     apply: Callable[[], None]
@@ -55,7 +55,7 @@ DEFECTS: dict[str, Defect] = {}
 
 
 def defect(sentence: str, *tests: str, ways: tuple[str, ...] = WAYS, reason: str = "") -> Callable[[Any], Any]:
-    """Enter the function, which makes the defect, into the table under its own name."""
+    """Register a function that creates a defect, under the function's name."""
 
     def enter(apply: Callable[[], None]) -> Callable[[], None]:
         DEFECTS[apply.__name__] = Defect(sentence, apply, tests, ways, reason)
@@ -65,17 +65,17 @@ def defect(sentence: str, *tests: str, ways: tuple[str, ...] = WAYS, reason: str
 
 
 def sdk_defect(sentence: str, *tests: str, reason: str) -> Callable[[Any], Any]:
-    """As :func:`defect`, of what only the ways of the Python API can see."""
+    """Like :func:`defect`, for defects that only the ways of the Python API can reveal."""
     return defect(sentence, *tests, ways=SDK_WAYS, reason=reason)
 
 
 def put(owner: object, name: str, value: object) -> None:
-    """Replace something of a class, module or object."""
+    """Replace an attribute of a class, module or object."""
     setattr(owner, name, value)
 
 
 def _content(path: str | Path | None) -> bytes:
-    """Content of a file; nothing where there is none."""
+    """Content of a file; empty if it does not exist."""
     return Path(path).read_bytes() if isinstance(path, (str, Path)) and Path(path).exists() else b""
 
 
@@ -84,7 +84,7 @@ def _write(path: str | Path, content: bytes) -> None:
 
 
 def listed(change: Callable[[Store, list[tuple[str, int]]], Iterable[tuple[str, int]]]) -> None:
-    """Have listings go through ``change``, in the API only."""
+    """Make listings go through ``change``, in the API only."""
 
     async def wrong(self: Backup, cls: type) -> list[BackupFile]:
         rows = [(each.name, each.size) for each in await right(self, cls)]
@@ -95,7 +95,7 @@ def listed(change: Callable[[Store, list[tuple[str, int]]], Iterable[tuple[str, 
 
 
 def created(change: Callable[..., tuple[str, str | None]], returned: Callable[[str], str] = str) -> None:
-    """Have create_new get what ``change(backup, name, resource_name)`` makes of its arguments."""
+    """Make create_new use what ``change(backup, name, resource_name)`` returns as its arguments."""
 
     async def wrong(self: Backup, name: str = "", resource_name: str | None = None) -> str:
         return returned(await right(self, *change(self, name, resource_name)))
@@ -105,7 +105,7 @@ def created(change: Callable[..., tuple[str, str | None]], returned: Callable[[s
 
 
 def packed(change: Callable[[Store, str | None, Callable[..., bytes]], bytes]) -> None:
-    """Have the content of new backups be what ``change(store, resource, pack)`` makes of it."""
+    """Make ``change(store, resource, pack)`` produce the content of new backups."""
 
     def wrong(self: Store, resource: str | None, *more: Any) -> bytes:
         return change(self, resource, lambda wanted: right(self, wanted, *more))
@@ -115,7 +115,7 @@ def packed(change: Callable[[Store, str | None, Callable[..., bytes]], bytes]) -
 
 
 def restored(change: Callable[[Store, str, str | None, Callable[..., int]], int]) -> None:
-    """Have restores do what ``change(store, name, resource, restore)`` does."""
+    """Make restores call ``change(store, name, resource, restore)``."""
 
     def wrong(self: Store, name: str, resource: str | None, *more: Any) -> int:
         return change(self, name, resource, lambda *given: right(self, *given, *more))
@@ -125,7 +125,7 @@ def restored(change: Callable[[Store, str, str | None, Callable[..., int]], int]
 
 
 def removed(change: Callable[[Store, str, Callable[[str], int]], int]) -> None:
-    """Have removals do what ``change(store, name, remove)`` does."""
+    """Make removals call ``change(store, name, remove)``."""
 
     def wrong(self: Store, name: str) -> int:
         return change(self, name, lambda wanted: right(self, wanted))
@@ -135,7 +135,7 @@ def removed(change: Callable[[Store, str, Callable[[str], int]], int]) -> None:
 
 
 def downloaded(change: Callable[[Store, str, bytes], bytes]) -> None:
-    """Have the data of downloads go through ``change``."""
+    """Make the data of downloads go through ``change``."""
 
     async def wrong(self: Backup, backup_name: str, *, ofile_obj: Any = None, dest_path: Any = None) -> None:
         if ofile_obj is not None or dest_path is None:
@@ -152,7 +152,7 @@ def downloaded(change: Callable[[Store, str, bytes], bytes]) -> None:
 def uploaded(
     change: Callable[[bytes], bytes] = bytes, name: Callable[[str], str] = str, then: Callable[..., None] | None = None
 ) -> None:
-    """Have the data and names of uploads from paths go through functions, and ``then`` be called with the store."""
+    """Make the data and names of uploads from paths go through functions, then call ``then`` with store and name."""
 
     async def wrong(self: Backup, backup_name: str, *, ifile_obj: Any = None, in_path: Any = None) -> None:
         if ifile_obj is not None or in_path is None:
@@ -167,7 +167,7 @@ def uploaded(
 
 
 def logged_in(change: Callable[[Store, str, str, Callable[[str, str], bool]], bool]) -> None:
-    """Have logins be judged by ``change(store, username, password, judge)``."""
+    """Make ``change(store, username, password, judge)`` decide on logins."""
 
     def wrong(self: Store, username: str, password: str) -> bool:
         return change(self, username, password, lambda *given: right(self, *given))
@@ -177,7 +177,7 @@ def logged_in(change: Callable[[Store, str, str, Callable[[str, str], bool]], bo
 
 
 def unchecked(command: str, level: Level | None) -> None:
-    """Have a command need ``level`` in place of its own; ``None`` is no level at all."""
+    """Make a command require ``level`` instead of its own; ``None`` requires nothing."""
 
     async def wrong(self: Backup, *positional: Any, **named: Any) -> Any:
         with contextlib.ExitStack() as stack:
@@ -191,7 +191,7 @@ def unchecked(command: str, level: Level | None) -> None:
 
 
 def others(store: Store) -> list[Store]:
-    """All other systems below the same root."""
+    """All other systems in the same root folder."""
     folders = [each.parent for each in sorted(store.folder.parent.glob("*/system.sqlite"))]
     return [Store(each) for each in folders if each != store.folder and not each.name.startswith(".")]
 
@@ -472,7 +472,7 @@ def restore_does_nothing() -> None:
 
 
 def _kept(store: Store, wanted: Callable[[str], bool], restore: Callable[[], int]) -> int:
-    """Restore, and bring the present data of some resources back."""
+    """Restore, then put back the earlier data of the wanted resources."""
     before = store.configuration()
     revision = restore()
     with store._connect() as database:
@@ -915,7 +915,7 @@ def login_takes_any_password() -> None:
 
 
 def _alike(form: Callable[[str], str]) -> None:
-    """Have every password be taken that ``form`` makes equal to the user's own."""
+    """Accept every password that ``form`` maps to the same text as the user's own."""
 
     def set_user(self: Store, username: str, password: str | None, levels: Any) -> None:
         right(self, username, password, levels)
@@ -1174,7 +1174,7 @@ def stale_checked_early() -> None:
     put(Store, "commit", lambda self, _seen: right(self, self.revision))
 
 
-# What only the Python API can say
+# Visible only in the Python API
 
 
 @sdk_defect(
@@ -1270,7 +1270,7 @@ def upload_takes_empty_files() -> None:
 
 
 def _unchecked_argument(fragment: str) -> None:
-    """Have the TypeErrors whose text has this fragment pass unseen, as calls that do nothing."""
+    """Suppress TypeErrors whose text contains this fragment; such calls do nothing."""
 
     def silent(right: Callable[..., Any]) -> Callable[..., Any]:
         async def wrong(self: Backup, *positional: Any, **named: Any) -> None:

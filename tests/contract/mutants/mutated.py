@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The stand-in of :mod:`mutated_embedded`. The other side is observed as that of the embedded system is."""
+"""The stand-in for :mod:`mutated_embedded`; the tests observe its systems like those of the embedded system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.contract import standins
 
 ROOT = str(Path(__file__).parents[3])
-"""Where the package of the tests is found."""
+"""The parent folder of the package ``tests``."""
 
 
 class Mutated(standins.Embedded):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``activelogic_embedded`` with the one defect that the environment names, or with none (see :mod:`defects`)."""
+"""``activelogic_embedded`` with the defect that the environment names, if any (see :mod:`defects`)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The suite bites: each named defect of the embedded system turns a test of the contract red, in each of its ways."""
+"""Mutation tests: each named defect of the embedded system makes a contract test fail, in each of its ways."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.contract.mutants.defects import DEFECTS, VARIABLE, WAYS
 CONTRACT = Path(__file__).parents[1]
 RUN_SECONDS = 240
 ENOUGH = 40
-"""At least so many defects that are seen in all four ways."""
+"""Minimum number of defects that are detected in all four ways."""
 
 
 STEP = int(os.environ.get("MUTANTS_STEP", "1"))
-"""Every STEP-th defect is switched on."""
+"""Every STEP-th defect is tested."""
 
 CHOSEN = list(DEFECTS)[::STEP]
 TESTS = sorted({test for name in CHOSEN for test in DEFECTS[name].tests})
@@ -43,15 +43,15 @@ _context.set_forkserver_preload(
 
 
 def environment(name: str) -> dict[str, str]:
-    """That of a run with a defect."""
+    """The environment of a run with a defect."""
     return {**os.environ, VARIABLE: name, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def run(name: str, tests: list[str], folder: Path) -> dict[str, set[str]]:
-    """Run tests of the contract against the system with a defect; gives the outcomes in each way."""
+    """Run contract tests against the system with a defect; returns the outcomes by way."""
     report, output = folder / "report.xml", folder / "output"
     words = ["-q", "-p", "no:cacheprovider", "--tb=line"]
-    words += ["--assert=plain"]  # to show how two MiB differ takes minutes where the variable CI is set
+    words += ["--assert=plain"]  # if the variable CI is set, showing a diff of two MiB takes minutes
     words += [f"--basetemp={folder / 'base'}", f"--junit-xml={report}"]
     words += [f"--standin={Path(__file__).with_name('mutated.py')}:Mutated"]
     words += [str(CONTRACT / each) for each in tests]
@@ -60,7 +60,7 @@ def run(name: str, tests: list[str], folder: Path) -> dict[str, set[str]]:
     process.join(RUN_SECONDS)
     if process.exitcode is None:
         assert process.pid is not None
-        os.kill(process.pid, signal.SIGINT)  # so that it stops its gateway
+        os.kill(process.pid, signal.SIGINT)  # lets it stop its gateway
         process.join(RUN_SECONDS)
         process.kill()
         raise AssertionError(f"not within {RUN_SECONDS} seconds: {output.read_text(encoding='utf-8')}")
@@ -75,7 +75,7 @@ def run(name: str, tests: list[str], folder: Path) -> dict[str, set[str]]:
 
 
 def run_pytest(words: list[str], environment: dict[str, str], output: str) -> None:
-    """Become a run of pytest, in a process that has imported the tests and not the system with a defect."""
+    """Run pytest in this process, which has imported the tests but not the system with a defect."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(CONTRACT.parents[1])
