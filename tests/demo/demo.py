@@ -140,7 +140,7 @@ def demonstrate(lab: Lab) -> None:
 
 
 def main() -> int:
-    """Run the demonstration in a fresh folder."""
+    """Run the demo in a fresh folder."""
     for number in SIGNALS:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # respect nohup
             signal.signal(number, stop)

@@ -243,7 +243,7 @@ def test_environment_does_not_name_the_system_of_a_localhost_that_is_another_one
 def test_password_of_the_task_environment_is_in_no_command_line(
     through_gateway: Runner, background: dict[str, Any]
 ) -> None:
-    """Neither in the process list nor in the output of ``-vvv``; a retry of the task gets it too."""
+    """Neither in the process list nor in the output of ``-vvv``; a retry of the task gets the password too."""
     ansible, password = through_gateway, through_gateway.variables.pop("activelogic_password")
     environment = {"ACTIVELOGIC_PASSWORD": password, "OTHER_OF_THE_TEST": "kept"}
     task: dict[str, Any] = {"name": "List", INFO: {}, "environment": environment}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Throttled logins are retried once the gateway allows it, and refused logins are used sparingly."""
+"""Throttled logins are retried once the gateway allows it, and the client causes few refused logins."""
 
 from __future__ import annotations
 

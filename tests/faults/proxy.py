@@ -128,7 +128,7 @@ class _EndError(Exception):
 class Proxy:
     """Listens on a free port of 127.0.0.1 while the block runs.
 
-    :param folder: the laboratory's, with ``gateway.pem``, ``gateway.key`` and ``ca.pem``.
+    :param folder: the lab's folder, with ``gateway.pem``, ``gateway.key`` and ``ca.pem``.
     :param port: the gateway's port on 127.0.0.1.
     """
 

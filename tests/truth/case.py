@@ -128,7 +128,7 @@ class Case:
 
     @staticmethod
     def _require_true(result: dict[str, Any], done: Effect) -> None:
-        """Require that ``changed`` is true to the facts; a failure may omit it, but must not claim a change in vain."""
+        """Require that ``changed`` is correct; a failure may omit it, but must not report it without a change."""
         if not result.get("failed") or result.get("changed"):
             assert result["changed"] is (done != NOTHING), (result, done)
         if result.get("verified"):

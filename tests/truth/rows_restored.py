@@ -96,7 +96,7 @@ def _stopped(title: str, kind: str, options: Mapping[str, Any] | None = None, **
 
 
 def _sent(title: str, real: Outcome, second: Outcome, holds: str, restores: int = 1, **more: Any) -> Row:
-    """The outcome after the restore was sent: the safety backup remains and is named."""
+    """A failure after the restore was sent: the safety backup remains and is named."""
     options = more.pop("options", {})
     effect = Effect((SAFETY,) if options.get("safety_backup", True) else (), restores=restores, holds=holds)
     return _row(title, options, real, effect, second, **more)

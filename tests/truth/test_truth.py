@@ -4,8 +4,8 @@
 
 """The truth table: each row runs in check mode, for real, and a second time, on both ways.
 
-Each row proves that check mode left everything unchanged, that ``changed`` is true to the facts, and that each backup
-of a successful result can really be restored.
+Each row proves that check mode left everything unchanged, that ``changed`` is correct, and that each backup of a
+successful result can really be restored.
 """
 
 from __future__ import annotations

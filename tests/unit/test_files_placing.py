@@ -234,7 +234,7 @@ def test_files_of_a_living_process_stay(tmp_path: Path, target: str, share: Shar
 
 
 def leave(tmp_path: Path, age: float, lock: str | None, **content: bytes) -> Path:
-    """Create a temporary folder without an owner; ``age`` in seconds."""
+    """Create a temporary folder that no process holds; ``age`` in seconds."""
     hidden = tmp_path / ".a.plb.0123456789abcdef.part"
     hidden.mkdir()
     made = {"lock": lock.encode()} if lock is not None else {}
