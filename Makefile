@@ -121,10 +121,10 @@ test-contract: $(VENV)/test build  ## Test the Backup resource in its four imple
 CONTRARY := create_new list restore remove stale stale_during download upload privileges real_system
 QUIRKY ?= Generation1 Volatile Overwriting Restarting RestartingLate Slow Contrary
 
-test-quirks: $(VENV)/test build  ## Test the Backup resource on systems with alternative behaviour (quirks)
-	set -e; for standin in $(QUIRKY); do \
-		$(PYTEST) -n $(WORKERS) tests/contract --ignore tests/contract/mutants --ignore tests/contract/test_guard.py --standin $$standin; \
-	done
+test-quirks: $(QUIRKY:%=test-quirks-%)  ## Test the Backup resource on systems with alternative behaviour; or QUIRKY=Volatile
+
+test-quirks-%: $(VENV)/test build
+	$(PYTEST) -n $(WORKERS) tests/contract --ignore tests/contract/mutants --ignore tests/contract/test_guard.py --standin $*
 
 test-mutants: $(VENV)/test build  ## Test that the contract tests detect planted defects of the embedded system
 	MUTANTS_STEP=$(MUTANTS_STEP) $(PYTEST) -n $(WORKERS) tests/contract/mutants
