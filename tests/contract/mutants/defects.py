@@ -37,6 +37,7 @@ LOOKS_FIRST = "the client looks for the name before it sends the command"
 NEW_RESOURCE = "the client opens a new resource for every command"
 PATHS_ONLY = "the client hands over paths and nothing else"
 OWN_FILE = "the gateway has it written to a new file of its own"
+OWN_PROCESS = "the gateway gives each session a process of its own, which remembers nothing of others"
 NO_SUCH_CALL = "the client has no such call"
 
 
@@ -214,7 +215,9 @@ def list_rounds_sizes() -> None:
     listed(lambda _store, rows: [(name, -size // 1024 * -1024) for name, size in rows])
 
 
-@defect("a size is that of the first backup of its name", SIZE_OF_NOW)
+@defect(
+    "a size is that of the first backup of its name", SIZE_OF_NOW, ways=(*SDK_WAYS, CLIENT_DIRECT), reason=OWN_PROCESS
+)
 def list_remembers_sizes() -> None:
     seen: dict[tuple[str, str], int] = {}
     listed(lambda store, rows: [(name, seen.setdefault((str(store.folder), name), size)) for name, size in rows])
@@ -255,12 +258,14 @@ def list_shows_other_systems() -> None:
     listed(lambda store, rows: [*rows, *(row for other in others(store) for row in other.listing())])
 
 
-@defect("a backup is listed twice", EVERY_LISTING)
+@sdk_defect("a backup is listed twice", EVERY_LISTING, reason="the client lists it once")
 def list_repeats_itself() -> None:
     listed(lambda _store, rows: [*rows, *rows[:1]])
 
 
-@defect("the listing is that of a system's first one", EVERY_LISTING)
+@defect(
+    "the listing is that of a system's first one", EVERY_LISTING, ways=(*SDK_WAYS, CLIENT_DIRECT), reason=OWN_PROCESS
+)
 def list_remembers_the_first() -> None:
     seen: dict[Path, list[tuple[str, int]]] = {}
     listed(lambda store, rows: seen.setdefault(store.folder, rows))
@@ -421,7 +426,12 @@ def create_replaces_generated_names() -> None:
     created(change)
 
 
-@defect("a backup holds the configuration of a system's first one", MOMENT)
+@defect(
+    "a backup holds the configuration of a system's first one",
+    MOMENT,
+    ways=(*SDK_WAYS, CLIENT_DIRECT),
+    reason=OWN_PROCESS,
+)
 def create_remembers_the_configuration() -> None:
     seen: dict[tuple[Path, str | None], bytes] = {}
     packed(lambda store, resource, pack: seen.setdefault((store.folder, resource), pack(resource)))
@@ -541,7 +551,7 @@ def restore_takes_the_newest() -> None:
     restored(change)
 
 
-@defect("a backup is restored only once", AGAIN)
+@defect("a backup is restored only once", AGAIN, ways=(*SDK_WAYS, CLIENT_DIRECT), reason=OWN_PROCESS)
 def restore_works_once() -> None:
     seen: set[tuple[Path, str]] = set()
 
@@ -777,7 +787,12 @@ def download_takes_the_first() -> None:
     downloaded(lambda store, _name, _content: (store.backups / store.listing()[0][0]).read_bytes())
 
 
-@defect("a download gives the first backup that had the name", DATA_OF_NOW)
+@defect(
+    "a download gives the first backup that had the name",
+    DATA_OF_NOW,
+    ways=(*SDK_WAYS, CLIENT_DIRECT),
+    reason=OWN_PROCESS,
+)
 def download_remembers() -> None:
     seen: dict[tuple[Path, str], bytes] = {}
     downloaded(lambda store, name, content: seen.setdefault((store.folder, name), content))
