@@ -59,6 +59,8 @@ ROWS = (
         failed("conflict"),
         second=failed("conflict"),
     ),
+    _there("a change shows after a commit", quirks={"visible": "after_commit", "offers_commit": True}),
+    _there("a change shows after the session", quirks={"visible": "after_commit"}),
     # Faults
     _there("lost before", failed("outcome_unknown"), REMOVED, check=REMOVED, faults=(fault("remove", "lose"),)),
     _there("the answer is lost", faults=(fault("remove", "lose", "after"),)),

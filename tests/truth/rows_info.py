@@ -138,6 +138,13 @@ ROWS = (
     _trouble(
         "a login that is refused", failed("authentication"), faults=(fault("connect", "lose"),), fails_logins=True
     ),
+    _trouble(
+        "a login that is an error whatever the password is",
+        failed("authentication"),
+        second=failed("authentication"),
+        quirks={"connect": "io_error"},
+        fails_logins=True,
+    ),
     _trouble("a login that is an error", failed("refused"), faults=(fault("connect", "refuse"),)),
     _trouble("a slow login", Outcome(facts={"count": 2}), faults=(fault("connect", "wait", seconds=0.2),)),
 )

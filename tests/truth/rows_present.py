@@ -131,6 +131,10 @@ BY_NAME = (
     ),
     _there("a complete backup where a create overwrites", REUSED, quirks={"create_new_overwrites": True}),
     _new("a new name where a create overwrites", quirks={"create_new_overwrites": True}),
+    _new("a new name where a change shows after a commit", quirks={"visible": "after_commit", "offers_commit": True}),
+    _new("a new name where a change shows after the session", quirks={"visible": "after_commit"}),
+    _new("a new name where a write locks the system", quirks={"lock": "until_commit"}),
+    _new("a new name where a resource lists once", quirks={"cached_listings": True}),
     _row("a name and an age", {"name": NEW, "max_age": "2h"}, failed("arguments"), second=failed("arguments")),
     _row("neither name nor age nor always", {}, failed("arguments"), second=failed("arguments"), sampled=True),
 )

@@ -123,6 +123,8 @@ PROOF = (
         quirks={"volatile": "content"},
     ),
     _restored("force", {"force": True}, second=RESTORED),
+    _restored("another configuration, a change shows after the session", quirks={"visible": "after_commit"}),
+    _restored("another configuration, a write locks the system", quirks={"lock": "until_commit"}),
     _restored_all_the_same("force, the wanted configuration", {"force": True}),
     _restored("no safety backup", {"safety_backup": False}, second=RESTORED, made=()),
     _restored_all_the_same("no safety backup, the wanted configuration", {"safety_backup": False}, made=()),
