@@ -24,7 +24,7 @@ from tests.errors.conftest import VENDOR
 from tests.errors.scene import BACKUP, INFO, TRANSFER, Scene
 from tests.harness.lab import Lab
 from tests.harness.login import DIRECT
-from tests.harness.waiting import until
+from tests.harness.waiting import has_ended, until
 
 QUICK = 15.0
 """Seconds within which a failure must be detected: far less than the shortest timeout option."""
@@ -321,7 +321,7 @@ def test_its_process_ends_with_the_module(scene: Scene, number: int) -> None:
     (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
     os.kill(process.pid, number)
     scene.end(process)
-    until(lambda: not Path(f"/proc/{child}").exists(), 20)
+    until(lambda: has_ended(int(child)), 20)
 
 
 def test_a_call_that_keeps_the_interpreter_is_ended_in_time(scene: Scene) -> None:

@@ -78,4 +78,4 @@ def test_a_push(scene: Scene, seed: int) -> None:
         assert there == {"new.plb": digest(PUSHED)}
     elif there:  # a backup that may exist must be reported
         assert there == {"new.plb": digest(PUSHED)}
-        assert outcome.kind == "outcome_unknown" or "look at the backup" in outcome.message, outcome.message
+        assert outcome.kind == "outcome_unknown" or "check the backup" in outcome.message, outcome.message

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 PAUSE = 0.05
@@ -32,3 +33,12 @@ def rounds_until(done: Callable[[], Any], seconds: float = 60, said: str = "") -
     while not done():
         assert time.monotonic() < deadline, said or f"it took longer than {seconds} s"
         yield
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process has ended, including one that nobody has waited for."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True
+    return state in ("Z", "X")

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import tracemalloc
+import weakref
 from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import trustme
+from starlette.requests import Request
 
+from activelogic_gateway.api.bodies import while_connected
 from activelogic_gateway.api.contents import parse_range
 from activelogic_gateway.auth import Login, parse_basic
 from activelogic_gateway.certificate import not_after
@@ -185,3 +189,32 @@ def test_a_listing_takes_no_more_memory_than_its_text() -> None:
         tracemalloc.stop()
     assert list(listing) == rows
     assert held < 1.5 * sum(map(len, names)), held
+
+
+def test_a_cancelled_read_keeps_nothing_until_the_next_garbage_collection() -> None:
+    class Rows:
+        """What a read holds while it waits."""
+
+    left: list[weakref.ref[Rows]] = []
+
+    async def read() -> None:
+        rows = Rows()
+        left.append(weakref.ref(rows))
+        async with asyncio.timeout(60) as limit:
+            await asyncio.Event().wait()
+        assert not limit.expired(), rows
+
+    async def receive() -> dict[str, str]:
+        await asyncio.sleep(0.01)
+        return {"type": "http.disconnect"}
+
+    async def leave() -> None:
+        with pytest.raises(Problem, match="has gone"):
+            await while_connected(Request({"type": "http"}, receive), read())
+
+    gc.disable()
+    try:
+        asyncio.run(leave())
+        assert left[0]() is None
+    finally:
+        gc.enable()

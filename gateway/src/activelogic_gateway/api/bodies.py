@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Coroutine
@@ -137,5 +138,17 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
         return working.result()
     finally:
         for each in (working, leaving):
-            each.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+            await _end(each)
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task, wait for its end, and take its result.
+
+    A task keeps its cancellation until somebody takes it. The traceback of that has the frames of all that it waited
+    for, and a frame with a timeout refers to the task: a listing in it would stay until the next full garbage
+    collection.
+    """
+    task.cancel()
+    await asyncio.wait([task])
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        task.result()
