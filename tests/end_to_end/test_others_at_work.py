@@ -64,7 +64,7 @@ def test_a_task_that_is_interrupted_stops_what_has_not_begun(
     """The gateway is busy with a slow command on the system; Ctrl-C cancels the one queued behind it."""
     lab, ansible = lab_of_new_systems, Runner(lab_of_new_systems, GATEWAY, tmp_path)
     modules = ModuleRunner(lab, GATEWAY, tmp_path, new_system)
-    set_quirks(lab, new_system, faults=[{"command": "create_new", "does": "wait", "seconds": 8, "times": 1}])
+    set_quirks(lab, new_system, faults=[{"command": "create_new", "does": "wait", "seconds": 25, "times": 1}])
     slow = modules.start("activelogic_backup", name="slow.plb")
     happened = lab.root / new_system / "quirks.json"
     until(lambda: json.loads(happened.read_text(encoding="utf-8"))["state"].get("happened"))
