@@ -39,11 +39,12 @@ demo: $(VENV)/demo build  ## Back up three embedded systems, break one, and rest
 	$(BIN)/python -m tests.demo.demo
 
 # Run two parts in parallel, so that one works while the other waits. Each part's output is shown when it ends.
+# The gateway's tests, which attack it and measure its answers, run beside parts that use one core.
 PARTS := $(MAKE) --jobs=2 --output-sync=target --no-print-directory WORKERS=3
 
 test: $(VENV)/test build  ## Run all tests and checks that a change must pass
-	$(PARTS) MUTANTS_STEP=6 TRUTH_STEP=12 check sanity test-unit test-end-to-end test-gateway test-contract test-errors \
-		test-mutants test-schemathesis test-faults-short test-truth molecule
+	$(PARTS) MUTANTS_STEP=6 TRUTH_STEP=12 check test-gateway sanity molecule test-unit test-end-to-end test-contract \
+		test-errors test-mutants test-schemathesis test-faults-short test-truth
 
 # Requests that schemathesis generates for each operation; other targets use the test's default.
 test-all: export SCHEMATHESIS_EXAMPLES := 200
